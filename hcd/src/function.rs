@@ -6,6 +6,7 @@
 
 use core::fmt;
 use core::time::Duration;
+use std::task::Waker;
 
 use bytes::BytesMut;
 
@@ -169,6 +170,12 @@ pub trait UsbFunction: Send + 'static {
     /// What the device says of itself. Asked once at each connection.
     fn descriptors(&self) -> Descriptors;
 
+    /// The device was plugged in. `waker` may be kept and woken, from any thread, to have
+    /// [`poll`](Self::poll) called when something outside (another radio, a test) gave it work.
+    fn plugged(&mut self, now: Duration, waker: Waker) {
+        let _ = (now, waker);
+    }
+
     /// An URB arrives: vendor and class requests on the control endpoint, and whatever the host sends to the
     /// other endpoints. URBs of one endpoint arrive in the order in which they were submitted.
     fn submit(&mut self, now: Duration, urb: FunctionUrb) -> Submit;
@@ -205,6 +212,9 @@ pub trait UsbFunction: Send + 'static {
 impl<F: UsbFunction + ?Sized> UsbFunction for Box<F> {
     fn descriptors(&self) -> Descriptors {
         (**self).descriptors()
+    }
+    fn plugged(&mut self, now: Duration, waker: Waker) {
+        (**self).plugged(now, waker);
     }
     fn submit(&mut self, now: Duration, urb: FunctionUrb) -> Submit {
         (**self).submit(now, urb)
