@@ -1,0 +1,185 @@
+//! [`ChipInfo`]: what one chip of the family is, as named facts.
+//!
+//! Code that the family shares reads these facts and never asks which chip it is. A chip's own module
+//! ([`rtl8812a`]) holds only what is its own. Neighbours: [`regio`](crate::regio) asks the [`ShadowPolicy`],
+//! `driver` runs the power sequences, `phy` reads the radio's facts.
+
+pub(crate) mod rtl8812a;
+
+use core::fmt;
+use core::ops::RangeInclusive;
+use core::time::Duration;
+
+use airlift_hcd::Speed;
+
+use crate::efuse::EfuseInfo;
+
+/// A chip of the family.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Chip {
+    /// RTL8812AU: two chains, 802.11ac.
+    Rtl8812au,
+}
+
+impl Chip {
+    /// The name on the package.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rtl8812au => "RTL8812AU",
+        }
+    }
+
+    /// The chip that `vendor:product` is known to carry, if it is one of the family.
+    pub fn from_usb_id(vendor: u16, product: u16) -> Option<Self> {
+        ALL.iter().find(|info| info.usb_ids.contains(&(vendor, product))).map(|info| info.chip)
+    }
+
+    pub(crate) const fn info(self) -> &'static ChipInfo {
+        match self {
+            Self::Rtl8812au => &rtl8812a::INFO,
+        }
+    }
+}
+
+impl fmt::Display for Chip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+const ALL: &[&ChipInfo] = &[&rtl8812a::INFO];
+
+/// Which registers the host alone changes, so that their value need not be read back before a field of theirs
+/// is written.
+///
+/// A byte is host-only if it lies in one of `host_only` and in none of `live`. What is not listed is always
+/// read from the chip.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ShadowPolicy {
+    /// Registers that nobody but the host writes.
+    pub(crate) host_only: &'static [RangeInclusive<u16>],
+    /// Exceptions: status, counters, read-back windows.
+    pub(crate) live: &'static [RangeInclusive<u16>],
+}
+
+impl ShadowPolicy {
+    /// Nothing is answered from a shadow.
+    #[cfg(test)]
+    pub(crate) const NONE: Self = Self { host_only: &[], live: &[] };
+
+    /// Whether the byte at `addr` is changed by the host alone.
+    pub(crate) fn is_host_only(&self, addr: u16) -> bool {
+        self.host_only.iter().any(|range| range.contains(&addr))
+            && !self.live.iter().any(|range| range.contains(&addr))
+    }
+}
+
+/// One step of a power sequence.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PowerStep {
+    /// Write `value` under `mask` into the byte at `addr`.
+    Write { addr: u16, mask: u8, value: u8 },
+    /// Wait until the byte at `addr` is `value` under `mask`.
+    Poll { addr: u16, mask: u8, value: u8 },
+    /// Let time pass.
+    Delay(Duration),
+}
+
+/// Pages of the transmit buffer that each queue has for itself, and which DMA queue serves which traffic.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueuePages {
+    /// Pages of the high queue.
+    pub(crate) high: u8,
+    /// Pages of the normal queue.
+    pub(crate) normal: u8,
+    /// Pages of the low queue.
+    pub(crate) low: u8,
+    /// Pages of the extra queue.
+    pub(crate) extra: u8,
+    /// Pages that nobody may have.
+    pub(crate) gap: u8,
+    /// DMA queue (0 extra, 1 low, 2 normal, 3 high) of voice, video, best effort, background, management and
+    /// high traffic.
+    pub(crate) map: [u8; 6],
+}
+
+/// The facts of a chip.
+#[derive(Debug)]
+pub(crate) struct ChipInfo {
+    /// Which chip.
+    pub(crate) chip: Chip,
+    /// `vendor:product` pairs that carry it.
+    pub(crate) usb_ids: &'static [(u16, u16)],
+    /// Registers that may be answered from a shadow.
+    pub(crate) shadow: ShadowPolicy,
+    /// From "card disabled" to "active".
+    pub(crate) power_on: &'static [PowerStep],
+    /// Before switching off: transmitters stop, queues run dry.
+    pub(crate) enter_lps: &'static [PowerStep],
+    /// From "active" to "card disabled".
+    pub(crate) power_off: &'static [PowerStep],
+    /// The firmware file, below the firmware directory's parent.
+    pub(crate) firmware_name: &'static str,
+    /// Signature in the firmware's header; its low four bits tell the variant.
+    pub(crate) firmware_signature: u16,
+    /// The most that the firmware's code may take, in bytes, header not counted.
+    pub(crate) firmware_max_size: usize,
+    /// Bytes of EFUSE.
+    pub(crate) efuse_physical_size: u16,
+    /// Bytes of the map that the EFUSE holds.
+    pub(crate) efuse_logical_size: usize,
+    /// Where the MAC address stands in the logical map.
+    pub(crate) efuse_mac_address: usize,
+    /// Chains of the radio when the EFUSE does not say otherwise.
+    pub(crate) chains: u8,
+    /// Added to the cut that SYS_CFG1 tells.
+    pub(crate) cut_offset: u8,
+    /// Transmit buffer, in bytes.
+    pub(crate) tx_fifo_size: u32,
+    /// Receive buffer, in bytes.
+    pub(crate) rx_fifo_size: u16,
+    /// Bytes of a page of the transmit buffer.
+    pub(crate) page_size: u16,
+    /// Pages at the transmit buffer's end that the driver keeps for itself.
+    pub(crate) reserved_driver_pages: u16,
+    /// Queue layout with two, three and four bulk-out endpoints.
+    pub(crate) queue_pages: [QueuePages; 3],
+    /// Bit of RSV_CTRL+1 that resets the MCU's bus wrapper.
+    pub(crate) mcu_wrapper_bit: u8,
+    /// Frames that one bulk-out transfer may carry.
+    pub(crate) tx_aggregate_descriptors: u8,
+}
+
+impl ChipInfo {
+    /// Pages of the transmit buffer.
+    pub(crate) fn tx_pages(&self) -> u16 {
+        u16::try_from(self.tx_fifo_size / u32::from(self.page_size)).unwrap_or(u16::MAX)
+    }
+
+    /// First page that the driver keeps for itself: queues end here.
+    pub(crate) fn reserved_boundary(&self) -> u8 {
+        u8::try_from(self.tx_pages() - self.reserved_driver_pages).unwrap_or(u8::MAX)
+    }
+}
+
+/// One adapter as it was found: its chip, cut, chains and EFUSE. What `phy` needs to know beside [`Regs`].
+///
+/// [`Regs`]: crate::regio::Regs
+#[derive(Debug)]
+pub(crate) struct Board {
+    /// The chip's facts.
+    pub(crate) chip: &'static ChipInfo,
+    /// Cut of the silicon as mainline numbers it (0 is A), the chip's offset included.
+    pub(crate) cut: u8,
+    /// Chains in use: 1 or 2.
+    pub(crate) chains: u8,
+    /// Whether the EFUSE allows 80 MHz (and VHT).
+    pub(crate) allows_80_mhz: bool,
+    /// The EFUSE.
+    pub(crate) efuse: EfuseInfo,
+    /// Speed of the USB connection.
+    pub(crate) speed: Speed,
+    /// Bulk-out endpoints: 2, 3 or 4.
+    pub(crate) bulk_out: u8,
+}

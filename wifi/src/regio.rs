@@ -1,0 +1,358 @@
+//! [`Regs`]: the chip's registers over the control endpoint.
+//!
+//! Reads are futures; writes are *posted*: submitted in order on the control endpoint, which carries transfers
+//! first in, first out, and not waited for. [`Regs::barrier`] waits for them and tells the first that failed, by
+//! register. Reads that do not depend on each other are started together ([`Regs::start_read`]) and awaited after.
+//! A read-modify-write of a register that the host alone changes takes the old value from a *shadow*: which
+//! registers those are is data of the chip ([`ShadowPolicy`]), and everything else is read from the chip each time.
+//!
+//! With [`Io::Serial`] every transfer is waited for, and nothing is answered from the shadow's absence of a
+//! round trip that the posted way would not also have made: both ways leave the chip in the same state.
+//!
+//! [`Bus`] is what lies below: [`hcd`](airlift_hcd) in the driver, a recording stand-in in unit tests.
+
+use core::cell::{Cell, RefCell};
+use core::future::Future;
+use core::pin::Pin;
+use core::time::Duration;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+use airlift_hcd::TransferError;
+use airlift_regs::{Reg, Width, name_of};
+
+use crate::chip::ShadowPolicy;
+use crate::error::{Error, ErrorKind, Stage};
+
+/// A future that stays on the kernel's thread.
+pub(crate) type Local<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// The control endpoint and the clock, as [`Regs`] needs them.
+pub(crate) trait Bus {
+    /// Starts reading `length` bytes (1 to 4) at `addr`; the transfer runs before the future is polled.
+    /// The value is little-endian.
+    fn read(&self, addr: u16, length: u16) -> Local<Result<u32, TransferError>>;
+    /// Starts writing `data` at `addr`; the transfer runs before the future is polled.
+    fn write(&self, addr: u16, data: &[u8]) -> Local<Result<(), TransferError>>;
+    /// Writes `data` at `addr` without anybody waiting; a failure is told by the next [`flush`](Self::flush).
+    fn post(&self, addr: u16, data: &[u8]);
+    /// Ends when no posted write is on its way; the first failed one's address and error.
+    fn flush(&self) -> Local<Result<(), (u16, TransferError)>>;
+    /// Waits; never shorter than `time`.
+    fn sleep(&self, time: Duration) -> Local<()>;
+}
+
+/// Whether transfers are waited for one by one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Io {
+    /// Writes are posted, independent reads overlap.
+    #[default]
+    Posted,
+    /// One transfer at a time.
+    Serial,
+}
+
+/// Of so many writes one is submitted with a handle of its own, which tells how far the device has come.
+const MARK_EVERY: u32 = 16;
+/// So many marks may be on their way: 64 writes at most are in flight beyond the oldest unfinished mark.
+const MARKS: usize = 4;
+
+type Mark = (u16, Local<Result<(), TransferError>>);
+
+/// The registers of one chip. Lives on the kernel's thread; clones share everything.
+#[derive(Clone)]
+pub(crate) struct Regs {
+    shared: Rc<Shared>,
+}
+
+struct Shared {
+    bus: Box<dyn Bus>,
+    io: Io,
+    policy: ShadowPolicy,
+    stage: Cell<Stage>,
+    shadow: RefCell<HashMap<u16, u8>>,
+    bypass: Cell<bool>,
+    since_mark: Cell<u32>,
+    marks: RefCell<VecDeque<Mark>>,
+    failed: Cell<Option<(u16, TransferError)>>,
+}
+
+/// A read on its way.
+pub(crate) struct Reading<T> {
+    regs: Regs,
+    addr: u16,
+    pending: Local<Result<u32, TransferError>>,
+    width: core::marker::PhantomData<T>,
+}
+
+impl<T: Width> Reading<T> {
+    /// The value.
+    pub(crate) async fn value(self) -> Result<T, Error> {
+        match self.pending.await {
+            Ok(value) => {
+                self.regs.note(self.addr, T::BYTES, value);
+                Ok(T::truncate(value))
+            }
+            Err(source) => Err(self.regs.transfer_error("reading", self.addr, source)),
+        }
+    }
+}
+
+impl core::fmt::Debug for Regs {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Regs")
+            .field("io", &self.shared.io)
+            .field("stage", &self.shared.stage.get())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Regs {
+    pub(crate) fn new(bus: impl Bus + 'static, io: Io, policy: ShadowPolicy) -> Self {
+        Self {
+            shared: Rc::new(Shared {
+                bus: Box::new(bus),
+                io,
+                policy,
+                stage: Cell::new(Stage::Power),
+                shadow: RefCell::default(),
+                bypass: Cell::new(false),
+                since_mark: Cell::new(0),
+                marks: RefCell::default(),
+                failed: Cell::new(None),
+            }),
+        }
+    }
+
+    /// Errors from here on belong to `stage`.
+    pub(crate) fn enter(&self, stage: Stage) {
+        self.shared.stage.set(stage);
+    }
+
+    /// The stage that errors belong to.
+    pub(crate) fn stage(&self) -> Stage {
+        self.shared.stage.get()
+    }
+
+    /// An error of `kind` at the current stage.
+    pub(crate) fn error(&self, kind: ErrorKind) -> Error {
+        Error::new(self.stage(), kind)
+    }
+
+    /// Whether transfers are waited for one by one.
+    pub(crate) fn is_serial(&self) -> bool {
+        self.shared.io == Io::Serial
+    }
+
+    // --- one register ---
+
+    /// Reads `reg` from the chip.
+    pub(crate) async fn read<T: Width>(&self, reg: Reg<T>) -> Result<T, Error> {
+        self.start_read(reg).await?.value().await
+    }
+
+    /// Reads a register by address.
+    pub(crate) async fn read_at<T: Width>(&self, addr: u16) -> Result<T, Error> {
+        self.read(Reg::<T>::new(addr)).await
+    }
+
+    /// Submits a read of `reg`; its value comes from [`Reading::value`]. In serial mode it has already ended.
+    pub(crate) async fn start_read<T: Width>(&self, reg: Reg<T>) -> Result<Reading<T>, Error> {
+        let mut pending = self.shared.bus.read(reg.addr(), T::BYTES);
+        if self.is_serial() {
+            let done = pending.await;
+            pending = Box::pin(core::future::ready(done));
+        }
+        Ok(Reading { regs: self.clone(), addr: reg.addr(), pending, width: core::marker::PhantomData })
+    }
+
+    /// Writes `value` to `reg`: returns when the write is submitted and few enough are in flight.
+    pub(crate) async fn write<T: Width>(&self, reg: Reg<T>, value: T) -> Result<(), Error> {
+        let bytes = value.into().to_le_bytes();
+        self.write_block(reg.addr(), &bytes[..usize::from(T::BYTES)]).await
+    }
+
+    /// Writes a register by address.
+    pub(crate) async fn write_at<T: Width>(&self, addr: u16, value: T) -> Result<(), Error> {
+        self.write(Reg::<T>::new(addr), value).await
+    }
+
+    /// Writes `data` at `addr` in one transfer.
+    pub(crate) async fn write_block(&self, addr: u16, data: &[u8]) -> Result<(), Error> {
+        let shared = &self.shared;
+        self.note_bytes(addr, data);
+        if self.is_serial() {
+            return match shared.bus.write(addr, data).await {
+                Ok(()) => Ok(()),
+                Err(source) => Err(self.transfer_error("writing", addr, source)),
+            };
+        }
+        let count = shared.since_mark.get() + 1;
+        if count < MARK_EVERY {
+            shared.since_mark.set(count);
+            shared.bus.post(addr, data);
+            return Ok(());
+        }
+        shared.since_mark.set(0);
+        let mark = shared.bus.write(addr, data);
+        shared.marks.borrow_mut().push_back((addr, mark));
+        if shared.marks.borrow().len() > MARKS {
+            self.retire_mark().await;
+        }
+        // A write that already failed stops the sequence here rather than at the next barrier.
+        match shared.failed.get() {
+            Some(_) => self.barrier().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for the oldest mark: everything submitted before it has ended too.
+    async fn retire_mark(&self) {
+        let oldest = self.shared.marks.borrow_mut().pop_front();
+        if let Some((addr, mark)) = oldest {
+            if let Err(source) = mark.await {
+                if self.shared.failed.get().is_none() {
+                    self.shared.failed.set(Some((addr, source)));
+                }
+            }
+        }
+    }
+
+    /// Writes `value` (a plain number, not yet shifted) into the field that `mask` names: the other bits keep
+    /// what they hold. The old value comes from the shadow where the policy allows it, else from the chip.
+    pub(crate) async fn set_field<T: Width>(&self, reg: Reg<T>, mask: T, value: T) -> Result<(), Error> {
+        let (mask, value): (u32, u32) = (mask.into(), value.into());
+        let full = T::truncate(u32::MAX).into();
+        let field = if mask == 0 { 0 } else { (value << mask.trailing_zeros()) & mask };
+        if mask == full {
+            return self.write(reg, T::truncate(field)).await;
+        }
+        let old: u32 = self.current(reg).await?.into();
+        self.write(reg, T::truncate((old & !mask) | field)).await
+    }
+
+    /// Sets `bits` of `reg`.
+    pub(crate) async fn set_bits<T: Width>(&self, reg: Reg<T>, bits: T) -> Result<(), Error> {
+        let old: u32 = self.current(reg).await?.into();
+        self.write(reg, T::truncate(old | bits.into())).await
+    }
+
+    /// Clears `bits` of `reg`.
+    pub(crate) async fn clear_bits<T: Width>(&self, reg: Reg<T>, bits: T) -> Result<(), Error> {
+        let old: u32 = self.current(reg).await?.into();
+        self.write(reg, T::truncate(old & !bits.into())).await
+    }
+
+    /// What `reg` holds: from the shadow if the host alone changes it and it is known, else from the chip.
+    pub(crate) async fn current<T: Width>(&self, reg: Reg<T>) -> Result<T, Error> {
+        match self.shadowed(reg.addr(), T::BYTES) {
+            Some(value) => Ok(T::truncate(value)),
+            None => self.read(reg).await,
+        }
+    }
+
+    // --- order and time ---
+
+    /// Ends when every write submitted so far is done. Tells the first that failed, once.
+    pub(crate) async fn barrier(&self) -> Result<(), Error> {
+        self.shared.since_mark.set(0);
+        let flushed = self.shared.bus.flush().await;
+        while !self.shared.marks.borrow().is_empty() {
+            self.retire_mark().await;
+        }
+        let marked = self.shared.failed.take();
+        match flushed.err().or(marked) {
+            Some((addr, source)) => Err(self.transfer_error("writing", addr, source)),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets `time` pass between the writes before and those after: never shorter than that.
+    pub(crate) async fn delay(&self, time: Duration) -> Result<(), Error> {
+        self.barrier().await?;
+        self.shared.bus.sleep(time).await;
+        Ok(())
+    }
+
+    /// Reads `reg` until the bits of `mask` are `want`, every `interval`, for `timeout` at most (counted in
+    /// intervals, so that a slow bus gives the chip as many looks as a fast one).
+    pub(crate) async fn poll<T: Width>(
+        &self,
+        reg: Reg<T>,
+        mask: T,
+        want: T,
+        interval: Duration,
+        timeout: Duration,
+        expected: &'static str,
+    ) -> Result<T, Error> {
+        let (mask, want): (u32, u32) = (mask.into(), want.into());
+        let tries = (timeout.as_micros() / interval.as_micros().max(1)).max(1);
+        let mut got = 0;
+        for attempt in 0..=tries {
+            if attempt > 0 {
+                self.shared.bus.sleep(interval).await;
+            }
+            let value = self.read(reg).await?;
+            got = value.into();
+            if got & mask == want & mask {
+                return Ok(value);
+            }
+        }
+        // A write that failed is a better reason than the value that it did not bring about.
+        self.barrier().await?;
+        Err(self.error(ErrorKind::Timeout {
+            register: reg.addr(),
+            mask,
+            want,
+            got,
+            waited_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+            expected,
+        }))
+    }
+
+    // --- shadow ---
+
+    /// While `true`, nothing is answered from the shadow nor kept in it (another page of registers shows at the
+    /// same addresses). Either way the shadow starts anew.
+    pub(crate) fn bypass_shadow(&self, bypass: bool) {
+        self.shared.bypass.set(bypass);
+        self.forget();
+    }
+
+    /// Forgets all register values: the chip was reset.
+    pub(crate) fn forget(&self) {
+        self.shared.shadow.borrow_mut().clear();
+    }
+
+    fn shadowed(&self, addr: u16, length: u16) -> Option<u32> {
+        if self.shared.bypass.get() {
+            return None;
+        }
+        let shadow = self.shared.shadow.borrow();
+        let mut value = 0;
+        for n in (0..length).rev() {
+            value = value << 8 | u32::from(*shadow.get(&(addr + n))?);
+        }
+        Some(value)
+    }
+
+    fn note(&self, addr: u16, length: u16, value: u32) {
+        self.note_bytes(addr, &value.to_le_bytes()[..usize::from(length)]);
+    }
+
+    fn note_bytes(&self, addr: u16, data: &[u8]) {
+        if self.shared.bypass.get() {
+            return;
+        }
+        let mut shadow = self.shared.shadow.borrow_mut();
+        for (at, &byte) in (addr..=u16::MAX).zip(data) {
+            if self.shared.policy.is_host_only(at) {
+                shadow.insert(at, byte);
+            }
+        }
+    }
+
+    fn transfer_error(&self, doing: &str, addr: u16, source: TransferError) -> Error {
+        self.error(ErrorKind::Transfer { operation: format!("{doing} {}", name_of(addr)), source })
+    }
+}
