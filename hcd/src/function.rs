@@ -1,8 +1,9 @@
 //! [`UsbFunction`]: a USB device in software, as a state machine without I/O and without a clock.
 //!
 //! The mock backend serves a function from a host thread of its own, the USB/IP server exports it to another
-//! kernel; both hand it [`FunctionUrb`]s and the time, and carry its [`Reply`]s back. Standard requests
-//! (descriptors, configuration, `CLEAR_FEATURE`) are answered for it from [`Descriptors`].
+//! kernel; both drive a [`FunctionHost`](crate::FunctionHost), which hands the function its [`FunctionUrb`]s and
+//! the time, and carries its [`Reply`]s back. Standard requests (descriptors, configuration, `CLEAR_FEATURE`) are
+//! answered for it from [`Descriptors`].
 
 use core::fmt;
 use core::time::Duration;
@@ -150,7 +151,7 @@ pub struct Reply {
 pub enum Submit {
     /// It ends at once.
     Done(Reply),
-    /// It ends this long from now.
+    /// It ends this long from now. Until then its endpoint is occupied: the next URB waits.
     After(Duration, Reply),
     /// The function keeps it and gives it back from [`UsbFunction::poll`] or [`UsbFunction::cancel`].
     Parked,
@@ -177,7 +178,8 @@ pub trait UsbFunction: Send + 'static {
     }
 
     /// An URB arrives: vendor and class requests on the control endpoint, and whatever the host sends to the
-    /// other endpoints. URBs of one endpoint arrive in the order in which they were submitted.
+    /// other endpoints. URBs of one endpoint arrive one at a time, in the order in which they were submitted: the
+    /// next when the one before has ended.
     fn submit(&mut self, now: Duration, urb: FunctionUrb) -> Submit;
 
     /// Gives back one parked URB that has ended, or `None`. Called until it says `None`, after every
