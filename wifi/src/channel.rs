@@ -131,9 +131,7 @@ impl Channel {
         let primary = known(primary)?;
         let center = match width {
             Width::Mhz20 => Some(primary),
-            Width::Mhz40 => {
-                center_40(primary, Side::Above).or_else(|| center_40(primary, Side::Below))
-            }
+            Width::Mhz40 => center_40(primary, Side::Above).or_else(|| center_40(primary, Side::Below)),
             Width::Mhz80 => center_80(primary),
         };
         match center {
@@ -377,8 +375,10 @@ mod tests {
         assert_eq!(channel.frequency_mhz(), 2484);
         let error = Channel::new(14, Width::Mhz40).unwrap_err();
         assert_eq!(error.to_string(), "channel 14 cannot be 40 MHz wide (possible: 20 MHz)");
-        assert_eq!(Channel::new(165, Width::Mhz40).unwrap_err().to_string(),
-            "channel 165 cannot be 40 MHz wide (possible: 20 MHz)");
+        assert_eq!(
+            Channel::new(165, Width::Mhz40).unwrap_err().to_string(),
+            "channel 165 cannot be 40 MHz wide (possible: 20 MHz)"
+        );
     }
 
     #[test]
@@ -388,14 +388,22 @@ mod tests {
             assert_eq!(error, ChannelError::UnknownChannel(number));
             assert!(error.to_string().contains("2.4 GHz: 1 to 14; 5 GHz: 36"), "{error}");
         }
-        assert_eq!(Width::from_mhz(160).unwrap_err().to_string(),
-            "unknown channel width 160 MHz (20, 40 and 80 are possible)");
-        assert_eq!(centre("11", 80).unwrap_err().to_string(),
-            "channel 11 cannot be 80 MHz wide (possible: 20 MHz; 40 MHz as 11-)");
-        assert_eq!("36-".parse::<Channel>().unwrap_err().to_string(),
-            "channel 36 has no 40 MHz channel below it (possible: 20 MHz; 40 MHz as 36+; 80 MHz)");
-        assert_eq!(Channel::parse("6+", Some(Width::Mhz80)).unwrap_err().to_string(),
-            "`6+` means 40 MHz, but the width asked for is 80 MHz; leave out one of them");
+        assert_eq!(
+            Width::from_mhz(160).unwrap_err().to_string(),
+            "unknown channel width 160 MHz (20, 40 and 80 are possible)"
+        );
+        assert_eq!(
+            centre("11", 80).unwrap_err().to_string(),
+            "channel 11 cannot be 80 MHz wide (possible: 20 MHz; 40 MHz as 11-)"
+        );
+        assert_eq!(
+            "36-".parse::<Channel>().unwrap_err().to_string(),
+            "channel 36 has no 40 MHz channel below it (possible: 20 MHz; 40 MHz as 36+; 80 MHz)"
+        );
+        assert_eq!(
+            Channel::parse("6+", Some(Width::Mhz80)).unwrap_err().to_string(),
+            "`6+` means 40 MHz, but the width asked for is 80 MHz; leave out one of them"
+        );
     }
 
     #[test]
