@@ -6,6 +6,7 @@ mod function;
 mod function_host;
 mod setup;
 mod status;
+pub mod usbip;
 
 pub use descriptor::{
     AlternateSetting, Configuration, DescriptorError, DeviceDescriptor, Endpoint, EndpointMap, RawDescriptor,

@@ -1,0 +1,327 @@
+//! [`Server`]: listens, lists its devices, and hands each import to a session.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use super::protocol::{self, BUS_ID_LEN, DeviceRecord, OP_HEADER_LEN, OpHeader};
+use super::session;
+use crate::function::UsbFunction;
+use crate::function_host::FunctionHost;
+
+/// What one peer may make the server hold.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// URBs in flight on one connection.
+    pub urbs: usize,
+    /// Bytes that the URBs in flight on one connection send or ask for.
+    pub bytes: usize,
+    /// Bytes of one transfer.
+    pub transfer: usize,
+    /// Connections at a time; further ones are closed at once.
+    pub connections: usize,
+    /// How long a peer may stay silent before its first request and within a message.
+    pub patience: Duration,
+}
+
+impl Default for Limits {
+    /// 1,024 URBs, 16 MiB, 1 MiB a transfer, 32 connections, 10 s.
+    fn default() -> Self {
+        Self {
+            urbs: 1024,
+            bytes: 16 << 20,
+            transfer: 1 << 20,
+            connections: 32,
+            patience: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A device on offer; `device` is away while a peer has it.
+struct Export {
+    record: DeviceRecord,
+    device: Option<FunctionHost>,
+}
+
+struct Shared {
+    exports: Mutex<BTreeMap<String, Export>>,
+    /// A handle to each open connection, by number, so that stopping can end it.
+    connections: Mutex<BTreeMap<u64, TcpStream>>,
+    stopping: AtomicBool,
+    limits: Limits,
+    origin: Instant,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A USB/IP server, bound but not yet accepting: add devices with [`export`](Self::export), then
+/// [`start`](Self::start).
+#[must_use = "a server that is not started serves nobody"]
+pub struct Server {
+    listener: TcpListener,
+    exports: BTreeMap<String, Export>,
+    limits: Limits,
+}
+
+impl Server {
+    /// Binds to `address`. Give a loopback address unless the network is trusted: USB/IP neither authenticates
+    /// nor encrypts, and whoever connects gets the device.
+    pub fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
+        Ok(Self {
+            listener: TcpListener::bind(address)?,
+            exports: BTreeMap::new(),
+            limits: Limits::default(),
+        })
+    }
+
+    /// Binds to IANA's port for USB/IP on the loopback interface.
+    pub fn bind_loopback() -> io::Result<Self> {
+        Self::bind(("127.0.0.1", protocol::PORT))
+    }
+
+    /// Offers `function` under `bus_id` (`1-1`; at most 31 bytes count). A second one of the same name
+    /// replaces the first.
+    pub fn export(mut self, bus_id: &str, function: Box<dyn UsbFunction>) -> Self {
+        let device = FunctionHost::new(function);
+        let number = self.exports.len() as u32 + 2;
+        let record = DeviceRecord::new(bus_id, number, device.descriptors());
+        self.exports.insert(bus_id.to_owned(), Export { record, device: Some(device) });
+        self
+    }
+
+    /// Sets what one peer may make the server hold.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Starts to accept connections on a thread of its own.
+    pub fn start(self) -> io::Result<ServerHandle> {
+        let address = self.listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            exports: Mutex::new(self.exports),
+            connections: Mutex::default(),
+            stopping: AtomicBool::new(false),
+            limits: self.limits,
+            origin: Instant::now(),
+        });
+        let (listener, accepting) = (self.listener, shared.clone());
+        let thread = std::thread::Builder::new()
+            .name("usbip-accept".into())
+            .spawn(move || accept(&listener, &accepting))?;
+        Ok(ServerHandle { address, shared, thread: Some(thread) })
+    }
+}
+
+impl core::fmt::Debug for Server {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Server")
+            .field("listener", &self.listener)
+            .field("exports", &self.exports.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A running server. Dropping it stops the server without waiting for its threads.
+#[must_use = "dropping the handle stops the server"]
+pub struct ServerHandle {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ServerHandle {
+    /// Where the server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether a peer has imported the device.
+    pub fn is_imported(&self, bus_id: &str) -> bool {
+        lock(&self.shared.exports).get(bus_id).is_some_and(|export| export.device.is_none())
+    }
+
+    /// Ends every connection and waits until the server's threads are gone.
+    pub fn stop_blocking(mut self) {
+        self.stop();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+
+    fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        for stream in lock(&self.shared.connections).values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        // Takes the accepting thread out of `accept`. A server bound to all addresses hears it on loopback.
+        let mut knock = self.address;
+        if knock.ip().is_unspecified() {
+            knock.set_ip(match knock {
+                SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        let _ = TcpStream::connect_timeout(&knock, Duration::from_secs(1));
+    }
+}
+
+impl Drop for ServerHandle {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.stop();
+        }
+    }
+}
+
+impl core::fmt::Debug for ServerHandle {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("ServerHandle").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    let mut threads: Vec<JoinHandle<()>> = Vec::new();
+    for number in 0.. {
+        let accepted = listener.accept();
+        if shared.stopping.load(Ordering::SeqCst) {
+            break;
+        }
+        let stream = match accepted {
+            Ok((stream, peer)) => {
+                tracing::debug!(%peer, "connection");
+                stream
+            }
+            // Out of descriptors, most likely: wait for connections to end instead of spinning.
+            Err(error) => {
+                tracing::warn!(%error, "accept failed");
+                std::thread::sleep(Duration::from_millis(100));
+                continue;
+            }
+        };
+        threads.retain(|thread| !thread.is_finished());
+        let Ok(second) = stream.try_clone() else { continue };
+        {
+            let mut connections = lock(&shared.connections);
+            if connections.len() >= shared.limits.connections {
+                tracing::warn!("too many connections; closing the newest");
+                continue;
+            }
+            connections.insert(number, second);
+        }
+        let serving = shared.clone();
+        let spawned = std::thread::Builder::new().name(format!("usbip-{number}")).spawn(move || {
+            if let Err(error) = serve(stream, &serving) {
+                tracing::warn!(%error, "connection ended");
+            }
+            lock(&serving.connections).remove(&number);
+        });
+        match spawned {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                tracing::warn!(%error, "no thread for a connection");
+                lock(&shared.connections).remove(&number);
+            }
+        }
+    }
+    // A connection that was accepted while `stop` went through the list.
+    for stream in lock(&shared.connections).values() {
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+    for thread in threads {
+        let _ = thread.join();
+    }
+}
+
+/// Answers `OP_*` requests until the peer leaves or has imported a device, then serves that.
+fn serve(mut stream: TcpStream, shared: &Shared) -> Result<(), session::SessionError> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(shared.limits.patience))?;
+    loop {
+        let mut header = [0; OP_HEADER_LEN];
+        match stream.read_exact(&mut header) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        let header = OpHeader::parse(&header)?;
+        match header.code {
+            protocol::OP_REQ_DEVLIST => stream.write_all(&device_list(shared))?,
+            protocol::OP_REQ_IMPORT => {
+                let mut id = [0; BUS_ID_LEN];
+                stream.read_exact(&mut id)?;
+                let id = protocol::parse_bus_id(&id)?.to_owned();
+                match take(shared, &id) {
+                    Ok((record, device)) => return import(stream, shared, &id, &record, device),
+                    Err(status) => {
+                        stream.write_all(&OpHeader { code: protocol::OP_REP_IMPORT, status }.emit())?;
+                    }
+                }
+            }
+            other => return Err(protocol::ProtocolError::Operation(other).into()),
+        }
+    }
+}
+
+fn device_list(shared: &Shared) -> Vec<u8> {
+    let exports = lock(&shared.exports);
+    let free: Vec<&Export> = exports.values().filter(|export| export.device.is_some()).collect();
+    let mut out = OpHeader { code: protocol::OP_REP_DEVLIST, status: protocol::ST_OK }.emit().to_vec();
+    out.extend_from_slice(&(free.len() as u32).to_be_bytes());
+    for export in free {
+        out.extend_from_slice(&export.record.emit());
+        for [class, subclass, protocol] in &export.record.interfaces {
+            out.extend_from_slice(&[*class, *subclass, *protocol, 0]);
+        }
+    }
+    out
+}
+
+fn take(shared: &Shared, id: &str) -> Result<(DeviceRecord, FunctionHost), u32> {
+    let mut exports = lock(&shared.exports);
+    let export = exports.get_mut(id).ok_or(protocol::ST_NODEV)?;
+    let device = export.device.take().ok_or(protocol::ST_DEV_BUSY)?;
+    Ok((export.record.clone(), device))
+}
+
+/// Gives the device back to the list however the session ends, a panic of the function included.
+struct GiveBack<'a> {
+    shared: &'a Shared,
+    id: &'a str,
+    device: Option<FunctionHost>,
+}
+
+impl Drop for GiveBack<'_> {
+    fn drop(&mut self) {
+        if let Some(export) = lock(&self.shared.exports).get_mut(self.id) {
+            export.device = self.device.take();
+        }
+    }
+}
+
+fn import(
+    mut stream: TcpStream,
+    shared: &Shared,
+    id: &str,
+    record: &DeviceRecord,
+    device: FunctionHost,
+) -> Result<(), session::SessionError> {
+    let mut guard = GiveBack { shared, id, device: Some(device) };
+    let mut out = OpHeader { code: protocol::OP_REP_IMPORT, status: protocol::ST_OK }.emit().to_vec();
+    out.extend_from_slice(&record.emit());
+    stream.write_all(&out)?;
+    tracing::info!(id, "imported");
+    let result = match &mut guard.device {
+        Some(device) => session::serve(stream, device, record.device_id(), &shared.limits, shared.origin),
+        None => Ok(()),
+    };
+    tracing::info!(id, "given back");
+    result
+}
