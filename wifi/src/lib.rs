@@ -8,9 +8,12 @@ pub mod channel;
 pub mod error;
 
 mod chip;
+mod driver;
 mod efuse;
+pub mod firmware;
 mod regio;
 
 pub use channel::{Band, Channel, ChannelError, Side, Width};
 pub use chip::Chip;
 pub use error::{Error, ErrorKind, Stage};
+pub use firmware::Firmware;

@@ -11,6 +11,11 @@
 //!
 //! [`Bus`] is what lies below: [`hcd`](airlift_hcd) in the driver, a recording stand-in in unit tests.
 
+#[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
+mod tests;
+
 use core::cell::{Cell, RefCell};
 use core::future::Future;
 use core::pin::Pin;
@@ -241,6 +246,24 @@ impl Regs {
     pub(crate) async fn clear_bits<T: Width>(&self, reg: Reg<T>, bits: T) -> Result<(), Error> {
         let old: u32 = self.current(reg).await?.into();
         self.write(reg, T::truncate(old & !bits.into())).await
+    }
+
+    /// Changes bytes of different registers under a mask each: `(address, mask, value)`, the value in place. The
+    /// old values are asked for together, then the new ones written in order. No address may come twice.
+    pub(crate) async fn update_bytes(&self, changes: &[(u16, u8, u8)]) -> Result<(), Error> {
+        let mut old = Vec::with_capacity(changes.len());
+        for &(addr, mask, _) in changes {
+            let whole = mask == 0xff;
+            old.push(if whole { None } else { Some(self.start_read(Reg::<u8>::new(addr)).await?) });
+        }
+        for (&(addr, mask, value), old) in changes.iter().zip(old) {
+            let kept = match old {
+                Some(reading) => reading.value().await? & !mask,
+                None => 0,
+            };
+            self.write_at::<u8>(addr, kept | (value & mask)).await?;
+        }
+        Ok(())
     }
 
     /// What `reg` holds: from the shadow if the host alone changes it and it is known, else from the chip.

@@ -1,0 +1,150 @@
+use core::time::Duration;
+
+use airlift_hcd::TransferError;
+use airlift_regs::{bb, mac, sys};
+use futures::executor::block_on;
+
+use super::fake::{FakeBus, Op};
+use super::{Io, Regs};
+use crate::chip::{Chip, ShadowPolicy};
+use crate::error::{ErrorKind, Stage};
+
+fn with(io: Io, policy: ShadowPolicy) -> (FakeBus, Regs) {
+    let bus = FakeBus::new();
+    (bus.clone(), Regs::new(bus, io, policy))
+}
+
+fn chip_policy() -> ShadowPolicy {
+    Chip::Rtl8812au.info().shadow
+}
+
+#[test]
+fn a_field_of_a_host_only_register_is_written_without_reading_it_again() {
+    let (bus, regs) = with(Io::Posted, chip_policy());
+    bus.poke(bb::CLKTRK.addr(), &0xe000_0001_u32.to_le_bytes());
+    block_on(async {
+        regs.set_field(bb::CLKTRK, 0x1ffe_0000, 0x96a).await.unwrap();
+        regs.set_field(bb::CLKTRK, 0x1ffe_0000, 0x412).await.unwrap();
+        regs.barrier().await.unwrap();
+    });
+    let reads = bus.take_log().into_iter().filter(|op| matches!(op, Op::Read(..))).count();
+    assert_eq!(reads, 1);
+    assert_eq!(bus.peek(bb::CLKTRK.addr()), 0xe000_0001 | 0x412 << 17);
+}
+
+#[test]
+fn a_field_of_any_other_register_is_read_from_the_chip_each_time() {
+    let (bus, regs) = with(Io::Posted, chip_policy());
+    block_on(async {
+        regs.set_bits(mac::CR, 1).await.unwrap();
+        bus.poke(mac::CR.addr(), &[0x80]);
+        regs.set_bits(mac::CR, 2).await.unwrap();
+    });
+    assert_eq!(bus.peek(mac::CR.addr()), 0x82, "the bit that changed behind the driver's back stays");
+}
+
+/// The registers that no shadow may answer, whatever a chip's list says.
+#[test]
+fn no_register_that_the_chip_changes_is_host_only() {
+    let policy = chip_policy();
+    let never = [0x04..=0x07, 0x30..=0x33, 0x80..=0x83, 0x100..=0x103, 0x1cc..=0x1cc, 0x1e0..=0x1e3]
+        .into_iter()
+        .chain([
+            0x1208..=0x120b,
+            0x560..=0x567,
+            0xd04..=0xd0b,
+            0xd44..=0xd4b,
+            0x000..=0x7ff,
+            0x1000..=0xffff,
+        ]);
+    for range in never {
+        for addr in range {
+            assert!(!policy.is_host_only(addr), "{addr:#06x}");
+        }
+    }
+}
+
+#[test]
+fn while_another_page_shows_nothing_comes_from_the_shadow() {
+    let (bus, regs) = with(Io::Posted, chip_policy());
+    block_on(async {
+        regs.write(bb::TXSCALE_A, 0x1234_5678).await.unwrap();
+        regs.bypass_shadow(true);
+        bus.poke(bb::TXSCALE_A.addr(), &[1, 0, 0, 0]);
+        regs.set_bits(bb::TXSCALE_A, 2).await.unwrap();
+        assert_eq!(bus.peek(bb::TXSCALE_A.addr()), 3);
+        regs.bypass_shadow(false);
+        bus.poke(bb::TXSCALE_A.addr(), &[0x10, 0, 0, 0]);
+        regs.set_bits(bb::TXSCALE_A, 1).await.unwrap();
+    });
+    assert_eq!(bus.peek(bb::TXSCALE_A.addr()), 0x11);
+}
+
+#[test]
+fn a_posted_write_that_fails_surfaces_at_the_barrier_by_name() {
+    let (bus, regs) = with(Io::Posted, ShadowPolicy::NONE);
+    bus.fail(mac::RCR.addr(), TransferError::Stall);
+    regs.enter(Stage::Receive);
+    block_on(async {
+        regs.write(mac::RCR, 1).await.unwrap();
+        regs.write(mac::ACKTO, 1).await.unwrap();
+        let error = regs.barrier().await.unwrap_err();
+        assert_eq!(error.stage(), Stage::Receive);
+        assert!(matches!(error.kind(), ErrorKind::Transfer { source: TransferError::Stall, .. }));
+        assert!(error.to_string().contains("writing RCR"), "{error}");
+        regs.barrier().await.expect("told once");
+    });
+}
+
+#[test]
+fn a_failure_among_many_posted_writes_is_never_lost() {
+    for failing in 0..40_u16 {
+        let (bus, regs) = with(Io::Posted, ShadowPolicy::NONE);
+        bus.fail(0x600 + failing, TransferError::Protocol);
+        let result = block_on(async {
+            for n in 0..40 {
+                regs.write_at::<u8>(0x600 + n, 1).await?;
+            }
+            regs.barrier().await
+        });
+        assert!(result.is_err(), "write {failing}");
+    }
+}
+
+#[test]
+fn serial_io_waits_for_each_write_and_tells_its_failure_at_once() {
+    let (bus, regs) = with(Io::Serial, ShadowPolicy::NONE);
+    bus.fail(sys::RSV_CTRL.addr(), TransferError::Timeout);
+    assert!(block_on(regs.write(sys::RSV_CTRL, 0)).is_err());
+}
+
+#[test]
+fn a_delay_follows_the_writes_before_it() {
+    let (bus, regs) = with(Io::Posted, ShadowPolicy::NONE);
+    block_on(async {
+        regs.write(sys::RSV_CTRL, 1).await.unwrap();
+        regs.delay(Duration::from_millis(2)).await.unwrap();
+    });
+    let expected = [Op::Write(0x1c, vec![1]), Op::Flush, Op::Sleep(Duration::from_millis(2))];
+    assert_eq!(bus.take_log(), expected);
+}
+
+#[test]
+fn w6_a_poll_that_never_succeeds_says_what_was_expected() {
+    let (bus, regs) = with(Io::Posted, ShadowPolicy::NONE);
+    bus.poke(sys::MCUFW_CTRL.addr(), &[0xc2]);
+    let (every, most) = (Duration::from_millis(20), Duration::from_millis(200));
+    let error = block_on(regs.poll(sys::MCUFW_CTRL, 0x40_u32 | 4, 0x44, every, most, "mcu up")).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("MCUFW_CTRL") && text.contains("mcu up") && text.contains("0xc2"), "{text}");
+    let sleeps = bus.take_log().into_iter().filter(|op| matches!(op, Op::Sleep(_))).count();
+    assert_eq!(sleeps, 10);
+}
+
+#[test]
+fn a_value_goes_into_its_field_and_no_further() {
+    let (bus, regs) = with(Io::Posted, ShadowPolicy::NONE);
+    bus.poke(mac::CR.addr(), &[0xff; 4]);
+    block_on(regs.set_field(mac::CR, 0x0003_0000, 0xfe)).unwrap();
+    assert_eq!(bus.peek(mac::CR.addr()), 0xfffe_ffff);
+}
