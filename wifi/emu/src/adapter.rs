@@ -1,0 +1,229 @@
+//! [`Rtl8812au`]: the adapter as a USB function, and its [`Builder`].
+
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use airlift_hcd::{Descriptors, FunctionUrb, Reply, Setup, Speed, Submit, TransferError, UrbId, UsbFunction};
+
+use crate::chip::{Chip, Host, Options};
+use crate::descriptors;
+use crate::probe::Shared;
+use crate::{Efuse, Personality, Probe, Rule};
+
+/// The vendor request that reads and writes registers.
+const REGISTER_REQUEST: u8 = 0x05;
+/// The longest block that one request writes.
+const LONGEST_BLOCK: usize = 254;
+
+/// An emulated RTL8812AU: give it to a host controller, keep its [`Probe`].
+#[derive(Debug)]
+pub struct Rtl8812au {
+    chip: Shared,
+    identity: (u16, u16),
+    receivers: VecDeque<FunctionUrb>,
+    parked: Vec<FunctionUrb>,
+}
+
+/// What an [`Rtl8812au`] is to be like.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    options: Options,
+    identity: (u16, u16),
+}
+
+impl Rtl8812au {
+    /// A healthy adapter at high speed, strict, with an ordinary EFUSE, out of anybody's reach.
+    pub fn builder() -> Builder {
+        Builder {
+            options: Options {
+                efuse: Efuse::ordinary(),
+                strict: true,
+                cut: 1,
+                seed: 0,
+                speed: Speed::High,
+                usb3_port: false,
+                personalities: Vec::new(),
+            },
+            identity: descriptors::IDENTITY,
+        }
+    }
+
+    /// A handle to look into the chip.
+    pub fn probe(&self) -> Probe {
+        Probe { chip: Arc::clone(&self.chip) }
+    }
+
+    fn chip(&self) -> MutexGuard<'_, Chip> {
+        self.chip.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn control(&mut self, now: Duration, urb: FunctionUrb) -> Submit {
+        let mut chip = self.chip();
+        if chip.is_silent() {
+            drop(chip);
+            self.parked.push(urb);
+            return Submit::Parked;
+        }
+        chip.begin_transfer(now);
+        let Some(setup) = urb.setup() else { return urb.fail(TransferError::Invalid).into() };
+        let reply = if setup.is_in() { read(&mut chip, setup, urb) } else { write(&mut chip, setup, urb) };
+        reply.into()
+    }
+}
+
+/// A read: 1, 2 or 4 bytes at `wValue`.
+fn read(chip: &mut Chip, setup: Setup, urb: FunctionUrb) -> Reply {
+    let length = usize::from(setup.length);
+    let form = setup.request_type == 0xc0 && setup.request == REGISTER_REQUEST && setup.index == 0;
+    if !form || !matches!(length, 1 | 2 | 4) {
+        chip.admit(Some(Rule::UnknownRequest), setup.value, None);
+        return urb.fail(TransferError::Stall);
+    }
+    let broken = chip.broken_rule(setup.value, Host::Read(length));
+    if !chip.admit(broken, setup.value, None) {
+        return urb.fail(TransferError::Stall);
+    }
+    let value = chip.read(setup.value, length);
+    urb.reply(&value.to_le_bytes()[..length])
+}
+
+/// A write: 1, 2 or 4 bytes, or a block of at most 254.
+fn write(chip: &mut Chip, setup: Setup, urb: FunctionUrb) -> Reply {
+    let data = urb.data();
+    let head = data.iter().take(4).rev().fold(0, |value, byte| value << 8 | u32::from(*byte));
+    let form = setup.request_type == 0x40 && setup.request == REGISTER_REQUEST && setup.index == 0;
+    let fits = (1..=LONGEST_BLOCK).contains(&data.len()) && data.len() == usize::from(setup.length);
+    if !form || !fits || usize::from(setup.value) + data.len() > 0x1_0000 {
+        chip.admit(Some(Rule::UnknownRequest), setup.value, Some(head));
+        return urb.fail(TransferError::Stall);
+    }
+    let broken = chip.broken_rule(setup.value, Host::Write(data));
+    if !chip.admit(broken, setup.value, Some(head)) {
+        return urb.fail(TransferError::Stall);
+    }
+    chip.write(setup.value, data);
+    urb.ok()
+}
+
+impl UsbFunction for Rtl8812au {
+    fn descriptors(&self) -> Descriptors {
+        let mut chip = self.chip();
+        if core::mem::take(&mut chip.switch_to_super) {
+            chip.speed = Speed::Super;
+        }
+        descriptors::descriptors(self.identity, chip.speed)
+    }
+
+    fn plugged(&mut self, now: Duration, _waker: Waker) {
+        self.receivers.clear();
+        self.parked.clear();
+        let mut chip = self.chip();
+        chip.advance_to(now);
+        chip.cold_reset();
+    }
+
+    fn submit(&mut self, now: Duration, urb: FunctionUrb) -> Submit {
+        match urb.endpoint() {
+            0x00 | 0x80 => self.control(now, urb),
+            descriptors::BULK_IN => {
+                self.receivers.push_back(urb);
+                Submit::Parked
+            }
+            descriptors::INTERRUPT_IN => {
+                self.parked.push(urb);
+                Submit::Parked
+            }
+            endpoint if descriptors::BULK_OUT.contains(&endpoint) => urb.ok().into(),
+            _ => urb.fail(TransferError::Invalid).into(),
+        }
+    }
+
+    fn poll(&mut self, now: Duration) -> Option<Reply> {
+        self.chip().advance_to(now);
+        None
+    }
+
+    fn cancel(&mut self, id: UrbId) -> Option<FunctionUrb> {
+        if let Some(at) = self.receivers.iter().position(|urb| urb.id() == id) {
+            return self.receivers.remove(at);
+        }
+        let at = self.parked.iter().position(|urb| urb.id() == id)?;
+        Some(self.parked.remove(at))
+    }
+
+    fn reset(&mut self, now: Duration) {
+        let mut chip = self.chip();
+        chip.advance_to(now);
+        chip.bus_reset();
+    }
+}
+
+impl Builder {
+    /// The fuses; [`Efuse::ordinary`] unless told otherwise.
+    #[must_use]
+    pub fn efuse(mut self, efuse: Efuse) -> Self {
+        self.options.efuse = efuse;
+        self
+    }
+
+    /// Whether an access that breaks a [`Rule`] stalls (it is noted in any case). On unless told otherwise.
+    #[must_use]
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.options.strict = strict;
+        self
+    }
+
+    /// A fault; several add up.
+    #[must_use]
+    pub fn personality(mut self, personality: Personality) -> Self {
+        self.options.personalities.push(personality);
+        self
+    }
+
+    /// What makes this adapter differ from others of its kind: its calibration's numbers, its temperature.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.options.seed = seed;
+        self
+    }
+
+    /// The speed at which it connects; high unless told otherwise.
+    #[must_use]
+    pub fn speed(mut self, speed: Speed) -> Self {
+        self.options.speed = speed;
+        self
+    }
+
+    /// Whether the port that it sits in could do super speed, so that a switch of the USB mode succeeds.
+    #[must_use]
+    pub fn usb3_port(mut self, usb3_port: bool) -> Self {
+        self.options.usb3_port = usb3_port;
+        self
+    }
+
+    /// The cut as the version register tells it: 1, which the driver calls C, unless told otherwise.
+    #[must_use]
+    pub fn cut(mut self, cut: u8) -> Self {
+        self.options.cut = cut;
+        self
+    }
+
+    /// USB vendor and product identity; those of Realtek's own adapter unless told otherwise.
+    #[must_use]
+    pub fn identity(mut self, vendor: u16, product: u16) -> Self {
+        self.identity = (vendor, product);
+        self
+    }
+
+    /// The adapter.
+    pub fn build(self) -> Rtl8812au {
+        Rtl8812au {
+            chip: Arc::new(Mutex::new(Chip::new(self.options))),
+            identity: self.identity,
+            receivers: VecDeque::new(),
+            parked: Vec::new(),
+        }
+    }
+}

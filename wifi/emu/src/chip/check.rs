@@ -1,0 +1,247 @@
+//! Strict mode: whether an access breaks a [`Rule`], before it has any effect.
+
+use airlift_regs::{bb, mac, sys};
+
+use super::power::{LOW_POWER, MAC_OFF, MAC_ON, SUSPEND, State};
+use super::{Chip, bus, known};
+use crate::Rule;
+
+/// An access of the host.
+#[derive(Clone, Copy)]
+pub(crate) enum Host<'a> {
+    /// A read of so many bytes.
+    Read(usize),
+    /// A write of these bytes.
+    Write(&'a [u8]),
+}
+
+impl Host<'_> {
+    fn length(self) -> usize {
+        match self {
+            Self::Read(length) => length,
+            Self::Write(data) => data.len(),
+        }
+    }
+}
+
+impl Chip {
+    /// The rule that this access breaks, if any.
+    pub(crate) fn broken_rule(&self, address: u16, host: Host<'_>) -> Option<Rule> {
+        let length = host.length();
+        let write = match host {
+            Host::Read(_) => None,
+            Host::Write(data) => Some(Write { address, data }),
+        };
+        if let (0x1000..0x2000, Some(_)) = (address, &write) {
+            return self.firmware_rule();
+        }
+        if !matches!(length, 1 | 2 | 4) {
+            return Some(Rule::BlockOutsideFirmware);
+        }
+        if !known::exists(address, length) {
+            return Some(Rule::UnknownRegister);
+        }
+        if write.is_some() && bus::wholly_read_only(address, length) {
+            return Some(Rule::ReadOnlyRegister);
+        }
+        self.domain_rule(address, length, write.is_some())
+            .or_else(|| write.as_ref().and_then(|write| self.write_rule(write)))
+            .or_else(|| if write.is_none() { self.read_rule(address, length) } else { None })
+    }
+
+    /// Rules about what has power and is out of reset.
+    fn domain_rule(&self, address: u16, length: usize, write: bool) -> Option<Rule> {
+        if !(0x0100..0xf000).contains(&address) {
+            return None;
+        }
+        if !self.power.mac_is_on() {
+            // Mainline looks at CR to learn whether the MAC is on, and rewrites RCR whenever the stack changes
+            // its filter, on or off (`rtw88 mac80211.c`, `rtw_ops_configure_filter`).
+            let excused = address == mac::CR.addr() && !write || address == mac::RCR.addr() && write;
+            return (!excused).then_some(Rule::MacWhileOff);
+        }
+        if self.byte(0x0024) & 0x02 != 0 || self.byte(0x0028) & 0x08 != 0 {
+            return Some(Rule::MacWithPllForced);
+        }
+        let baseband = (0x0800..0x1000).contains(&address);
+        // The power-off sequence parks the 3-wire interface and a reset gates the clock whether the baseband
+        // runs or not.
+        let parking = length == 1 && matches!(address, 0x0c00 | 0x0e00) || address & !3 == 0x08b4;
+        (baseband && !parking && !self.baseband_is_on()).then_some(Rule::BasebandWhileReset)
+    }
+
+    fn read_rule(&self, address: u16, length: usize) -> Option<Rule> {
+        let overlaps = |start: u16| address < start + 4 && start < address + length as u16;
+        for path in 0..2 {
+            let (si, pi) =
+                [(bb::SI_READ_A.addr(), bb::PI_READ_A.addr()), (bb::SI_READ_B.addr(), bb::PI_READ_B.addr())]
+                    [path];
+            if !overlaps(si) && !overlaps(pi) {
+                continue;
+            }
+            if !self.radio_is_on(path) {
+                return Some(Rule::RfWhileOff);
+            }
+            if overlaps(if self.parallel_mode(path) { si } else { pi }) {
+                return Some(Rule::RfReadbackNotSelected);
+            }
+            // Cut C reads right at any time; earlier ones only with the CCA shut off. RF 0x00 is exempt, since
+            // shutting it off would change it.
+            let cca_off = self.byte(bb::CCA2ND.addr()) & 0x08 != 0;
+            if self.cut != 1 && !cca_off && self.byte(bb::HSSI_READ.addr()) != 0 {
+                return Some(Rule::RfReadWithoutCcaOff);
+            }
+        }
+        None
+    }
+
+    fn write_rule(&self, write: &Write<'_>) -> Option<Rule> {
+        self.power_rule(write)
+            .or_else(|| self.efuse_rule(write))
+            .or_else(|| self.mcu_rule(write))
+            .or_else(|| self.mac_rule(write))
+            .or_else(|| self.rf_rule(write))
+    }
+
+    fn power_rule(&self, write: &Write<'_>) -> Option<Rule> {
+        let (old, new) = (self.byte(0x0005), write.byte(0x0005)?);
+        let rises = |bit: u8| new & bit != 0 && old & bit == 0;
+        if rises(SUSPEND) {
+            if self.power.mac_is_on() {
+                return Some(Rule::SuspendWithMacOn);
+            }
+            if self.byte(0x0003) & 0x04 != 0 {
+                return Some(Rule::SuspendWithMcuEnabled);
+            }
+        }
+        if rises(MAC_OFF) && self.power.mac_is_on() && self.byte(0x0002) & 0x01 != 0 {
+            return Some(Rule::MacOffWithBasebandRunning);
+        }
+        if !rises(MAC_ON) || self.power.mac_is_on() {
+            return None;
+        }
+        let broken = [
+            (self.power.state == State::Disabled || new & SUSPEND != 0, Rule::MacOnWhileSuspended),
+            (new & LOW_POWER != 0, Rule::MacOnInLowPower),
+            (self.byte(0x0006) & 0x02 == 0, Rule::MacOnBeforePowerReady),
+            (self.regulator_asleep(), Rule::MacOnWithRegulatorAsleep),
+            (self.byte(0x0043) != 0 || self.byte(0x0046) != 0, Rule::MacOnWithPadsParked),
+            (self.byte(0x0003) & 0x04 == 0 && self.power.from_disable, Rule::MacOnWithoutMcuBlock),
+            (
+                self.power.from_disable && (self.byte(0x0024) & 0x02 == 0 || self.byte(0x0028) & 0x08 == 0),
+                Rule::MacOnWithoutPll,
+            ),
+        ];
+        broken.into_iter().find_map(|(broken, rule)| broken.then_some(rule))
+    }
+
+    fn regulator_asleep(&self) -> bool {
+        self.byte(0x0012) & 0x01 == 0
+            || self.byte(0x0014) & 0x80 != 0
+            || self.byte(0x0015) & 0x01 != 0
+            || self.byte(0x0023) & 0x10 != 0
+    }
+
+    fn efuse_rule(&self, write: &Write<'_>) -> Option<Rule> {
+        let control = write.byte(0x0033)?;
+        if control & 0x80 != 0 {
+            let granted = self.byte(sys::EFUSE_ACCESS.addr()) == 0x69;
+            return granted.then_some(Rule::EfuseProgram);
+        }
+        let broken = [
+            (!self.efuse.granted, Rule::EfuseWithoutGrant),
+            (self.byte(0x0003) & 0x10 == 0, Rule::EfuseWithoutLoader),
+            (self.byte(0x0008) & 0x22 != 0x22, Rule::EfuseWithoutClock),
+            (self.efuse.done_at.is_some(), Rule::EfuseBusy),
+        ];
+        broken.into_iter().find_map(|(broken, rule)| broken.then_some(rule))
+    }
+
+    fn firmware_rule(&self) -> Option<Rule> {
+        if !self.power.mac_is_on() {
+            return Some(Rule::MacWhileOff);
+        }
+        (self.byte(sys::MCUFW_CTRL.addr()) & 1 == 0).then_some(Rule::FirmwareWithoutEnable)
+    }
+
+    fn mcu_rule(&self, write: &Write<'_>) -> Option<Rule> {
+        if let Some(control) = write.byte(sys::MCUFW_CTRL.addr()) {
+            let rises = control & 1 != 0 && self.byte(sys::MCUFW_CTRL.addr()) & 1 == 0;
+            if rises && self.mcu.running && self.power.mac_is_on() {
+                return Some(Rule::FirmwareWhileRunning);
+            }
+        }
+        if let Some(enable) = write.byte(0x0003) {
+            let released = enable & 0x04 != 0 && self.byte(0x0003) & 0x04 == 0;
+            if released && self.power.mac_is_on() && self.starts_into_ram() {
+                if self.byte(sys::MCUFW_CTRL.addr()) & 1 != 0 {
+                    return Some(Rule::McuStartWhileDownloading);
+                }
+                // Mainline opens the interface by bit 0 to start firmware, and by bit 3 in its own reset.
+                if self.byte(0x001d) & 0x09 == 0 {
+                    return Some(Rule::McuStartWithoutIo);
+                }
+            }
+        }
+        for mailbox in 0..4 {
+            if write.touches(mac::HMEBOX0.addr() + 4 * mailbox, 4) {
+                if !self.mcu.running {
+                    return Some(Rule::MailboxBeforeFirmware);
+                }
+                if self.byte(mac::HMETFR.addr()) & 1 << mailbox != 0 {
+                    return Some(Rule::MailboxFull);
+                }
+            }
+        }
+        None
+    }
+
+    fn mac_rule(&self, write: &Write<'_>) -> Option<Rule> {
+        if write.touches(mac::LLT_INIT.addr(), 4) && self.page_list.done_at.is_some() {
+            return Some(Rule::LltBusy);
+        }
+        let control = write.byte(mac::CR.addr()).unwrap_or(self.byte(mac::CR.addr()));
+        let reset = write.byte(0x0002).unwrap_or(self.byte(0x0002));
+        let touched = write.touches(mac::CR.addr(), 1) || write.touches(0x0002, 1);
+        if touched && self.power.mac_is_on() && receives(control) && reset & 3 == 3 {
+            if !self.mcu.running {
+                return Some(Rule::ReceiveBeforeFirmware);
+            }
+            if self.byte(0x0116) == 0 && self.byte(0x0117) == 0 {
+                return Some(Rule::ReceiveWithoutBoundary);
+            }
+        }
+        None
+    }
+
+    fn rf_rule(&self, write: &Write<'_>) -> Option<Rule> {
+        if self.baseband.page_c1 {
+            return None;
+        }
+        let windows = [bb::LSSI_WRITE_A.addr(), bb::LSSI_WRITE_B.addr()];
+        (0..2)
+            .find(|path| write.touches(windows[*path], 4) && !self.radio_is_on(*path))
+            .map(|_| Rule::RfWhileOff)
+    }
+}
+
+/// Whether CR lets frames in: the receiver and both halves of its DMA.
+pub(super) fn receives(control: u8) -> bool {
+    control & 0x8a == 0x8a
+}
+
+struct Write<'a> {
+    address: u16,
+    data: &'a [u8],
+}
+
+impl Write<'_> {
+    fn touches(&self, address: u16, length: u16) -> bool {
+        self.address < address + length && self.address + self.data.len() as u16 > address
+    }
+
+    /// The byte at `address` as the write would leave it, if it reaches there.
+    fn byte(&self, address: u16) -> Option<u8> {
+        self.data.get(usize::from(address.checked_sub(self.address)?)).copied()
+    }
+}

@@ -1,0 +1,52 @@
+//! MAC: timer, queues' pages, the registers' reset values.
+
+use core::time::Duration;
+
+use super::Chip;
+
+#[derive(Debug)]
+pub(super) struct Mac {
+    /// When the timer stood at zero.
+    pub(super) tsf_origin: Duration,
+    /// Whether pages were given to the queues.
+    pub(super) pages_loaded: bool,
+}
+
+impl Mac {
+    pub(super) fn new() -> Self {
+        Self { tsf_origin: Duration::ZERO, pages_loaded: false }
+    }
+}
+
+impl Chip {
+    /// The timer, in microseconds.
+    pub(super) fn tsf(&self) -> u64 {
+        u64::try_from(self.now.saturating_sub(self.mac.tsf_origin).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Values that the MAC and baseband hold when they get their power.
+    pub(super) fn mac_registers(&mut self) {
+        // All transmit queues are empty.
+        self.set_byte(0x041a, 0xff);
+        self.set_byte(0x041b, 0xff);
+    }
+
+    /// RQPN with bit 31: the queues take the pages that 0x200 and 0x214 name.
+    pub(super) fn pages_written(&mut self) {
+        if self.byte(0x0203) & 0x80 == 0 {
+            return;
+        }
+        self.change(0x0203, 0x80, 0);
+        self.mac.pages_loaded = true;
+        // High, low, public; normal and extra beside their own reservations.
+        for (reserved, available) in
+            [(0x0200, 0x0204), (0x0201, 0x0205), (0x0202, 0x0206), (0x0214, 0x0215), (0x0216, 0x0217)]
+        {
+            let pages = self.byte(reserved);
+            self.set_byte(available, pages);
+        }
+    }
+
+    /// Something that decides whether and where the chip receives may have changed.
+    pub(super) fn reception_changed(&mut self) {}
+}

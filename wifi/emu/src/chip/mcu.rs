@@ -1,0 +1,163 @@
+//! The 8051: firmware download, checksum, boot, and the mailboxes of host commands.
+//!
+//! MCUFW_CTRL (0x80): bit 0 enables the download and raises bit 7 (RAM selected); bit 2 written as 1 starts a
+//! new sum and reads as 1 once the sum over what arrived comes out as zero; bits 18:16 choose the 4 KiB page
+//! that the window 0x1000-0x1fff shows; bit 1 says that the image is in, bit 6 is raised by the firmware when
+//! it runs (`rtw88 mac.c`, `__rtw_download_firmware_legacy`). The sum is the XOR of 16-bit words: over the code
+//! of the images that `linux-firmware` ships for this family it is zero. The image's header never arrives, so
+//! nothing here looks at it.
+
+use core::time::Duration;
+
+use super::power::take_due;
+use super::{Chip, Latency};
+
+const DOWNLOAD: u8 = 0x01;
+const READY: u8 = 0x02;
+const SUM_OK: u8 = 0x04;
+const INIT_READY: u8 = 0x40;
+const RAM: u8 = 0x80;
+
+/// Bytes of program memory: eight pages.
+pub(super) const RAM_SIZE: usize = 0x8000;
+
+#[derive(Debug)]
+pub(super) struct Mcu {
+    pub(super) ram: Box<[u8; RAM_SIZE]>,
+    pub(super) written: usize,
+    sum: [u8; 2],
+    count: u64,
+    sum_at: Option<Duration>,
+    boot_at: Option<Duration>,
+    pub(super) running: bool,
+    mailbox_at: [Option<Duration>; 4],
+    /// Host commands that the firmware took: extension word, then the word itself.
+    pub(super) commands: Vec<(u32, u32)>,
+    /// The bit of the download that a lossy personality drops is still to be dropped.
+    pub(super) lose_bit: bool,
+}
+
+/// Host commands kept for a test to look at.
+const COMMANDS_KEPT: usize = 1024;
+
+impl Mcu {
+    pub(super) fn new() -> Self {
+        Self {
+            ram: Box::new([0; RAM_SIZE]),
+            written: 0,
+            sum: [0; 2],
+            count: 0,
+            sum_at: None,
+            boot_at: None,
+            running: false,
+            mailbox_at: [None; 4],
+            commands: Vec::new(),
+            lose_bit: false,
+        }
+    }
+
+    pub(super) fn reset(&mut self) {
+        let commands = core::mem::take(&mut self.commands);
+        *self = Self { commands, ..Self::new() };
+    }
+}
+
+impl Chip {
+    /// Byte 0 of MCUFW_CTRL as a write leaves it.
+    pub(super) fn firmware_control_write(&mut self, old: u8, value: u8) -> u8 {
+        let mut new = value & !(SUM_OK | INIT_READY | RAM);
+        new |= old & value & (INIT_READY | RAM); // the host can only clear these
+        new |= old & SUM_OK;
+        // Power-off writes 0x05 here with the MAC already down: that enables nothing.
+        if value & DOWNLOAD != 0 && self.power.mac_is_on() {
+            new |= RAM;
+            if value & SUM_OK != 0 {
+                new &= !SUM_OK;
+                (self.mcu.sum, self.mcu.count, self.mcu.sum_at) = ([0; 2], 0, None);
+                self.mcu.lose_bit = self.checksum_fails;
+            }
+        } else if value & SUM_OK == 0 {
+            new &= !SUM_OK;
+        }
+        new
+    }
+
+    pub(super) fn firmware_control_written(&mut self, old: u32) {
+        if old as u8 & INIT_READY != 0 && self.byte(0x0080) & INIT_READY == 0 && self.mcu.boot_at.is_some() {
+            self.mcu.boot_at = None;
+        }
+    }
+
+    pub(super) fn firmware_write(&mut self, address: u16, data: &[u8]) {
+        if self.byte(0x0080) & DOWNLOAD == 0 {
+            return;
+        }
+        let page = usize::from(self.byte(0x0082) & 7) << 12;
+        for (i, byte) in data.iter().enumerate() {
+            let offset = usize::from(address - 0x1000) + i;
+            if offset >= 0x1000 {
+                break;
+            }
+            let mut byte = *byte;
+            if core::mem::take(&mut self.mcu.lose_bit) {
+                byte ^= 0x10;
+            }
+            self.mcu.ram[page | offset] = byte;
+            self.mcu.sum[offset & 1] ^= byte;
+            self.mcu.count += 1;
+            self.mcu.written = self.mcu.written.max((page | offset) + 1);
+        }
+        self.change(0x0080, SUM_OK, 0);
+        self.mcu.sum_at = Some(self.now + self.latency(Latency::Checksum));
+    }
+
+    /// SYS_FUNC_EN was written; `was` tells whether the MCU was released before.
+    pub(super) fn mcu_enable_written(&mut self, was: bool) {
+        let enabled = self.byte(0x0003) & 0x04 != 0;
+        if was && !enabled {
+            self.mcu.running = false;
+            self.mcu.boot_at = None;
+            self.mcu.mailbox_at = [None; 4];
+        }
+        if !was && enabled && self.power.mac_is_on() && self.starts_into_ram() && !self.never_boots {
+            self.mcu.boot_at = Some(self.now + self.latency(Latency::Boot));
+        }
+    }
+
+    /// Whether releasing the MCU now would start the downloaded image.
+    pub(super) fn starts_into_ram(&self) -> bool {
+        self.byte(0x0080) & READY != 0
+    }
+
+    fn image_is_good(&self) -> bool {
+        let control = self.byte(0x0080);
+        control & (RAM | READY | SUM_OK | DOWNLOAD) == RAM | READY | SUM_OK && self.byte(0x001d) & 1 != 0
+    }
+
+    pub(super) fn mailbox_written(&mut self, mailbox: u16) {
+        self.change(0x01cc, 0, 1 << mailbox);
+        if self.mcu.running {
+            self.mcu.mailbox_at[usize::from(mailbox)] = Some(self.now + self.latency(Latency::Mailbox));
+        }
+    }
+
+    pub(super) fn advance_mcu(&mut self) {
+        if take_due(&mut self.mcu.sum_at, self.now) && self.mcu.sum == [0; 2] && self.mcu.count > 0 {
+            self.change(0x0080, 0, SUM_OK);
+        }
+        if take_due(&mut self.mcu.boot_at, self.now) && self.image_is_good() {
+            self.mcu.running = true;
+            self.change(0x0080, 0, INIT_READY);
+            self.reception_changed();
+        }
+        for mailbox in 0..4_u16 {
+            if take_due(&mut self.mcu.mailbox_at[usize::from(mailbox)], self.now) {
+                self.change(0x01cc, 1 << mailbox, 0);
+                let command = (self.word(0x01f0 + 4 * mailbox), self.word(0x01d0 + 4 * mailbox));
+                if self.mcu.commands.len() < COMMANDS_KEPT {
+                    self.mcu.commands.push(command);
+                }
+            }
+        }
+    }
+}

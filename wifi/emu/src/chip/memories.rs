@@ -1,0 +1,101 @@
+//! EFUSE port (0x30), page list (0x1e0), key store (0x670) and gain tables (0x81c): memories behind one register.
+
+use core::time::Duration;
+
+use super::power::take_due;
+use super::{Chip, Latency};
+use crate::Efuse;
+
+/// The EFUSE behind EFUSE_CTRL: bits 17:8 address, bits 7:0 data, bit 31 done.
+///
+/// Bit 31 written as 0 starts a read (`rtw88 efuse.c`, `rtw_dump_physical_efuse_map`). Written as 1 it would
+/// program, but only while access is granted: mainline itself writes it back as 1 with access shut
+/// (`rtw_read8_physical_efuse` after the dump), and fuses stay whole.
+#[derive(Debug)]
+pub(super) struct EfusePort {
+    pub(super) fuses: Efuse,
+    pub(super) granted: bool,
+    pub(super) done_at: Option<Duration>,
+}
+
+impl EfusePort {
+    pub(super) fn new(fuses: Efuse) -> Self {
+        Self { fuses, granted: false, done_at: None }
+    }
+}
+
+/// The page list: for each of 256 pages of the transmit buffer the page that follows.
+#[derive(Debug)]
+pub(super) struct PageList {
+    pub(super) next: [Option<u8>; 256],
+    pub(super) done_at: Option<Duration>,
+}
+
+impl PageList {
+    pub(super) fn new() -> Self {
+        Self { next: [None; 256], done_at: None }
+    }
+
+    /// Whether every page was given a successor.
+    pub(super) fn is_complete(&self) -> bool {
+        self.next.iter().all(Option::is_some)
+    }
+}
+
+/// Eight words for each of 64 keys.
+pub(super) type Cam = [[u32; 8]; 64];
+
+impl Chip {
+    pub(super) fn efuse_control_written(&mut self) {
+        let control = self.word(0x0030);
+        if control & 0x8000_0000 == 0 {
+            self.efuse.done_at = Some(self.now + self.latency(Latency::Efuse));
+        }
+    }
+
+    pub(super) fn page_list_written(&mut self) {
+        // Bits 31:30: 01 writes, and both fall when it is done.
+        if self.byte(0x01e3) & 0xc0 == 0x40 {
+            let page = self.byte(0x01e1);
+            self.page_list.next[usize::from(page)] = Some(self.byte(0x01e0));
+            self.page_list.done_at = Some(self.now + self.latency(Latency::PageList));
+        }
+    }
+
+    pub(super) fn advance_memories(&mut self) {
+        if take_due(&mut self.efuse.done_at, self.now) {
+            let address = self.word(0x0030) >> 8 & 0x3ff;
+            let data = self.efuse.fuses.physical()[address as usize];
+            self.set_byte(0x0030, data);
+            self.change(0x0033, 0, 0x80);
+        }
+        if take_due(&mut self.page_list.done_at, self.now) {
+            self.change(0x01e3, 0xc0, 0);
+        }
+    }
+
+    /// The command register of the key store: bit 31 acts and falls, bit 30 clears all, bit 16 writes
+    /// (`rtw88 sec.c`, `sec.h`).
+    pub(super) fn cam_command_written(&mut self) {
+        let command = self.word(0x0670);
+        if command & 0x8000_0000 == 0 {
+            return;
+        }
+        let (key, part) = ((command >> 3 & 0x3f) as usize, (command & 7) as usize);
+        if command & 0x4000_0000 != 0 {
+            *self.cam = [[0; 8]; 64];
+        } else if command & 0x0001_0000 != 0 {
+            self.cam[key][part] = self.word(0x0674);
+        } else {
+            let value = self.cam[key][part];
+            self.set_word(0x0678, value);
+        }
+        self.set_word(0x0670, command & 0x3fff_ffff);
+    }
+
+    /// A word of the gain tables: the low 24 bits say which table and which entry, the high byte is the gain.
+    pub(super) fn agc_written(&mut self) {
+        let value = self.word(0x081c);
+        self.agc.insert(value & 0x00ff_ffff, (value >> 24) as u8);
+    }
+}

@@ -1,0 +1,275 @@
+//! The chip behind the USB endpoints: an RTL8812A as a set of state machines over one register file.
+//!
+//! Blocks, each in its own file: [`bus`](self) reads and writes (who may, and what it sets off), power, memories
+//! behind a port (EFUSE, page list, keys, gain tables), MCU, baseband and radios, MAC, transmit and receive.
+//! Nothing here has a clock: `now` is handed in. Every control transfer moves the chip's own time on by at
+//! least [`TRANSFER`], since on a real bus none is shorter; so a driver that polls without waiting makes
+//! progress even where the host's clock stands still.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use airlift_hcd::Speed;
+
+mod baseband;
+mod bus;
+mod check;
+mod known;
+mod mac;
+mod mcu;
+mod memories;
+mod power;
+
+pub use bus::Access;
+pub(crate) use check::Host;
+
+use crate::personality::Personality;
+use crate::{Efuse, Rule, Violation};
+
+/// What a control transfer takes of the chip's time at least.
+const TRANSFER: Duration = Duration::from_micros(10);
+/// Violations kept; further ones are only counted.
+const VIOLATIONS_KEPT: usize = 1024;
+
+/// How long things take inside, in microseconds. Short enough that a healthy chip is ready at the first look
+/// over any real bus, so that runs are alike; a slow personality stretches them.
+#[derive(Clone, Copy)]
+enum Latency {
+    PowerReady = 40,
+    MacOn = 30,
+    MacOff = 31,
+    Efuse = 8,
+    PageList = 2,
+    Checksum = 9,
+    Boot = 5,
+    Mailbox = 20,
+    Iqk = 3_000,
+    Lck = 80_000,
+}
+
+/// How the chip is built; see [`crate::Builder`].
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) efuse: Efuse,
+    pub(crate) strict: bool,
+    pub(crate) cut: u8,
+    pub(crate) seed: u64,
+    pub(crate) speed: Speed,
+    pub(crate) usb3_port: bool,
+    pub(crate) personalities: Vec<Personality>,
+}
+
+/// The chip.
+#[derive(Debug)]
+pub(crate) struct Chip {
+    regs: Box<[u8; 0x1_0000]>,
+    /// The chip's own time.
+    now: Duration,
+    power: power::Power,
+    efuse: memories::EfusePort,
+    page_list: memories::PageList,
+    cam: Box<memories::Cam>,
+    agc: BTreeMap<u32, u8>,
+    mcu: mcu::Mcu,
+    baseband: baseband::Baseband,
+    mac: mac::Mac,
+    thermal: u8,
+    cut: u8,
+    seed: u64,
+    slow: u32,
+    never_boots: bool,
+    checksum_fails: bool,
+    silent_after: Option<u64>,
+    /// Bits of bytes that reads show stuck: address, mask, value.
+    stuck: Vec<(u16, u8, u8)>,
+    pub(crate) speed: Speed,
+    usb3_port: bool,
+    /// The host asked the device to come back at super speed.
+    pub(crate) switch_to_super: bool,
+    strict: bool,
+    violations: Vec<Violation>,
+    pub(crate) violations_seen: u64,
+    transfers: u64,
+    log: Option<Vec<Access>>,
+}
+
+impl Chip {
+    pub(crate) fn new(options: Options) -> Self {
+        let thermal = options.efuse.logical()[usize::from(crate::efuse::offset::THERMAL_METER)];
+        let mut chip = Self {
+            regs: Box::new([0; 0x1_0000]),
+            now: Duration::ZERO,
+            power: power::Power::new(),
+            efuse: memories::EfusePort::new(options.efuse),
+            page_list: memories::PageList::new(),
+            cam: Box::new([[0; 8]; 64]),
+            agc: BTreeMap::new(),
+            mcu: mcu::Mcu::new(),
+            baseband: baseband::Baseband::new(),
+            mac: mac::Mac::new(),
+            thermal: if thermal == 0xff { 0x1a } else { thermal.wrapping_add(options.seed as u8 & 1) & 0x3f },
+            cut: options.cut,
+            seed: options.seed,
+            slow: 1,
+            never_boots: false,
+            checksum_fails: false,
+            silent_after: None,
+            stuck: Vec::new(),
+            speed: options.speed,
+            usb3_port: options.usb3_port,
+            switch_to_super: false,
+            strict: options.strict,
+            violations: Vec::new(),
+            violations_seen: 0,
+            transfers: 0,
+            log: None,
+        };
+        for personality in options.personalities {
+            chip.take_on(personality);
+        }
+        chip.power_registers();
+        chip
+    }
+
+    fn take_on(&mut self, personality: Personality) {
+        match personality {
+            Personality::ChecksumFails => self.checksum_fails = true,
+            Personality::McuNeverBoots => self.never_boots = true,
+            Personality::StuckPoll(poll) => self.stuck.push(poll.stuck_byte()),
+            Personality::Slow(factor) => self.slow = factor.max(1),
+            Personality::Silent { after } => self.silent_after = Some(after),
+        }
+    }
+
+    /// The supply comes back, or the bus resets a chip that did not forbid it: all state is gone.
+    pub(crate) fn cold_reset(&mut self) {
+        self.regs.fill(0);
+        self.power = power::Power::new();
+        self.efuse = memories::EfusePort::new(self.efuse.fuses.clone());
+        self.mac_reset();
+        self.power_registers();
+    }
+
+    /// A reset of the bus. RSV_CTRL bits 5 and 6 keep it away from the MAC (`rtw88 rtw88xxa.c`,
+    /// `rtw88xxa_power_on`).
+    pub(crate) fn bus_reset(&mut self) {
+        if self.byte(0x001c) & 0x60 != 0x60 {
+            self.cold_reset();
+        }
+    }
+
+    /// Whether the chip has stopped answering.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silent_after.is_some_and(|after| self.transfers >= after)
+    }
+
+    /// Begins a control transfer at `now`.
+    pub(crate) fn begin_transfer(&mut self, now: Duration) {
+        self.now = now.max(self.now + TRANSFER);
+        self.transfers += 1;
+        self.advance();
+    }
+
+    /// Brings the chip to `now`.
+    pub(crate) fn advance_to(&mut self, now: Duration) {
+        self.now = self.now.max(now);
+        self.advance();
+    }
+
+    fn advance(&mut self) {
+        self.advance_power();
+        self.advance_memories();
+        self.advance_mcu();
+        self.advance_baseband();
+    }
+
+    /// Whether the access may go on: it breaks no rule, or nobody asked to be strict.
+    pub(crate) fn admit(&mut self, broken: Option<Rule>, address: u16, written: Option<u32>) -> bool {
+        let Some(rule) = broken else { return true };
+        self.violations_seen += 1;
+        if self.violations.len() < VIOLATIONS_KEPT {
+            self.violations.push(Violation {
+                rule,
+                address,
+                register: airlift_regs::name_of(address),
+                written,
+                transfer: self.transfers,
+                at: self.now,
+            });
+        }
+        !self.strict
+    }
+
+    /// The MAC loses its power or gets it: everything but the always-on part begins anew.
+    fn mac_reset(&mut self) {
+        self.regs[0x0100..0xf000].fill(0);
+        for address in [0x0082, 0x0080] {
+            self.set_byte(address, 0);
+        }
+        self.page_list = memories::PageList::new();
+        *self.cam = [[0; 8]; 64];
+        self.agc.clear();
+        self.mcu.reset();
+        self.baseband = baseband::Baseband::new();
+        self.mac = mac::Mac::new();
+        self.mac.tsf_origin = self.now;
+        self.mac_registers();
+    }
+}
+
+/// What tests and traces may look at and do; see [`crate::Probe`].
+impl Chip {
+    pub(crate) fn rf(&self, path: usize, address: u8) -> u32 {
+        self.baseband.radios[path].regs[usize::from(address)]
+    }
+    pub(crate) fn rf_modes(&self, path: usize) -> BTreeMap<u32, (u32, u32)> {
+        self.baseband.radios[path].modes.clone()
+    }
+    pub(crate) fn page_list(&self) -> Vec<Option<u8>> {
+        self.page_list.next.to_vec()
+    }
+    pub(crate) fn gain_tables(&self) -> BTreeMap<u32, u8> {
+        self.agc.clone()
+    }
+    pub(crate) fn keys(&self) -> Vec<[u32; 8]> {
+        self.cam.to_vec()
+    }
+    pub(crate) fn firmware(&self) -> &[u8] {
+        &self.mcu.ram[..self.mcu.written]
+    }
+    pub(crate) fn firmware_runs(&self) -> bool {
+        self.mcu.running
+    }
+    pub(crate) fn commands(&self) -> Vec<(u32, u32)> {
+        self.mcu.commands.clone()
+    }
+    pub(crate) fn fuses(&self) -> &Efuse {
+        &self.efuse.fuses
+    }
+    pub(crate) fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+    pub(crate) fn transfers(&self) -> u64 {
+        self.transfers
+    }
+    pub(crate) fn poke(&mut self, address: u16, value: u8) {
+        self.set_byte(address, value);
+        self.reception_changed();
+    }
+    pub(crate) fn poke_rf(&mut self, path: usize, address: u8, value: u32) {
+        self.baseband.radios[path].regs[usize::from(address)] = value & 0xf_ffff;
+        self.reception_changed();
+    }
+    pub(crate) fn stick(&mut self, stuck: (u16, u8, u8)) {
+        self.stuck.push(stuck);
+    }
+    pub(crate) fn unstick(&mut self) {
+        self.stuck.clear();
+    }
+    pub(crate) fn start_log(&mut self) {
+        self.log = Some(Vec::new());
+    }
+    pub(crate) fn take_log(&mut self) -> Vec<Access> {
+        self.log.as_mut().map(core::mem::take).unwrap_or_default()
+    }
+}

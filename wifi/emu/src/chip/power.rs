@@ -1,0 +1,127 @@
+//! Power: card-disable, card-emulation and active, stepped through APS_FSMCO (0x04-0x07).
+//!
+//! The steps are those of `rtw88 rtw8812a_table.c` (`card_enable_flow_8812a`, `card_disable_flow_8812a`).
+//! A chip that was just plugged in is as a card-disable leaves it.
+
+use core::time::Duration;
+
+use super::{Chip, Latency};
+
+/// MAC on requested; clears by itself.
+pub(super) const MAC_ON: u8 = 0x01;
+/// MAC off requested; clears by itself.
+pub(super) const MAC_OFF: u8 = 0x02;
+/// Software low power.
+pub(super) const LOW_POWER: u8 = 0x04;
+/// The card is suspended.
+pub(super) const SUSPEND: u8 = 0x08;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    /// Suspended: only the always-on part lives.
+    Disabled,
+    /// Awake, with the MAC off.
+    Emulation,
+    /// The MAC is powered.
+    Active,
+}
+
+#[derive(Debug)]
+pub(super) struct Power {
+    pub(super) state: State,
+    /// Whether the chip came out of card-disable since the MAC was last on.
+    pub(super) from_disable: bool,
+    ready_at: Option<Duration>,
+    on_at: Option<Duration>,
+    off_at: Option<Duration>,
+}
+
+impl Power {
+    pub(super) fn new() -> Self {
+        Self { state: State::Disabled, from_disable: true, ready_at: None, on_at: None, off_at: None }
+    }
+
+    pub(super) fn mac_is_on(&self) -> bool {
+        self.state == State::Active
+    }
+}
+
+impl Chip {
+    /// Registers of the always-on part as a card-disable leaves them, and what the strapping says.
+    pub(super) fn power_registers(&mut self) {
+        self.set_byte(0x0003, 0x00);
+        self.set_byte(0x0005, SUSPEND);
+        self.set_byte(0x0012, 0x00);
+        self.set_byte(0x0014, 0x80);
+        self.set_byte(0x0015, 0x01);
+        self.set_byte(0x0023, 0x10);
+        self.set_byte(0x0042, 0xcc);
+        self.set_byte(0x0043, 0x07);
+        self.set_byte(0x0046, 0xff);
+        // Version: cut, two radios, not a test chip.
+        self.set_word(0x00f0, 0x0880_0000 | u32::from(self.cut & 0x0f) << 12);
+        self.set_byte(0x00f5, 0x01);
+        if self.speed == airlift_hcd::Speed::Super {
+            self.set_byte(0x00ff, 0x20);
+        }
+    }
+
+    pub(super) fn power_control_written(&mut self) {
+        let control = self.byte(0x0005);
+        match self.power.state {
+            State::Disabled if control & SUSPEND == 0 => {
+                self.power.state = State::Emulation;
+                self.power.from_disable = true;
+                self.power.ready_at = Some(self.now + self.latency(Latency::PowerReady));
+            }
+            State::Emulation if control & SUSPEND != 0 => {
+                self.power.state = State::Disabled;
+                self.power.ready_at = None;
+                self.change(0x0006, 0x02, 0);
+            }
+            _ => {}
+        }
+        if control & MAC_ON != 0 && self.power.on_at.is_none() && self.power.state != State::Disabled {
+            self.power.on_at = Some(self.now + self.latency(Latency::MacOn));
+        }
+        if control & MAC_OFF != 0 && self.power.off_at.is_none() {
+            self.power.off_at = Some(self.now + self.latency(Latency::MacOff));
+        }
+        // Bit 7 drops the device off the bus; mainline does so to come back at super speed.
+        if control & 0x80 != 0 && self.byte(0x0074) & 0x0c == 0x08 && self.usb3_port {
+            self.switch_to_super = true;
+        }
+    }
+
+    pub(super) fn advance_power(&mut self) {
+        if take_due(&mut self.power.ready_at, self.now) {
+            self.change(0x0006, 0, 0x02);
+        }
+        if take_due(&mut self.power.on_at, self.now) {
+            self.change(0x0005, MAC_ON, 0);
+            if self.power.state == State::Emulation {
+                self.power.state = State::Active;
+                self.power.from_disable = false;
+                self.change(0x00f5, 0x01, 0);
+                self.mac_reset();
+            }
+        }
+        if take_due(&mut self.power.off_at, self.now) {
+            self.change(0x0005, MAC_OFF, 0);
+            if self.power.state == State::Active {
+                self.power.state = State::Emulation;
+                self.change(0x00f5, 0, 0x01);
+                self.mac_reset();
+            }
+        }
+    }
+}
+
+/// Whether `at` has passed; then it is cleared.
+pub(super) fn take_due(at: &mut Option<Duration>, now: Duration) -> bool {
+    let due = at.is_some_and(|at| at <= now);
+    if due {
+        *at = None;
+    }
+    due
+}

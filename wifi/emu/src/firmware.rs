@@ -1,0 +1,52 @@
+//! [`stand_in_firmware`]: an image with a valid header and checksum, made at run time.
+//!
+//! The shape is that of the vendor's 8051 images as `rtw88` `fw.h`, `struct rtw_fw_hdr_legacy` lays it out: a
+//! header of 32 bytes that stays with the driver, then the code. The XOR of the code's 16-bit words is zero:
+//! so it is in the images that `linux-firmware` ships for this family (their last word makes it so), and this
+//! is the sum that the emulated chip forms over what arrives.
+
+/// Bytes of the header.
+const HEADER_LENGTH: usize = 32;
+
+/// The code's length: like the vendor's, no multiple of a page, of a block or of eight.
+const CODE_LENGTH: usize = 26_998;
+
+/// A stand-in for the vendor's firmware: a header with signature 0x9501, and code that the emulated MCU takes
+/// for firmware. It holds no instruction of the vendor's; real silicon would not run it.
+pub fn stand_in_firmware() -> Vec<u8> {
+    let mut image = vec![0_u8; HEADER_LENGTH];
+    image[0..2].copy_from_slice(&0x9501_u16.to_le_bytes()); // signature
+    image[2] = 0x10; // category
+    image[4..6].copy_from_slice(&52_u16.to_le_bytes()); // version
+    image[6] = 14; // subversion
+    image[8..12].copy_from_slice(&[0x01, 0x01, 0x00, 0x00]); // month, day, hour, minute
+    image[12..14].copy_from_slice(&(CODE_LENGTH as u16).to_le_bytes());
+
+    // A multiplicative generator: bytes that look like code to a checksum, the same at every run.
+    let mut state = 0x8812_u32;
+    image.extend((0..CODE_LENGTH - 2).map(|_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    }));
+    let sum = checksum(&image[HEADER_LENGTH..]);
+    image.extend_from_slice(&sum.to_le_bytes());
+    image
+}
+
+/// The XOR of the 16-bit words of `code`; zero for an intact image. An odd last byte counts as a low byte.
+pub fn checksum(code: &[u8]) -> u16 {
+    code.chunks(2).fold(0, |sum, pair| sum ^ u16::from_le_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stand_in_has_the_length_and_the_sum_that_its_header_promises() {
+        let image = stand_in_firmware();
+        assert_eq!(image.len(), HEADER_LENGTH + usize::from(u16::from_le_bytes([image[12], image[13]])));
+        assert_eq!(checksum(&image[HEADER_LENGTH..]), 0);
+        assert_eq!(u16::from_le_bytes([image[0], image[1]]), 0x9501);
+    }
+}

@@ -1,0 +1,74 @@
+//! [`Personality`]: faults that adapters in the field show, to be built into an emulated one.
+
+/// A poll of the bring-up, for [`Personality::StuckPoll`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Poll {
+    /// APS_FSMCO bit 17 never says that power is ready.
+    PowerReady,
+    /// APS_FSMCO bit 8 never clears: the MAC does not power on.
+    MacOn,
+    /// APS_FSMCO bit 9 never clears: the MAC does not power off.
+    MacOff,
+    /// EFUSE_CTRL bit 31 never rises.
+    Efuse,
+    /// LLT_INIT bits 31:30 never fall.
+    PageList,
+    /// MCUFW_CTRL bit 0 never reads back as set.
+    DownloadEnable,
+    /// MCUFW_CTRL bit 2 never reports the checksum.
+    Checksum,
+    /// MCUFW_CTRL bit 6 never says that the firmware is ready.
+    FirmwareReady,
+    /// HMETFR never says that a mailbox is free.
+    Mailbox,
+}
+
+impl Poll {
+    /// Every poll.
+    pub const ALL: &'static [Self] = &[
+        Self::PowerReady,
+        Self::MacOn,
+        Self::MacOff,
+        Self::Efuse,
+        Self::PageList,
+        Self::DownloadEnable,
+        Self::Checksum,
+        Self::FirmwareReady,
+        Self::Mailbox,
+    ];
+
+    /// The byte that is stuck: its address, the stuck bits, their value.
+    pub const fn stuck_byte(self) -> (u16, u8, u8) {
+        match self {
+            Self::PowerReady => (0x0006, 0x02, 0x00),
+            Self::MacOn => (0x0005, 0x01, 0x01),
+            Self::MacOff => (0x0005, 0x02, 0x02),
+            Self::Efuse => (0x0033, 0x80, 0x00),
+            Self::PageList => (0x01e3, 0xc0, 0x40),
+            Self::DownloadEnable => (0x0080, 0x01, 0x00),
+            Self::Checksum => (0x0080, 0x04, 0x00),
+            Self::FirmwareReady => (0x0080, 0x40, 0x00),
+            Self::Mailbox => (0x01cc, 0x0f, 0x0f),
+        }
+    }
+}
+
+/// How an emulated adapter differs from a healthy one. Several can be combined; an odd or blank EFUSE is
+/// given as such to the builder.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Personality {
+    /// One bit of every firmware download is lost on its way, so that the checksum never comes right.
+    ChecksumFails,
+    /// The MCU takes its firmware and never reports that it runs.
+    McuNeverBoots,
+    /// A poll whose condition never comes true.
+    StuckPoll(Poll),
+    /// Everything inside takes this many times as long.
+    Slow(u32),
+    /// Answers this many control transfers, then falls silent: nothing fails, nothing comes back.
+    Silent {
+        /// Control transfers that are still answered.
+        after: u64,
+    },
+}

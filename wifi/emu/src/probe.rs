@@ -1,0 +1,152 @@
+//! [`Probe`]: a look into an emulated chip from outside, and a hand in it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::chip::{Access, Chip};
+use crate::personality::Poll;
+use crate::{Efuse, Violation};
+
+/// Shared by the adapter and its probes.
+pub(crate) type Shared = Arc<Mutex<Chip>>;
+
+/// A handle to the chip inside an adapter: what a test or a trace may look at, and faults to inject while it
+/// runs. Clones look at the same chip; none keeps the adapter plugged.
+#[derive(Clone)]
+pub struct Probe {
+    pub(crate) chip: Shared,
+}
+
+impl core::fmt::Debug for Probe {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let chip = self.chip();
+        write!(f, "Probe({} transfers, {} violations)", chip.transfers(), chip.violations_seen)
+    }
+}
+
+impl Probe {
+    fn chip(&self) -> MutexGuard<'_, Chip> {
+        self.chip.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the bus would answer to a read of `length` bytes (1 to 4), without any effect.
+    ///
+    /// # Panics
+    ///
+    /// If `length` is above 4.
+    pub fn register(&self, address: u16, length: usize) -> u32 {
+        self.chip().peek(address, length)
+    }
+
+    /// Every register: 65,536 entries by bus address, `None` where the chip has none.
+    pub fn registers(&self) -> Vec<Option<u8>> {
+        self.chip().snapshot()
+    }
+
+    /// An RF register (20 bits) of path 0 or 1.
+    ///
+    /// # Panics
+    ///
+    /// If `path` is above 1.
+    pub fn rf(&self, path: usize, address: u8) -> u32 {
+        self.chip().rf(path, address)
+    }
+
+    /// A path's mode tables: by the value of RF 0x30 the values of RF 0x31 and 0x32.
+    ///
+    /// # Panics
+    ///
+    /// If `path` is above 1.
+    pub fn rf_modes(&self, path: usize) -> BTreeMap<u32, (u32, u32)> {
+        self.chip().rf_modes(path)
+    }
+
+    /// The page list: for each page the one that follows, `None` if it was never written.
+    pub fn llt(&self) -> Vec<Option<u8>> {
+        self.chip().page_list()
+    }
+
+    /// The gain tables behind 0x81c: by table and entry (the low 24 bits of what was written) the high byte.
+    pub fn agc(&self) -> BTreeMap<u32, u8> {
+        self.chip().gain_tables()
+    }
+
+    /// The key store: 64 entries of eight words.
+    pub fn keys(&self) -> Vec<[u32; 8]> {
+        self.chip().keys()
+    }
+
+    /// The program memory up to the last byte written.
+    pub fn firmware(&self) -> Vec<u8> {
+        self.chip().firmware().to_vec()
+    }
+
+    /// Whether the MCU runs downloaded firmware.
+    pub fn firmware_runs(&self) -> bool {
+        self.chip().firmware_runs()
+    }
+
+    /// Host commands that the firmware took, oldest first: extension word, command word. The first 1,024.
+    pub fn commands(&self) -> Vec<(u32, u32)> {
+        self.chip().commands()
+    }
+
+    /// The fuses.
+    pub fn efuse(&self) -> Efuse {
+        self.chip().fuses().clone()
+    }
+
+    /// Accesses that broke a rule, oldest first; the first 1,024.
+    pub fn violations(&self) -> Vec<Violation> {
+        self.chip().violations().to_vec()
+    }
+
+    /// Control transfers so far.
+    pub fn transfers(&self) -> u64 {
+        self.chip().transfers()
+    }
+
+    /// Whether the host has asked the device to leave and come back at super speed.
+    pub fn wants_super_speed(&self) -> bool {
+        self.chip().switch_to_super
+    }
+
+    /// Changes a byte behind the driver's back.
+    pub fn poke(&self, address: u16, value: u8) {
+        self.chip().poke(address, value);
+    }
+
+    /// Changes an RF register behind the driver's back.
+    ///
+    /// # Panics
+    ///
+    /// If `path` is above 1.
+    pub fn poke_rf(&self, path: usize, address: u8, value: u32) {
+        self.chip().poke_rf(path, address, value);
+    }
+
+    /// From now on reads show the bits of `mask` in the byte at `address` as in `value`.
+    pub fn stick(&self, address: u16, mask: u8, value: u8) {
+        self.chip().stick((address, mask, value & mask));
+    }
+
+    /// From now on this poll never ends well.
+    pub fn stick_poll(&self, poll: Poll) {
+        self.chip().stick(poll.stuck_byte());
+    }
+
+    /// Every poll ends well again.
+    pub fn unstick(&self) {
+        self.chip().unstick();
+    }
+
+    /// Starts to record every register access.
+    pub fn start_log(&self) {
+        self.chip().start_log();
+    }
+
+    /// The accesses recorded since the last call, oldest first; recording goes on.
+    pub fn take_log(&self) -> Vec<Access> {
+        self.chip().take_log()
+    }
+}

@@ -1,0 +1,325 @@
+//! A host in a test's hands: register accesses one after the other, and the bring-up as a list of steps that a
+//! test can leave out. The steps and figures are those of `rtw88` (`mac.c`, `rtw88xxa.c`, `rtw8812a_table.c`).
+#![allow(dead_code)]
+
+use std::task::Waker;
+use std::time::Duration;
+
+use airlift_emu::{Builder, Probe, Rtl8812au};
+use airlift_hcd::{FunctionUrb, Reply, Setup, Submit, TransferError, UrbId, UsbFunction};
+use bytes::BytesMut;
+
+/// A round trip of the bus in the test's time.
+pub(crate) const ROUND_TRIP: Duration = Duration::from_micros(125);
+
+pub(crate) struct Host {
+    pub(crate) device: Rtl8812au,
+    pub(crate) probe: Probe,
+    pub(crate) now: Duration,
+    next_id: u64,
+}
+
+/// A step of the bring-up, by name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Step(pub(crate) &'static str);
+
+pub(crate) type Outcome<T> = Result<T, TransferError>;
+
+impl Host {
+    pub(crate) fn new(builder: Builder) -> Self {
+        let mut device = builder.build();
+        let probe = device.probe();
+        device.plugged(Duration::ZERO, Waker::noop().clone());
+        Self { device, probe, now: Duration::from_millis(100), next_id: 0 }
+    }
+
+    pub(crate) fn id(&mut self) -> UrbId {
+        self.next_id += 1;
+        UrbId(self.next_id)
+    }
+
+    pub(crate) fn control(&mut self, setup: Setup, data: &[u8]) -> Option<Reply> {
+        let id = self.id();
+        self.now += ROUND_TRIP;
+        let urb = FunctionUrb::new(id, 0, Some(setup), BytesMut::from(data), usize::from(setup.length));
+        match self.device.submit(self.now, urb) {
+            Submit::Done(reply) => Some(reply),
+            Submit::After(delay, reply) => {
+                self.now += delay;
+                Some(reply)
+            }
+            Submit::Parked => None,
+        }
+    }
+
+    pub(crate) fn read(&mut self, address: u16, length: u16) -> Outcome<u32> {
+        let reply =
+            self.control(Setup::vendor_in(0x05, address, 0, length), &[]).expect("the device is silent");
+        reply.status?;
+        let mut bytes = [0; 4];
+        bytes[..reply.buffer.len()].copy_from_slice(&reply.buffer);
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    pub(crate) fn read8(&mut self, address: u16) -> Outcome<u8> {
+        Ok(self.read(address, 1)? as u8)
+    }
+
+    pub(crate) fn read32(&mut self, address: u16) -> Outcome<u32> {
+        self.read(address, 4)
+    }
+
+    pub(crate) fn block(&mut self, address: u16, data: &[u8]) -> Outcome<()> {
+        let setup = Setup::vendor_out(0x05, address, 0, data.len() as u16);
+        self.control(setup, data).expect("the device is silent").status.map(drop)
+    }
+
+    pub(crate) fn write8(&mut self, address: u16, value: u8) -> Outcome<()> {
+        self.block(address, &[value])
+    }
+
+    pub(crate) fn write16(&mut self, address: u16, value: u16) -> Outcome<()> {
+        self.block(address, &value.to_le_bytes())
+    }
+
+    pub(crate) fn write32(&mut self, address: u16, value: u32) -> Outcome<()> {
+        self.block(address, &value.to_le_bytes())
+    }
+
+    pub(crate) fn change8(&mut self, address: u16, clear: u8, set: u8) -> Outcome<()> {
+        let old = self.read8(address)?;
+        self.write8(address, old & !clear | set)
+    }
+
+    pub(crate) fn change32(&mut self, address: u16, clear: u32, set: u32) -> Outcome<()> {
+        let old = self.read32(address)?;
+        self.write32(address, old & !clear | set)
+    }
+
+    pub(crate) fn sleep(&mut self, time: Duration) {
+        self.now += time;
+        while self.device.poll(self.now).is_some() {}
+    }
+
+    /// Reads until the bits are as wanted, 50 us apart; `false` after 100 looks.
+    pub(crate) fn poll8(&mut self, address: u16, mask: u8, want: u8) -> Outcome<bool> {
+        for _ in 0..100 {
+            if self.read8(address)? & mask == want {
+                return Ok(true);
+            }
+            self.sleep(Duration::from_micros(50));
+        }
+        Ok(false)
+    }
+
+    /// The power-on sequence, without the steps in `skip` (named by register and bit).
+    pub(crate) fn power_on(&mut self, skip: &[Step]) -> Outcome<()> {
+        let steps: [(&'static str, u16, u8, u8); 10] = [
+            ("0x12", 0x12, 0x01, 0x01),
+            ("0x14", 0x14, 0x80, 0x00),
+            ("0x15", 0x15, 0x01, 0x00),
+            ("0x23", 0x23, 0x10, 0x00),
+            ("0x46", 0x46, 0xff, 0x00),
+            ("0x43", 0x43, 0xff, 0x00),
+            ("suspend", 0x05, 0x08, 0x00),
+            ("mcu block", 0x03, 0x04, 0x04),
+            ("0x24", 0x24, 0x02, 0x02),
+            ("0x28", 0x28, 0x08, 0x08),
+        ];
+        for (name, address, mask, value) in steps {
+            if !skip.contains(&Step(name)) {
+                self.change8(address, mask, value)?;
+            }
+        }
+        if !skip.contains(&Step("low power")) {
+            self.change8(0x05, 0x04, 0)?;
+        }
+        if !skip.contains(&Step("power ready")) {
+            self.poll8(0x06, 0x02, 0x02)?;
+        }
+        self.change8(0x05, 0, 0x01)?;
+        self.poll8(0x05, 0x01, 0)?;
+        if !skip.contains(&Step("0x24 back")) {
+            self.change8(0x24, 0x02, 0)?;
+        }
+        if !skip.contains(&Step("0x28 back")) {
+            self.change8(0x28, 0x08, 0)?;
+        }
+        self.write16(0x100, 0)?;
+        self.write16(0x100, 0x063f)
+    }
+
+    /// The power-off sequence.
+    pub(crate) fn power_off(&mut self, skip: &[Step]) -> Outcome<()> {
+        self.write8(0xc00, 0x04)?;
+        self.write8(0xe00, 0x04)?;
+        if !skip.contains(&Step("baseband reset")) {
+            self.change8(0x02, 0x01, 0)?;
+        }
+        self.write8(0x07, 0x2a)?;
+        self.change8(0x08, 0x02, 0)?;
+        if !skip.contains(&Step("mac off")) {
+            self.change8(0x05, 0, 0x02)?;
+            self.poll8(0x05, 0x02, 0)?;
+        }
+        if !skip.contains(&Step("mcu block off")) {
+            self.change8(0x03, 0x04, 0)?;
+        }
+        for (address, mask, value) in [
+            (0x80, 0xff, 0x05),
+            (0x42, 0xf0, 0xc0),
+            (0x43, 0xff, 0x07),
+            (0x45, 0xff, 0x00),
+            (0x46, 0xff, 0xff),
+            (0x47, 0xff, 0x00),
+            (0x14, 0x80, 0x80),
+            (0x15, 0x01, 0x01),
+            (0x12, 0x01, 0x00),
+            (0x23, 0x10, 0x10),
+            (0x08, 0x02, 0x00),
+            (0x07, 0xff, 0x20),
+            (0x1f, 0x02, 0x00),
+            (0x76, 0x02, 0x00),
+            (0x05, 0x08, 0x08),
+        ] {
+            self.change8(address, mask, value)?;
+        }
+        Ok(())
+    }
+
+    /// The page list with its boundary at 247.
+    pub(crate) fn page_list(&mut self) -> Outcome<()> {
+        for page in 0..=255_u32 {
+            let next = match page {
+                246 => 255,
+                255 => 247,
+                page => page + 1,
+            };
+            self.write32(0x1e0, 0x4000_0000 | page << 8 | next)?;
+            while self.read32(0x1e0)? & 0xc000_0000 != 0 {}
+        }
+        Ok(())
+    }
+
+    pub(crate) fn mcu_enable(&mut self, on: bool) -> Outcome<()> {
+        if on {
+            self.change8(0x1d, 0, 0x01)?;
+            self.change8(0x03, 0, 0x04)
+        } else {
+            self.change8(0x03, 0x04, 0)?;
+            self.change8(0x1d, 0x01, 0)
+        }
+    }
+
+    /// Downloads `image` and starts it; whether the sum was reported, and whether the firmware runs.
+    pub(crate) fn firmware(&mut self, image: &[u8]) -> Outcome<(bool, bool)> {
+        self.mcu_enable(false)?;
+        self.mcu_enable(true)?;
+        self.change8(0x80, 0, 0x01)?;
+        self.change32(0x80, 0x0008_0000, 0)?;
+        self.change8(0x80, 0, 0x04)?;
+        for (page, code) in image[32..].chunks(0x1000).enumerate() {
+            self.change32(0x80, 0x0007_0000, (page as u32) << 16)?;
+            let mut at = 0;
+            while at < code.len() {
+                let left = code.len() - at;
+                let n = if left >= 196 {
+                    196
+                } else if left >= 8 {
+                    8
+                } else {
+                    1
+                };
+                self.block(0x1000 + at as u16, &code[at..at + n])?;
+                at += n;
+            }
+        }
+        let sum = self.poll8(0x80, 0x04, 0x04)?;
+        self.change8(0x80, 0x01, 0)?;
+        if !sum {
+            return Ok((false, false));
+        }
+        self.change32(0x80, 0x40, 0x02)?;
+        self.mcu_enable(false)?;
+        self.mcu_enable(true)?;
+        let runs = self.poll8(0x80, 0xc6, 0xc6)?;
+        Ok((sum, runs))
+    }
+
+    /// Grants access to the EFUSE.
+    pub(crate) fn efuse_grant(&mut self, skip: &[Step]) -> Outcome<()> {
+        if !skip.contains(&Step("grant")) {
+            self.write8(0xcf, 0x69)?;
+        }
+        if !skip.contains(&Step("loader")) {
+            self.change8(0x03, 0, 0x10)?;
+        }
+        if !skip.contains(&Step("clock")) {
+            self.change8(0x08, 0, 0x22)?;
+        }
+        Ok(())
+    }
+
+    /// One physical byte; `None` if it never came.
+    pub(crate) fn efuse_byte(&mut self, address: u16) -> Outcome<Option<u8>> {
+        self.write32(0x30, u32::from(address) << 8)?;
+        if !self.poll8(0x33, 0x80, 0x80)? {
+            return Ok(None);
+        }
+        Ok(Some(self.read32(0x30)? as u8))
+    }
+
+    /// From the plug to the point where frames come in on `channel` at 20 MHz.
+    pub(crate) fn receive_on(&mut self, channel: u8) -> Outcome<()> {
+        self.power_on(&[])?;
+        self.page_list()?;
+        assert_eq!(self.firmware(&airlift_emu::stand_in_firmware())?, (true, true));
+        self.write8(0x1cc, 0x0f)?;
+        self.write32(0x214, 0)?;
+        self.write32(0x200, 0x80d7_1010)?;
+        self.write16(0x10c, 0xf5a0)?;
+        self.write16(0x116, 0x3e7f)?;
+        self.write8(0x104, 0x30)?;
+        self.write8(0x60f, 4)?;
+        self.change32(0x100, 0x30000, 0x20000)?;
+        self.write16(0x6a0, 0xffff)?;
+        self.write16(0x6a2, 0x0400)?;
+        self.write16(0x6a4, 0xffff)?;
+        self.write8(0x290, 0x1e)?;
+        self.change8(0x100, 0, 0xc0)?;
+        self.baseband_on()?;
+        self.tune(channel)?;
+        // Everything: own, foreign, group and broadcast, with FCS and PHY status.
+        self.write32(0x608, 0xf410_400f)
+    }
+
+    pub(crate) fn baseband_on(&mut self) -> Outcome<()> {
+        self.change8(0x02, 0, 0x04)?;
+        self.change8(0x02, 0, 0x03)?;
+        self.write8(0x1f, 7)?;
+        self.write8(0x76, 7)?;
+        self.write32(0x82c, 0x0020_83dc)?;
+        self.write32(0xc00, 0x07)?;
+        self.write32(0xe00, 0x07)
+    }
+
+    /// Channels 1-14 or 36 and above, 20 MHz.
+    pub(crate) fn tune(&mut self, channel: u8) -> Outcome<()> {
+        let (area, band) = match channel {
+            0..=14 => (0x96a, 0),
+            36..=48 => (0x494, 0x1_0100),
+            49..=64 => (0x453, 0x1_0100),
+            100..=116 => (0x452, 0x3_0100),
+            117..=140 => (0x412, 0x3_0100),
+            _ => (0x412, 0x5_0100),
+        };
+        self.write32(0x834, if channel > 14 { 0x0037_a706 } else { 0x0037_a705 })?;
+        self.write8(0x454, if channel > 14 { 0x80 } else { 0 })?;
+        self.write32(0x860, area << 17)?;
+        self.write32(0x8ac, 0x0030_0200)?;
+        for window in [0xc90, 0xe90] {
+            self.write32(window, 0x0180_0000 | band | 0x0c00 | u32::from(channel))?;
+        }
+        Ok(())
+    }
+}
