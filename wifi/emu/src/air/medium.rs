@@ -165,11 +165,11 @@ impl Medium {
         let radio = &mut self.radios[index];
         let tuning = radio.tuning?;
         let receiver = Receiver { id: radio.id, tuning, position_m: radio.options.position_m };
+        // Cells that joined while this radio was listening are heard from where it left off.
+        radio.cursors.resize(self.cells.len(), Cursor::at(radio.seen));
         if let Some(now) = now {
             radio.seen = now;
         }
-        // Cells that joined while this radio was listening are heard from now on.
-        radio.cursors.resize(self.cells.len(), Cursor::at(radio.seen));
         let mut best: Option<Next> =
             radio.inbox.front().map(|frame| Next { at: frame.end, which: Which::Inbox });
         for (which, (cursor, cell)) in radio.cursors.iter_mut().zip(&self.cells).enumerate() {
