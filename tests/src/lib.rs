@@ -1,1 +1,10 @@
-//! Placeholder.
+//! Whole-system tests of Airlift, and the harness that lets the Linux kernel's own driver judge the emulated
+//! chips.
+//!
+//! [`trace`] records what a driver does to a device, whichever driver it is; [`export`] offers devices over
+//! USB/IP and takes orders from the guest in which that driver runs. `mainline/run.sh` in this package puts
+//! them together.
+#![forbid(unsafe_code)]
+
+pub mod export;
+pub mod trace;

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Builds the initramfs of the harness: busybox, bash (whose /dev/tcp opens the socket that vhci_hcd takes over),
+# iw, tcpdump, the firmware and the modules in the order in which they load.
+# Usage: initramfs.sh FETCHED-FOLDER KERNEL-VERSION OUTPUT
+set -euo pipefail
+
+here=$(dirname "$(realpath "$0")")
+fetched=$(realpath "$1")
+kernel=$2
+output=$(realpath -m "$3")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# depmod looks only at the parts of the tree that the harness needs: the whole one takes it ten seconds.
+tree=$work/tree/lib/modules/$kernel
+modules=$fetched/linux-modules-$kernel/usr/lib/modules/$kernel/kernel
+for part in drivers/usb drivers/net/wireless/realtek/rtw88 drivers/net/ethernet/intel/e1000 net/mac80211 \
+    net/wireless net/rfkill lib crypto; do
+    mkdir -p "$tree/kernel/$(dirname $part)"
+    ln -s "$modules/$part" "$tree/kernel/$part"
+done
+depmod -b "$work/tree" "$kernel" 2> "$work/depmod.log" || { cat "$work/depmod.log" >&2; exit 1; }
+
+root=$work/root
+mkdir -p "$root"/{bin,sbin,dev,proc,sys,tmp,etc,run,modules,lib/firmware/rtw88}
+echo 'root:x:0:0:root:/:/bin/sh' > "$root/etc/passwd"
+cp "$here/guest-init" "$root/init"
+cp "$(command -v busybox)" "$root/bin/busybox"
+for applet in $(busybox --list); do
+    [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
+done
+
+# Programs with the libraries that they name.
+for program in bash iw tcpdump; do
+    path=$(command -v $program || ls /usr/sbin/$program)
+    rm -f "$root/bin/$program"
+    cp -L "$path" "$root/bin/$program"
+    ldd "$path" | awk '$2 == "=>" { print $3 } $1 ~ /^\// { print $1 }' | while read -r library; do
+        mkdir -p "$root$(dirname "$library")"
+        cp -Ln "$library" "$root$library"
+    done
+done
+
+# Modules, decompressed, numbered in load order.
+for module in e1000 usbmon vhci-hcd rtw88_8812au; do
+    modprobe -d "$work/tree" -S "$kernel" --show-depends $module
+done | awk '!seen[$2]++ { print $2 }' > "$work/order"
+number=100
+while read -r module; do
+    name=$(basename "$module")
+    case $name in
+        *.xz) xz -dc "$module" > "$root/modules/$number-${name%.xz}" ;;
+        *.zst) zstd -qdc "$module" > "$root/modules/$number-${name%.zst}" ;;
+        *) cp "$module" "$root/modules/$number-$name" ;;
+    esac
+    number=$((number + 1))
+done < "$work/order"
+cp "$fetched"/firmware-realtek/usr/lib/firmware/rtw88/rtw8812a_fw.bin "$root/lib/firmware/rtw88/" 2> /dev/null \
+    || cp "$fetched"/firmware-realtek/lib/firmware/rtw88/rtw8812a_fw.bin "$root/lib/firmware/rtw88/"
+
+(cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) > "$output"

@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Lets the Linux kernel's own driver judge the emulated chip: boots a distribution kernel in QEMU, attaches the
+# emulated adapter over USB/IP, and has rtw88 bring it up, tune it and capture.
+#
+#   tests/mainline/run.sh [--golden] [--out FOLDER] [STEP...]
+#
+# A STEP is BUSID:CHANNEL:WIDTH:FRAMES:SCAN, for example 1-1:11:HT20:5:no; without one all six channels of the
+# golden files run, the first with a capture and one with a scan. --golden writes those files anew.
+#
+#   AIRLIFT_MAINLINE_DIR  folder with the unpacked packages; filled by fetch.sh if it is empty.
+#                         Default: target/mainline
+#   AIRLIFT_EXPORTER      a program to run in place of airlift-export
+#   AIRLIFT_TIMEOUT       seconds for the whole run (default 240)
+#
+# Exit code: 0 every step passed, 1 one did not, 77 it cannot run here (and says why).
+set -uo pipefail
+
+here=$(dirname "$(realpath "$0")")
+root=$(realpath "$here/../..")
+golden=
+out=$root/target/mainline/out
+steps=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --golden) golden=$root/tests/golden/rtl8812a ;;
+        --out) out=$2; shift ;;
+        --*) echo "unknown option $1" >&2; exit 2 ;;
+        *) steps+=("$1") ;;
+    esac
+    shift
+done
+if [ ${#steps[@]} = 0 ]; then
+    steps=(1-1:11:HT20:20:no 1-2:6:HT40+:0:no 1-3:36:HT20:0:no 1-4:36:80MHz:0:no 1-5:149:HT40+:0:no
+        1-6:165:HT20:0:no)
+fi
+
+cannot() { echo "mainline: cannot run: $*" >&2; exit 77; }
+for tool in qemu-system-x86_64 busybox bash iw tcpdump modprobe depmod cpio xz; do
+    command -v $tool > /dev/null || [ -x /usr/sbin/$tool ] || cannot "$tool is not installed"
+done
+
+# 1. What boots.
+fetched=${AIRLIFT_MAINLINE_DIR:-$root/target/mainline}
+if ! compgen -G "$fetched/linux-binary-*" > /dev/null; then
+    echo "mainline: fetching kernel and firmware into $fetched"
+    "$here/fetch.sh" "$fetched" || cannot "the packages could not be fetched; see above"
+fi
+kernel=$(basename "$(compgen -G "$fetched/linux-binary-*" | sort -V | tail -1)" | sed 's/^linux-binary-//')
+vmlinuz=$(compgen -G "$fetched/linux-binary-$kernel/*/lib/modules/$kernel/vmlinuz" \
+    || compgen -G "$fetched/linux-binary-$kernel/boot/vmlinuz-*") || cannot "no vmlinuz for $kernel in $fetched"
+mkdir -p "$out"
+rm -f "$out"/*.state "$out"/*.trace "$out"/*.pcap
+"$here/initramfs.sh" "$fetched" "$kernel" "$out/initramfs.gz" || cannot "the initramfs could not be built"
+echo "mainline: kernel $kernel"
+
+# 2. What is judged.
+exporter=${AIRLIFT_EXPORTER:-}
+if [ -z "$exporter" ]; then
+    (cd "$root" && cargo build -q --release -p airlift-tests --bin airlift-export) || exit 1
+    exporter=$root/target/release/airlift-export
+fi
+coproc EXPORT { exec "$exporter" "$out"; }
+export_pid=$EXPORT_PID
+exec {export_in}>&"${EXPORT[1]}" {export_out}<&"${EXPORT[0]}"
+# Closing its standard input ends the exporter.
+trap 'exec {export_in}>&-; kill "$export_pid" 2> /dev/null' EXIT
+read -r -t 20 _ port control <&"$export_out" || { echo "mainline: the exporter did not start" >&2; exit 1; }
+sed 's/^/exporter: /' <&"$export_out" &
+log_pid=$!
+
+# 3. The run.
+plan=$(IFS=,; echo "${steps[*]}")
+timeout "${AIRLIFT_TIMEOUT:-240}" qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem -m 1024 -smp 2 \
+    -nodefaults -serial stdio -display none -no-reboot -kernel "$vmlinuz" -initrd "$out/initramfs.gz" \
+    -netdev user,id=net0 -device e1000,netdev=net0 \
+    -append "console=ttyS0 quiet airlift.port=$port airlift.control=$control airlift.plan=$plan" \
+    < /dev/null 2>&1 | tr -d '\r' | tee "$out/console.log" \
+    | grep --line-buffered -v -e 'ACPI: PM' -e 'reboot: Power down'
+exec {export_in}>&-
+exec {EXPORT[1]}>&-
+wait $log_pid
+
+# 4. The verdict.
+status=0
+for step in "${steps[@]}"; do
+    id=${step%%:*}
+    if ! grep -q "^guest: step $id: passed" "$out/console.log"; then
+        echo "mainline: FAILED $step"
+        status=1
+    elif [ -f "$out/$id.end.state" ] && grep -q '^violation' "$out/$id.end.state"; then
+        echo "mainline: FAILED $step: mainline's own accesses break rules of strict mode:"
+        grep '^violation' "$out/$id.end.state" | sort | uniq -c | sort -rn | head -40
+        status=1
+    else
+        echo "mainline: passed $step"
+    fi
+done
+if [ -n "$golden" ] && [ $status = 0 ]; then
+    (cd "$root" && cargo run -q --release -p airlift-tests --bin airlift-golden -- "$kernel" "$out" "$golden" \
+        "${steps[@]}") || status=1
+fi
+exit $status

@@ -1,0 +1,180 @@
+//! Offers devices over USB/IP to the guest of the ground-truth harness, and takes its orders.
+//!
+//! The guest knows when its driver has reached a point, the exporter knows the device. So the guest says so at
+//! a second port, one line a connection: `mark DEVICE LABEL` has the exporter write down how far the trace has
+//! come and what state the device is in, `file NAME` and then bytes leaves a file. The answer is `ok`, or why
+//! not.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use airlift_hcd::UsbFunction;
+use airlift_hcd::usbip::{Server, ServerHandle};
+
+use crate::trace::{Trace, Traced};
+
+/// What the guest may leave in one file.
+const FILE_MAX: u64 = 64 << 20;
+
+/// The state of a device as text, called at each mark.
+pub type Snapshot = Box<dyn Fn() -> String + Send>;
+
+/// One device on offer.
+struct Exported {
+    trace: Trace,
+    snapshot: Snapshot,
+    /// Where the trace stood at the last mark.
+    marked: usize,
+}
+
+/// Devices, to be offered together.
+pub struct Exporter {
+    server: Server,
+    control: TcpListener,
+    devices: BTreeMap<String, Exported>,
+    folder: PathBuf,
+}
+
+impl Exporter {
+    /// Binds a server to `port` of the loopback interface (0: any), and the control port beside it. Results go
+    /// to `folder`, which is created.
+    pub fn bind(port: u16, folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        Ok(Self {
+            server: Server::bind((Ipv4Addr::LOCALHOST, port))?,
+            control: TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?,
+            devices: BTreeMap::new(),
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Offers a device; `snapshot` describes its state at a mark.
+    pub fn export(mut self, bus_id: &str, function: impl UsbFunction, snapshot: Snapshot) -> Self {
+        let (traced, trace) = Traced::new(function);
+        self.server = self.server.export(bus_id, Box::new(traced));
+        self.devices.insert(bus_id.to_owned(), Exported { trace, snapshot, marked: 0 });
+        self
+    }
+
+    /// Serves until standard input ends. The first line on standard output names the two ports.
+    pub fn run(self) -> io::Result<()> {
+        let handle = self.server.start()?;
+        let mut orders = Orders { devices: self.devices, folder: self.folder };
+        let control = self.control;
+        println!("ports {} {}", handle.address().port(), control.local_addr()?.port());
+        io::stdout().flush()?;
+        let ending = watch_stdin(control.local_addr()?)?;
+        for connection in control.incoming() {
+            if ending.load(std::sync::atomic::Ordering::SeqCst) {
+                break;
+            }
+            if let Err(error) = connection.and_then(|stream| orders.serve(stream)) {
+                println!("control: {error}");
+            }
+        }
+        finish(handle, &mut orders)
+    }
+}
+
+impl std::fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exporter").field("devices", &self.devices.keys()).finish_non_exhaustive()
+    }
+}
+
+/// Knocks at the control port when standard input ends, so that the loop there sees it.
+fn watch_stdin(
+    control: std::net::SocketAddr,
+) -> io::Result<std::sync::Arc<std::sync::atomic::AtomicBool>> {
+    let ending = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let raised = ending.clone();
+    std::thread::Builder::new().name("stdin".into()).spawn(move || {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        raised.store(true, std::sync::atomic::Ordering::SeqCst);
+        let _ = TcpStream::connect(control);
+    })?;
+    Ok(ending)
+}
+
+fn finish(handle: ServerHandle, orders: &mut Orders) -> io::Result<()> {
+    handle.stop_blocking();
+    for (id, device) in &orders.devices {
+        if !device.trace.is_empty() {
+            orders.write(&format!("{id}.trace"), &trace_text(&device.trace))?;
+            orders.write(&format!("{id}.end.state"), &(device.snapshot)())?;
+        }
+    }
+    Ok(())
+}
+
+fn trace_text(trace: &Trace) -> String {
+    let mut text = String::new();
+    for access in trace.accesses() {
+        let _ = writeln!(text, "{access}");
+    }
+    text
+}
+
+/// What the guest's orders work on.
+struct Orders {
+    devices: BTreeMap<String, Exported>,
+    folder: PathBuf,
+}
+
+impl Orders {
+    fn serve(&mut self, mut stream: TcpStream) -> io::Result<()> {
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        let mut reader = BufReader::new(stream.try_clone()?).take(FILE_MAX);
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let answer = match words[..] {
+            ["mark", id, label] => self.mark(id, label)?,
+            ["file", name] if is_plain(name) => {
+                let mut bytes = Vec::new();
+                reader.read_to_end(&mut bytes)?;
+                fs::write(self.folder.join(name), &bytes)?;
+                println!("file {name}: {} bytes", bytes.len());
+                "ok"
+            }
+            _ => "order not understood",
+        };
+        writeln!(stream, "{answer}")
+    }
+
+    fn mark(&mut self, id: &str, label: &str) -> io::Result<&'static str> {
+        if !is_plain(label) {
+            return Ok("label not plain");
+        }
+        let Some(device) = self.devices.get_mut(id) else { return Ok("no such device") };
+        let accesses = device.trace.accesses();
+        let reads = accesses.iter().filter(|access| !access.write).count();
+        let failed = accesses.iter().filter(|access| !access.ok).count();
+        println!(
+            "mark {id} {label}: {} control transfers ({} since the mark before), {reads} of them reads, \
+             {failed} failed, {} bulk out",
+            accesses.len(),
+            accesses.len() - device.marked,
+            device.trace.bulk_out(),
+        );
+        device.marked = accesses.len();
+        let (trace, state) = (trace_text(&device.trace), (device.snapshot)());
+        self.write(&format!("{id}.{label}.trace"), &trace)?;
+        self.write(&format!("{id}.{label}.state"), &state)?;
+        Ok("ok")
+    }
+
+    fn write(&self, name: &str, text: &str) -> io::Result<()> {
+        fs::write(self.folder.join(name), text)
+    }
+}
+
+/// Whether a name from the guest stays within the folder.
+fn is_plain(name: &str) -> bool {
+    !name.starts_with('.') && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+}
