@@ -88,9 +88,7 @@ impl std::fmt::Debug for Exporter {
 }
 
 /// Knocks at the control port when standard input ends, so that the loop there sees it.
-fn watch_stdin(
-    control: std::net::SocketAddr,
-) -> io::Result<std::sync::Arc<std::sync::atomic::AtomicBool>> {
+fn watch_stdin(control: std::net::SocketAddr) -> io::Result<std::sync::Arc<std::sync::atomic::AtomicBool>> {
     let ending = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let raised = ending.clone();
     std::thread::Builder::new().name("stdin".into()).spawn(move || {

@@ -2,9 +2,10 @@
 //! chips.
 //!
 //! [`trace`] records what a driver does to a device, whichever driver it is; [`export`] offers devices over
-//! USB/IP and takes orders from the guest in which that driver runs. `mainline/run.sh` in this package puts
+//! USB/IP and takes orders from the guest in which that driver runs, [`state`] is what it leaves behind. `mainline/run.sh` in this package puts
 //! them together.
 #![forbid(unsafe_code)]
 
 pub mod export;
+pub mod state;
 pub mod trace;

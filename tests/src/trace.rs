@@ -133,7 +133,8 @@ impl<F: UsbFunction> UsbFunction for Traced<F> {
     }
 
     fn submit(&mut self, now: Duration, urb: FunctionUrb) -> Submit {
-        let Some(setup) = urb.setup().filter(|s| s.request == REGISTER_REQUEST && s.request_type & 0x60 == 0x40)
+        let Some(setup) =
+            urb.setup().filter(|s| s.request == REGISTER_REQUEST && s.request_type & 0x60 == 0x40)
         else {
             if urb.endpoint() & 0x8f != 0 && !urb.is_in() {
                 self.trace.lock().bulk_out += 1;

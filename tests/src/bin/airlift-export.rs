@@ -1,0 +1,55 @@
+//! Offers emulated RTL8812AU adapters over USB/IP to the guest of the ground-truth harness, each fresh, as bus
+//! ids 1-1 to 1-8: `airlift-export FOLDER [--lenient]`. `mainline/run.sh` starts it; it ends when its standard
+//! input does.
+//!
+//! `--lenient` lets accesses pass that break a rule of strict mode. They are listed either way.
+#![forbid(unsafe_code)]
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use airlift_emu::{Probe, Rtl8812au};
+use airlift_tests::export::Exporter;
+use airlift_tests::state::State;
+
+fn main() -> ExitCode {
+    let mut folder = None;
+    let mut strict = true;
+    for argument in std::env::args_os().skip(1) {
+        match argument.to_str() {
+            Some("--lenient") => strict = false,
+            _ => folder = Some(PathBuf::from(argument)),
+        }
+    }
+    let Some(folder) = folder else {
+        eprintln!("usage: airlift-export FOLDER [--lenient]");
+        return ExitCode::from(2);
+    };
+    match run(folder, strict) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("airlift-export: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(folder: PathBuf, strict: bool) -> std::io::Result<()> {
+    let mut exporter = Exporter::bind(0, &folder)?;
+    for number in 1..=8 {
+        let adapter = Rtl8812au::builder().strict(strict).build();
+        let probe = adapter.probe();
+        exporter = exporter.export(&format!("1-{number}"), adapter, Box::new(move || describe(&probe)));
+    }
+    exporter.run()
+}
+
+fn describe(probe: &Probe) -> String {
+    let mut text = String::new();
+    for violation in probe.violations() {
+        let _ = writeln!(text, "violation {violation}");
+    }
+    let _ = write!(text, "{}", State::of(probe));
+    text
+}
