@@ -1,0 +1,330 @@
+//! [`Cpu`]: being on the kernel, as a type.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::executor::Core;
+use crate::executor::task::{self, JoinHandle, TaskHeader};
+use crate::irq::{HardIrq, IrqAction, IrqError, IrqLine, IrqReturn};
+use crate::kernel::KernelHandle;
+use crate::softirq::{SoftIrq, Softirq, SoftirqAction, SoftirqBusy};
+use crate::time::{Clock, JIFFY, Sleep, Timer, jiffies_at, jiffy_start};
+
+pub(crate) mod sealed {
+    use std::rc::Rc;
+
+    use crate::executor::Core;
+
+    /// Keeps [`Context`](super::Context) ours.
+    pub trait Sealed {
+        /// The core that this is the processor of.
+        #[doc(hidden)]
+        #[allow(private_interfaces)]
+        fn core(&self) -> &Rc<Core>;
+    }
+}
+
+/// Any context on the kernel's thread: a task's [`Cpu`], a handler's [`HardIrq`], a softirq's [`SoftIrq`]. Spinlocks
+/// take it. It cannot be implemented elsewhere.
+pub trait Context: sealed::Sealed {}
+
+/// The processor, for code that runs on the kernel: given to every task, and needed for all that only the kernel's
+/// thread may do. It cannot leave that thread (it is `!Send`); handlers may keep a clone.
+///
+/// The IRQ flag that its methods read and set is that of the task being polled *now*, whichever clone is used: it
+/// moves with the task, and a suspended task's flag affects nobody.
+#[derive(Clone)]
+pub struct Cpu {
+    core: Rc<Core>,
+}
+
+impl sealed::Sealed for Cpu {
+    #[allow(private_interfaces)]
+    fn core(&self) -> &Rc<Core> {
+        &self.core
+    }
+}
+impl Context for Cpu {}
+
+/// The IRQ flag as [`Cpu::local_irq_save`] found it.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "local_irq_restore needs it"]
+pub struct IrqFlags {
+    pub(crate) irqs_on: bool,
+    /// A flag means nothing on another thread.
+    not_send: PhantomData<*const ()>,
+}
+
+impl Cpu {
+    pub(crate) fn new(core: Rc<Core>) -> Self {
+        Self { core }
+    }
+
+    pub(crate) fn core(&self) -> &Rc<Core> {
+        &self.core
+    }
+
+    /// A handle to this kernel.
+    pub fn kernel(&self) -> KernelHandle {
+        KernelHandle { shared: self.core.shared.clone() }
+    }
+
+    // ---- tasks -----------------------------------------------------------------------------------------------
+
+    /// Starts another task, which nothing needs to be `Send` for. It gets its first turn after those that are
+    /// ready already. During a shutdown it is dropped unpolled, and its handle says so.
+    pub fn spawn<F, Fut>(&self, name: impl Into<String>, start: F) -> JoinHandle<Fut::Output>
+    where
+        F: FnOnce(Cpu) -> Fut + 'static,
+        Fut: Future + 'static,
+    {
+        let header = TaskHeader::new(&self.core.shared, name.into());
+        let (finish, join) = task::join(&header);
+        self.core.create_task(header, finish, start);
+        join
+    }
+
+    /// The name of the task being polled now.
+    pub fn task_name(&self) -> Option<String> {
+        self.core.current_task().map(|task| task.name.clone())
+    }
+
+    /// Gives up the turn: all tasks that are ready now go first. Cancelling it does nothing else.
+    pub fn yield_now(&self) -> impl Future<Output = ()> + use<> {
+        let mut yielded = false;
+        std::future::poll_fn(move |cx| {
+            if std::mem::replace(&mut yielded, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    }
+
+    /// Takes pending interrupts, and gives up the turn if another task is ready. For long work between awaits.
+    /// Cancelling it does nothing else.
+    pub async fn cond_resched(&self) {
+        self.core.deliver();
+        if self.core.has_ready() {
+            self.yield_now().await;
+        }
+    }
+
+    // ---- interrupts ------------------------------------------------------------------------------------------
+
+    /// Whether IRQs are on for the caller. Off in handlers.
+    pub fn irqs_enabled(&self) -> bool {
+        self.core.irqs_on.get()
+    }
+
+    /// Turns IRQs off and tells how they were. Nests.
+    pub fn local_irq_save(&self) -> IrqFlags {
+        let irqs_on = self.core.irqs_on.replace(false);
+        self.core.chaos_point();
+        IrqFlags { irqs_on, not_send: PhantomData }
+    }
+
+    /// Sets IRQs to what they were at the [`local_irq_save`](Self::local_irq_save) that gave `flags`. If that turns
+    /// them on, pending interrupts are taken before it returns; if not, they are not on for an instant. In a handler
+    /// nothing is taken.
+    pub fn local_irq_restore(&self, flags: IrqFlags) {
+        if flags.irqs_on {
+            self.local_irq_enable();
+        } else {
+            self.core.irqs_on.set(false);
+        }
+    }
+
+    /// Turns IRQs off, whatever they were.
+    pub fn local_irq_disable(&self) {
+        self.core.irqs_on.set(false);
+        self.core.chaos_point();
+    }
+
+    /// Turns IRQs on, whatever they were; pending interrupts are taken before it returns. In a handler nothing is
+    /// taken, and the handler is reported when it returns so.
+    pub fn local_irq_enable(&self) {
+        if !self.core.irqs_on.replace(true) {
+            self.core.chaos_point();
+            self.core.deliver();
+        }
+    }
+
+    /// Runs `work` with IRQs off, and restores them after, should it panic too.
+    pub fn with_irqs_off<R>(&self, work: impl FnOnce() -> R) -> R {
+        let _guard = self.irqs_off();
+        work()
+    }
+
+    /// Turns IRQs off until the guard is dropped. Prefer [`with_irqs_off`](Self::with_irqs_off): a guard must not
+    /// live across an await, which this form lets one write.
+    pub fn irqs_off(&self) -> IrqGuard {
+        IrqGuard { flags: self.local_irq_save(), cpu: self.clone() }
+    }
+
+    /// For loops that wait for something without giving up the turn: with IRQs on, takes pending interrupts.
+    ///
+    /// Virtual time stands still while a task spins.
+    pub fn cpu_relax(&self) {
+        std::hint::spin_loop();
+        self.core.chaos_point();
+        self.core.deliver();
+    }
+
+    /// Requests a line: `handler` runs on every interrupt from now on, until the returned [`IrqAction`] is dropped.
+    /// A line that was raised before interrupts at once.
+    ///
+    /// # Errors
+    ///
+    /// [`IrqError::Busy`] if somebody has the line, [`IrqError::ForeignLine`] if it is another kernel's.
+    pub fn request_irq(
+        &self,
+        line: &IrqLine,
+        name: impl Into<String>,
+        handler: impl FnMut(&mut HardIrq<'_>) -> IrqReturn + 'static,
+    ) -> Result<IrqAction, IrqError> {
+        self.core.request_irq(line, name.into(), Box::new(handler))
+    }
+
+    // ---- softirqs --------------------------------------------------------------------------------------------
+
+    /// Gives a softirq vector its handler, until the returned action is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`SoftirqBusy`] if it has one, or belongs to the kernel.
+    pub fn open_softirq(
+        &self,
+        vector: Softirq,
+        handler: impl FnMut(&mut SoftIrq<'_>) + 'static,
+    ) -> Result<SoftirqAction, SoftirqBusy> {
+        self.core.open_softirq(vector, Box::new(handler))
+    }
+
+    /// Asks for a softirq. It runs at the end of the next interrupt or when the caller gives up its turn.
+    pub fn raise_softirq(&self, vector: Softirq) {
+        self.core.softirq.raise(vector);
+    }
+
+    /// Runs `work` with softirqs put off (`local_bh_disable`).
+    pub fn with_softirqs_off<R>(&self, work: impl FnOnce() -> R) -> R {
+        struct Enable<'a>(&'a Rc<Core>);
+        impl Drop for Enable<'_> {
+            fn drop(&mut self) {
+                self.0.enable_softirqs();
+            }
+        }
+        self.core.softirq.disable();
+        let _enable = Enable(&self.core);
+        work()
+    }
+
+    // ---- time ------------------------------------------------------------------------------------------------
+
+    /// The kernel's clock.
+    pub fn clock(&self) -> Clock {
+        self.core.shared.clock.clone()
+    }
+
+    /// The time since the clock's origin.
+    pub fn now(&self) -> Duration {
+        self.core.shared.clock.now()
+    }
+
+    /// Jiffies since the clock's origin, [`HZ`](crate::HZ) a second. With IRQs off they stand still: the tick that
+    /// would advance them cannot interrupt.
+    pub fn jiffies(&self) -> u64 {
+        if self.core.irqs_on.get() && !self.core.in_hardirq.get() {
+            self.core.update_jiffies();
+        }
+        self.core.shared.counters.jiffies.load(Ordering::Relaxed)
+    }
+
+    /// Sleeps for at least `ms` milliseconds.
+    pub fn msleep(&self, ms: u64) -> Sleep {
+        self.sleep(Duration::from_millis(ms))
+    }
+
+    /// Sleeps for at least `duration`, with the clock's resolution.
+    pub fn sleep(&self, duration: Duration) -> Sleep {
+        Sleep::new(self.core.clone(), self.now().saturating_add(duration))
+    }
+
+    /// Sleeps until the clock says `due`.
+    pub fn sleep_until(&self, due: Duration) -> Sleep {
+        Sleep::new(self.core.clone(), due)
+    }
+
+    /// Sleeps for at least `timeout` whole jiffies, to the beginning of one.
+    pub fn schedule_timeout(&self, timeout: u64) -> Sleep {
+        let now = self.now();
+        let begun = jiffies_at(now);
+        let whole = if jiffy_start(begun) == now { begun } else { begun.saturating_add(1) };
+        Sleep::new(self.core.clone(), jiffy_start(whole.saturating_add(timeout)))
+    }
+
+    /// Awaits `work` for at most `limit`. When the time is up, `work` is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Elapsed`] when the time was up first. `work` that is ready at that very instant wins.
+    pub async fn timeout<F: Future>(&self, limit: Duration, work: F) -> Result<F::Output, Elapsed> {
+        let mut sleep = self.sleep(limit);
+        let mut work = std::pin::pin!(work);
+        std::future::poll_fn(move |cx| {
+            if let Poll::Ready(output) = work.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            Pin::new(&mut sleep).poll(cx).map(|()| Err(Elapsed))
+        })
+        .await
+    }
+
+    /// Makes a timer, not armed yet. Its callback runs in softirq context.
+    pub fn timer(&self, name: impl Into<String>, callback: impl FnMut(&mut SoftIrq<'_>) + 'static) -> Timer {
+        Timer::new(&self.core, name.into(), Box::new(callback))
+    }
+
+    /// The length of a jiffy.
+    pub const JIFFY: Duration = JIFFY;
+}
+
+impl fmt::Debug for Cpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cpu")
+            .field("kernel", &self.core.shared.name)
+            .field("context", &self.core.context())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The time given to [`Cpu::timeout`] was up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the time was up")]
+#[non_exhaustive]
+pub struct Elapsed;
+
+/// IRQs are off while this lives; made by [`Cpu::irqs_off`]. Must not live across an await.
+#[must_use = "IRQs are restored as soon as this is dropped"]
+pub struct IrqGuard {
+    cpu: Cpu,
+    flags: IrqFlags,
+}
+
+impl Drop for IrqGuard {
+    fn drop(&mut self) {
+        self.cpu.local_irq_restore(self.flags);
+    }
+}
+
+impl fmt::Debug for IrqGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IrqGuard").field("flags", &self.flags).finish_non_exhaustive()
+    }
+}

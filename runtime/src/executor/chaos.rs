@@ -1,0 +1,83 @@
+//! Settling and chaos: when the interrupts of virtual time land.
+//!
+//! In virtual time a host thread's work takes no time. So at every delivery point the executor first lets busy host
+//! threads *settle*: what they have raised by then is what a run with this seed always sees there.
+//!
+//! *Chaos* adds what silicon does: at a delivery point, or right after IRQs went off, it may let the clock take its
+//! next step at once, in the middle of whatever runs.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use super::Core;
+use crate::time::clock::Inner;
+
+/// How long the executor waits, in real time, for a busy host thread. One that blocks on the kernel costs the run
+/// its determinism then, not its life.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A seeded generator (SplitMix64) that decides where the clock steps.
+#[derive(Debug)]
+pub(crate) struct Chaos {
+    state: Cell<u64>,
+}
+
+impl Chaos {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { state: Cell::new(seed) }
+    }
+
+    fn next(&self) -> u64 {
+        let state = self.state.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+        self.state.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+impl Core {
+    /// Waits until no host thread is busy. Immediate on the system clock.
+    pub(crate) fn settle(&self) {
+        let Inner::Virtual(clock) = &self.shared.clock.inner else { return };
+        if !clock.is_busy() {
+            self.irq.set_unsettled(false);
+            return;
+        }
+        if self.irq.is_unsettled() {
+            return;
+        }
+        let deadline = Instant::now() + PATIENCE;
+        let bell = &self.shared.bell;
+        while clock.is_busy() {
+            bell.begin();
+            if clock.is_busy() && bell.arm() {
+                bell.sleep(&mut self.spin.borrow_mut(), Some(deadline));
+                bell.begin();
+            }
+            if Instant::now() >= deadline {
+                tracing::warn!(
+                    kernel = %self.shared.name,
+                    "a host thread stays busy in virtual time; it may be waiting for the kernel"
+                );
+                self.irq.set_unsettled(true);
+                return;
+            }
+        }
+    }
+
+    /// May let the virtual clock take a step here.
+    pub(crate) fn chaos_point(&self) {
+        let Some(chaos) = &self.chaos else { return };
+        if self.in_hardirq.get() || chaos.next() & 3 != 0 {
+            return;
+        }
+        self.settle();
+        if let Inner::Virtual(clock) = &self.shared.clock.inner
+            && let Some(key) = clock.step_early(self.executor_id(), self.timers.next())
+        {
+            self.release_timer(key);
+        }
+        self.settle();
+    }
+}

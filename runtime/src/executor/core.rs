@@ -1,0 +1,341 @@
+//! [`Core`]: the state of the kernel's thread, and what happens around a poll.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+
+use super::chaos::Chaos;
+use super::doorbell::Spin;
+use super::task::{Finish, JoinError, TaskHeader, panic_message};
+use crate::cpu::Cpu;
+use crate::irq::Irq;
+use crate::irq::line::{IrqToken, LineShared};
+use crate::kernel::{Shared, Work};
+use crate::softirq::Softirqs;
+use crate::time::clock::Inner;
+use crate::time::event::ClockEvent;
+use crate::time::jiffies_at;
+use crate::time::timers::Timers;
+use crate::time::virtual_clock::{ExecutorId, Key};
+
+type BoxFuture = Pin<Box<dyn Future<Output = ()>>>;
+
+/// A task, on the kernel's thread.
+pub(crate) struct Task {
+    pub(crate) header: Arc<TaskHeader>,
+    waker: Waker,
+    /// `None` while it is polled, and after its end.
+    future: RefCell<Option<BoxFuture>>,
+    /// Its IRQ flag while it is suspended.
+    irqs_on: Cell<bool>,
+}
+
+/// What runs on the kernel's thread; cheap to make, for records that are seldom read.
+#[derive(Clone, Debug)]
+pub(crate) enum RunningContext {
+    Irq(Rc<str>),
+    Softirq(&'static str),
+    Task(Arc<TaskHeader>),
+    Executor,
+}
+
+impl fmt::Display for RunningContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Irq(name) => write!(f, "irq handler {name:?}"),
+            Self::Softirq(vector) => write!(f, "softirq {vector}"),
+            Self::Task(task) => write!(f, "task {:?}", task.name),
+            Self::Executor => f.write_str("the executor"),
+        }
+    }
+}
+
+/// Everything that belongs to the kernel's thread; see the module above for who touches what.
+pub(crate) struct Core {
+    pub(crate) shared: Arc<Shared>,
+    me: Weak<Core>,
+    pub(crate) tokens: async_channel::Receiver<IrqToken>,
+    pub(crate) batch: RefCell<VecDeque<Work>>,
+    tasks: RefCell<BTreeMap<u64, Rc<Task>>>,
+    /// The task being polled now.
+    current: RefCell<Option<Rc<Task>>>,
+    /// The flag of the task being polled now; on between polls.
+    pub(crate) irqs_on: Cell<bool>,
+    pub(crate) in_hardirq: Cell<bool>,
+    /// Spinlocks held by the poll, handler or softirq that runs now.
+    pub(crate) locks_held: Cell<u32>,
+    pub(crate) irq: Irq,
+    pub(crate) softirq: Softirqs,
+    pub(crate) timers: Timers,
+    timer_line: Arc<LineShared>,
+    event: RefCell<Option<ClockEvent>>,
+    executor_id: OnceCell<ExecutorId>,
+    pub(crate) chaos: Option<Chaos>,
+    pub(crate) spin: RefCell<Spin>,
+}
+
+impl Core {
+    /// Made on the kernel's own thread.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        tokens: async_channel::Receiver<IrqToken>,
+        chaos: Option<u64>,
+    ) -> io::Result<Rc<Self>> {
+        let timer_line = shared.lines().get_or_add(&shared, Some(0), "timer");
+        let executor_id = OnceCell::new();
+        let mut event = None;
+        match &shared.clock.inner {
+            Inner::System(_) => {
+                let name = format!("{}/timer", shared.name);
+                event = Some(ClockEvent::start(&shared.clock, name, timer_line.clone())?);
+            }
+            Inner::Virtual(clock) => {
+                let _ = executor_id.set(clock.attach(shared.bell.clone()));
+            }
+        }
+        let chaos = chaos.filter(|_| shared.clock.is_virtual()).map(Chaos::new);
+        let core = Rc::new_cyclic(|me| Self {
+            me: me.clone(),
+            tokens,
+            batch: RefCell::default(),
+            tasks: RefCell::default(),
+            current: RefCell::default(),
+            irqs_on: Cell::new(true),
+            in_hardirq: Cell::new(false),
+            locks_held: Cell::new(0),
+            irq: Irq::default(),
+            softirq: Softirqs::default(),
+            timers: Timers::default(),
+            timer_line,
+            event: RefCell::new(event),
+            executor_id,
+            chaos,
+            spin: RefCell::new(Spin::new()),
+            shared,
+        });
+        core.update_jiffies();
+        Ok(core)
+    }
+
+    pub(crate) fn rc(&self) -> Rc<Self> {
+        self.me.upgrade().expect("a core is only ever reached through its Rc")
+    }
+
+    pub(crate) fn cpu(&self) -> Cpu {
+        Cpu::new(self.rc())
+    }
+
+    /// What runs now, for reports.
+    pub(crate) fn context(&self) -> RunningContext {
+        if self.in_hardirq.get() {
+            return RunningContext::Irq(self.irq.running());
+        }
+        if let Some(vector) = self.softirq.running() {
+            return RunningContext::Softirq(vector);
+        }
+        self.current_task().map_or(RunningContext::Executor, RunningContext::Task)
+    }
+
+    pub(crate) fn current_task(&self) -> Option<Arc<TaskHeader>> {
+        self.current.borrow().as_ref().map(|task| task.header.clone())
+    }
+
+    // ---- tasks -----------------------------------------------------------------------------------------------
+
+    /// Creates a task from its start closure; both the closure and the future may panic.
+    pub(crate) fn create_task<F, Fut>(
+        self: &Rc<Self>,
+        header: Arc<TaskHeader>,
+        finish: Finish<Fut::Output>,
+        start: F,
+    ) where
+        F: FnOnce(Cpu) -> Fut + 'static,
+        Fut: Future + 'static,
+    {
+        if header.aborted.load(Ordering::Acquire) {
+            self.shared.counters.tasks_cancelled.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let cpu = self.cpu();
+        let shared = self.shared.clone();
+        let future = async move {
+            use futures::FutureExt;
+            // `start` runs within the first poll, so that it has the task's context and its panics are the task's.
+            let whole = AssertUnwindSafe(async move { start(cpu).await });
+            let result = whole.catch_unwind().await.map_err(|payload| {
+                shared.counters.tasks_panicked.fetch_add(1, Ordering::Relaxed);
+                JoinError::Panicked(panic_message(payload))
+            });
+            // Nobody may be waiting for it.
+            let _ = finish.send(result);
+        };
+        let task = Rc::new(Task {
+            waker: Waker::from(header.clone()),
+            header: header.clone(),
+            future: RefCell::new(Some(Box::pin(future))),
+            irqs_on: Cell::new(true),
+        });
+        self.shared.counters.tasks_spawned.fetch_add(1, Ordering::Relaxed);
+        self.shared.tasks().insert(header.id, header);
+        self.tasks.borrow_mut().insert(task.header.id, task.clone());
+        task.waker.wake_by_ref();
+    }
+
+    /// Gives a task its turn.
+    pub(crate) fn poll_task(self: &Rc<Self>, header: &Arc<TaskHeader>) {
+        let task = self.tasks.borrow().get(&header.id).cloned();
+        // Wakers may outlive their task.
+        let Some(task) = task else { return };
+        // A wake from here on means another turn.
+        header.queued.store(false, Ordering::Release);
+        if header.aborted.load(Ordering::Acquire) {
+            self.shared.counters.tasks_cancelled.fetch_add(1, Ordering::Relaxed);
+            self.retire(&task);
+            return;
+        }
+        header.polls.fetch_add(1, Ordering::Relaxed);
+        self.shared.counters.polls.fetch_add(1, Ordering::Relaxed);
+        let Some(mut future) = task.future.borrow_mut().take() else { return };
+        let span = tracing::trace_span!("poll", task = %header.name);
+        let ended = span.in_scope(|| {
+            self.in_task(&task, || {
+                let mut context = Context::from_waker(&task.waker);
+                match future.as_mut().poll(&mut context) {
+                    Poll::Ready(()) => {
+                        drop(future);
+                        None
+                    }
+                    Poll::Pending => Some(future),
+                }
+            })
+        });
+        match ended {
+            Some(Some(future)) => {
+                *task.future.borrow_mut() = Some(future);
+                if !task.irqs_on.get() {
+                    self.report_suspended(&task);
+                }
+            }
+            // Ended, or a drop of its future panicked, which the task's own containment cannot see.
+            Some(None) | None => {
+                self.shared.counters.tasks_finished.fetch_add(1, Ordering::Relaxed);
+                self.retire(&task);
+            }
+        }
+    }
+
+    /// Runs `work` as `task`: with its IRQ flag, which is stored back after. `None` if it panicked.
+    fn in_task<R>(&self, task: &Rc<Task>, work: impl FnOnce() -> R) -> Option<R> {
+        let outer = self.current.replace(Some(task.clone()));
+        let outer_irqs = self.irqs_on.replace(task.irqs_on.get());
+        let outer_locks = self.locks_held.replace(0);
+        let outer_bh = self.softirq.swap_disabled(0);
+        let result = catch_unwind(AssertUnwindSafe(work));
+        let irqs_on = self.irqs_on.replace(outer_irqs);
+        task.irqs_on.set(irqs_on);
+        task.header.irqs_off.store(!irqs_on, Ordering::Relaxed);
+        let locks = self.locks_held.replace(outer_locks);
+        let bh = self.softirq.swap_disabled(outer_bh);
+        if locks > 0 || bh > 0 {
+            self.shared.counters.suspended_with_lock.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(task = %task.header.name, locks, bh, "a task gave up its turn with a spinlock held or softirqs off");
+        }
+        drop(self.current.replace(outer));
+        result
+            .map_err(panic_message)
+            .map_err(|message| tracing::error!(task = %task.header.name, message))
+            .ok()
+    }
+
+    fn report_suspended(&self, task: &Task) {
+        self.shared.counters.suspended_with_irqs_off.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(
+            task = %task.header.name,
+            "a task was suspended with IRQs off; nobody else is affected, but Linux forbids it"
+        );
+    }
+
+    /// Takes a task off the books and drops what is left of it, in its own context.
+    fn retire(&self, task: &Rc<Task>) {
+        self.tasks.borrow_mut().remove(&task.header.id);
+        self.shared.tasks().remove(&task.header.id);
+        let future = task.future.borrow_mut().take();
+        if future.is_some() {
+            self.in_task(task, || drop(future));
+        }
+    }
+
+    /// Drops all tasks, oldest first; their names.
+    pub(crate) fn cancel_all(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        loop {
+            let first = self.tasks.borrow().first_key_value().map(|(_, task)| task.clone());
+            let Some(task) = first else { return names };
+            names.push(task.header.name.clone());
+            self.shared.counters.tasks_cancelled.fetch_add(1, Ordering::Relaxed);
+            self.retire(&task);
+        }
+    }
+
+    /// Runs foreign code that has no owner to tell of its panic.
+    pub(crate) fn contain(&self, what: &str, work: impl FnOnce()) -> Option<String> {
+        let message = panic_message(catch_unwind(AssertUnwindSafe(work)).err()?);
+        tracing::error!(what, message, "contained a panic");
+        Some(message)
+    }
+
+    // ---- time ------------------------------------------------------------------------------------------------
+
+    pub(crate) fn executor_id(&self) -> ExecutorId {
+        self.executor_id.get().copied().unwrap_or_default()
+    }
+
+    /// Brings jiffies up to date. They never run backwards, and stand still for those who look with IRQs off.
+    pub(crate) fn update_jiffies(&self) {
+        let now = jiffies_at(self.shared.clock.now());
+        self.shared.counters.jiffies.fetch_max(now, Ordering::Relaxed);
+    }
+
+    /// The timer with this key is due by the virtual clock: raises the timer line.
+    pub(crate) fn release_timer(&self, key: Key) {
+        self.timers.release(key);
+        // The kernel may be on its way down; then nobody waits for the timer.
+        let _ = self.timer_line.raise();
+    }
+
+    /// As [`release_timer`](Self::release_timer), for one that another kernel on this clock released.
+    pub(crate) fn take_released_timer(&self) {
+        if let Inner::Virtual(clock) = &self.shared.clock.inner
+            && let Some(key) = clock.take_released(self.executor_id())
+        {
+            self.release_timer(key);
+        }
+    }
+
+    /// Tells the timer thread when the next timer is due. On the virtual clock, going idle tells it.
+    pub(crate) fn program_timer(&self) {
+        if let Some(event) = &*self.event.borrow() {
+            event.program(self.timers.next().map(|(due, _)| due));
+        }
+    }
+
+    pub(crate) fn is_timer_line(&self, line: &Arc<LineShared>) -> bool {
+        Arc::ptr_eq(&self.timer_line, line)
+    }
+
+    /// Leaves the clock; on the system clock this ends the timer thread.
+    pub(crate) fn detach_clock(&self) {
+        drop(self.event.borrow_mut().take());
+        if let Inner::Virtual(clock) = &self.shared.clock.inner {
+            clock.detach(self.executor_id());
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The executor: one thread that polls tasks and takes interrupts.
+//!
+//! # Who touches what, and when
+//!
+//! ```text
+//!   any thread                                  the kernel's thread
+//!   ──────────                                  ───────────────────
+//!   trigger()   Latch ─▶ token channel ─┐
+//!   wake()      TaskHeader ─▶ ready ────┼─▶ ring ─▶ run(): deliver ─▶ softirqs ─▶ poll one task ─┐
+//!   spawn()     closure ─▶ ready ───────┘            ▲                                          │
+//!                                                    └────────── idle() when all is empty ◀─────┘
+//! ```
+//!
+//! - [`Shared`] is what host threads see: the token channel's sending end, the ready queue under a mutex, the
+//!   [`Doorbell`](doorbell::Doorbell), counters.
+//! - [`Core`] belongs to the kernel's thread and never leaves it (it is full of `Rc` and `Cell`): tasks, handlers,
+//!   timers, and the *processor state*: is an IRQ handler running, a softirq, are IRQs on.
+//! - `irqs_on` is the flag of the task being polled **now**. [`Core::in_task`] loads it from the task before a poll
+//!   and stores it back after; between polls IRQs are on. A suspended task's flag is only a value in that task.
+//!
+//! # The life of a task
+//!
+//! ```text
+//!   spawn ─▶ Work::Create ─▶ [queued] ─▶ poll ─▶ Pending ─▶ [suspended] ─ wake ─▶ [queued] …
+//!                                          ├──▶ Ready, panic ─▶ result sent, future dropped in task context
+//!   abort ─▶ [queued, aborted] ────────────┴──▶ future dropped in task context, never polled again
+//! ```
+//!
+//! # Delivery points
+//!
+//! [`Core::deliver`] takes tokens off the channel: before every poll, at the outermost off-to-on of the flag, in
+//! `cpu_relax()`, between softirq vectors, in `trigger()` called on this thread, and when idle. Each call takes as
+//! many as were queued when it began, and at least [`IRQ_BUDGET`] in all, so that a storm leaves turns to tasks.
+
+pub(crate) mod chaos;
+pub(crate) mod core;
+pub(crate) mod doorbell;
+pub(crate) mod task;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+pub(crate) use self::core::Core;
+
+use crate::kernel::{Shared, ShutdownReport, Work};
+use crate::time::clock::Inner;
+use crate::time::virtual_clock::Step;
+
+/// Interrupts taken at one delivery point before tasks get their turn.
+pub(crate) const IRQ_BUDGET: usize = 64;
+
+thread_local! {
+    /// The kernel core that this thread runs, if it is a kernel's thread.
+    static CURRENT: RefCell<Option<Rc<Core>>> = const { RefCell::new(None) };
+}
+
+/// A delivery point for callers that may or may not be on the kernel's own thread.
+pub(crate) fn deliver_if_current(kernel: &Arc<Shared>) {
+    let core = CURRENT.try_with(|current| {
+        current.borrow().as_ref().filter(|core| Arc::ptr_eq(&core.shared, kernel)).cloned()
+    });
+    if let Ok(Some(core)) = core {
+        core.deliver();
+    }
+}
+
+/// The kernel's thread: runs until it is asked to stop, then takes everything down.
+pub(crate) fn run(core: Rc<Core>) -> ShutdownReport {
+    CURRENT.with(|current| *current.borrow_mut() = Some(core.clone()));
+    while core.shared.is_running() {
+        core.take_released_timer();
+        core.chaos_point();
+        core.deliver();
+        core.run_softirqs();
+        match core.next_work() {
+            Some(work) => core.perform(work),
+            None => idle(&core),
+        }
+    }
+    let report = shut_down(&core);
+    CURRENT.with(|current| *current.borrow_mut() = None);
+    report
+}
+
+impl Core {
+    /// The next entry of the ready queue. The queue is taken over in one piece, to lock it seldom.
+    fn next_work(&self) -> Option<Work> {
+        let mut batch = self.batch.borrow_mut();
+        if batch.is_empty() {
+            std::mem::swap(&mut *batch, &mut self.shared.ready().queue);
+        }
+        batch.pop_front()
+    }
+
+    fn perform(self: &Rc<Self>, work: Work) {
+        match work {
+            Work::Poll(header) => self.poll_task(&header),
+            Work::Create(create) => create(&self.cpu()),
+        }
+    }
+
+    /// Whether another task waits for its turn.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.batch.borrow().is_empty() || !self.shared.ready().queue.is_empty()
+    }
+
+    /// Whether anything waits for the executor. Only meaningful after `bell.begin()`.
+    fn has_work(&self) -> bool {
+        !self.tokens.is_empty() || self.softirq.is_pending() || self.has_ready() || !self.shared.is_running()
+    }
+}
+
+/// Nothing to do: sleeps until rung. On the virtual clock this is where time moves.
+fn idle(core: &Rc<Core>) {
+    let bell = &core.shared.bell;
+    bell.begin();
+    if core.has_work() {
+        return;
+    }
+    match &core.shared.clock.inner {
+        Inner::System(_) => {
+            if !bell.arm() {
+                return;
+            }
+        }
+        Inner::Virtual(clock) => match clock.idle(core.executor_id(), core.timers.next()) {
+            Step::Work => return,
+            Step::Timer(key) => {
+                core.release_timer(key);
+                return;
+            }
+            Step::Sleep => {}
+        },
+    }
+    core.shared.counters.parks.fetch_add(1, Ordering::Relaxed);
+    bell.sleep(&mut core.spin.borrow_mut(), None);
+    // As Linux does when it leaves a tickless idle: whatever runs next sees the right jiffies.
+    core.update_jiffies();
+}
+
+/// Delivers what is raised, cancels the tasks, oldest first, and counts what was left.
+fn shut_down(core: &Rc<Core>) -> ShutdownReport {
+    core.deliver();
+    core.run_softirqs();
+
+    let mut report = ShutdownReport::default();
+    let queue = {
+        let mut ready = core.shared.ready();
+        ready.closed = true;
+        std::mem::take(&mut ready.queue)
+    };
+    let batch = std::mem::take(&mut *core.batch.borrow_mut());
+    for work in batch.into_iter().chain(queue) {
+        if let Work::Create(create) = work {
+            report.spawns_dropped += 1;
+            // The closure is the user's; so is what its drop does.
+            core.contain("drop of a task that was not created", || drop(create));
+        }
+    }
+    report.tasks_dropped = core.cancel_all();
+    report.timers_dropped = core.timers.clear();
+    core.irq.clear();
+    core.softirq.clear();
+    core.tokens.close();
+    while core.tokens.try_recv().is_ok() {
+        report.irqs_dropped += 1;
+    }
+    core.detach_clock();
+    core.shared.gone();
+    for line in core.shared.lines().live() {
+        line.wake_watchers();
+    }
+    report
+}

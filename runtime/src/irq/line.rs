@@ -1,0 +1,221 @@
+//! [`IrqLine`]: what a host thread holds to interrupt the kernel.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::Waker;
+
+use super::edges::IrqEdges;
+use super::latch::Latch;
+use crate::executor;
+use crate::kernel::{KernelGone, Shared};
+
+/// The message on the IRQ channel: this line is pending.
+#[derive(Debug)]
+pub(crate) struct IrqToken {
+    pub(crate) line: Arc<LineShared>,
+}
+
+/// What all handles of one line share.
+pub(crate) struct LineShared {
+    pub(crate) number: u32,
+    pub(crate) name: String,
+    pub(crate) kernel: Arc<Shared>,
+    pub(crate) latch: Latch,
+    /// Value of `latch.raised()` at the last delivery: how many edges the streams may know of.
+    pub(crate) delivered_edges: AtomicU64,
+    /// Streams that wait for an edge, by their identity.
+    pub(crate) watchers: Mutex<Watchers>,
+    /// Deliveries that no handler claimed and no stream saw.
+    pub(crate) unhandled: AtomicU64,
+    /// Handlers of this line that panicked.
+    pub(crate) panics: AtomicU64,
+}
+
+#[derive(Default)]
+pub(crate) struct Watchers {
+    pub(crate) next: u64,
+    pub(crate) wakers: BTreeMap<u64, Option<Waker>>,
+}
+
+impl LineShared {
+    /// Counts an edge and, if the line was not pending, sends its token and wakes the executor.
+    pub(crate) fn raise(self: &Arc<Self>) -> Result<(), KernelGone> {
+        if !self.kernel.is_running() {
+            return Err(KernelGone);
+        }
+        if self.latch.raise() { self.send() } else { Ok(()) }
+    }
+
+    /// [`raise`](Self::raise) by someone who got no answer to the last one: should the queue be empty although
+    /// the line is pending, its token was lost, and another takes its place.
+    pub(crate) fn raise_again(self: &Arc<Self>) -> Result<(), KernelGone> {
+        self.raise()?;
+        if self.latch.is_pending() && self.kernel.tokens.is_empty() {
+            let _ = self.kernel.tokens.try_send(IrqToken { line: self.clone() });
+        }
+        self.kernel.bell.ring();
+        Ok(())
+    }
+
+    fn send(self: &Arc<Self>) -> Result<(), KernelGone> {
+        // The channel is unbounded, so only a closed one refuses; the latch bounds what is in it.
+        if self.kernel.tokens.try_send(IrqToken { line: self.clone() }).is_err() {
+            self.latch.unraise();
+            return Err(KernelGone);
+        }
+        self.kernel.bell.ring();
+        Ok(())
+    }
+
+    pub(crate) fn watchers(&self) -> std::sync::MutexGuard<'_, Watchers> {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes all streams of the line. True if there are any.
+    pub(crate) fn wake_watchers(&self) -> bool {
+        let (any, wakers): (bool, Vec<Waker>) = {
+            let mut watchers = self.watchers();
+            (!watchers.wakers.is_empty(), watchers.wakers.values_mut().filter_map(Option::take).collect())
+        };
+        // Foreign code: not under the lock.
+        wakers.into_iter().for_each(Waker::wake);
+        any
+    }
+}
+
+impl fmt::Debug for LineShared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LineShared")
+            .field("number", &self.number)
+            .field("name", &self.name)
+            .field("latch", &self.latch)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for LineShared {
+    fn drop(&mut self) {
+        self.kernel.lines().forget(self.number);
+    }
+}
+
+/// All lines of a kernel, by number.
+#[derive(Debug, Default)]
+pub(crate) struct LineTable {
+    lines: BTreeMap<u32, Weak<LineShared>>,
+}
+
+impl LineTable {
+    /// The line with this number, or with `None` a new one with the lowest free number; 0 is the timer's.
+    pub(crate) fn get_or_add(
+        &mut self,
+        kernel: &Arc<Shared>,
+        number: Option<u32>,
+        name: &str,
+    ) -> Arc<LineShared> {
+        let number = match number {
+            Some(number) => {
+                if let Some(line) = self.lines.get(&number).and_then(Weak::upgrade) {
+                    return line;
+                }
+                number
+            }
+            None => {
+                let mut free = 1;
+                for &taken in self.lines.keys() {
+                    if taken == free {
+                        free += 1;
+                    }
+                }
+                free
+            }
+        };
+        let line = Arc::new(LineShared {
+            number,
+            name: name.to_owned(),
+            kernel: kernel.clone(),
+            latch: Latch::new(),
+            delivered_edges: AtomicU64::new(0),
+            watchers: Mutex::default(),
+            unhandled: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
+        });
+        self.lines.insert(number, Arc::downgrade(&line));
+        line
+    }
+
+    /// A line's last handle is gone. (Another one may have taken the number in the meantime.)
+    fn forget(&mut self, number: u32) {
+        if self.lines.get(&number).is_some_and(|line| line.strong_count() == 0) {
+            self.lines.remove(&number);
+        }
+    }
+
+    pub(crate) fn live(&self) -> Vec<Arc<LineShared>> {
+        self.lines.values().filter_map(Weak::upgrade).collect()
+    }
+}
+
+/// An interrupt line of a kernel, for whoever raises it: a host thread that serves USB transfers, a timer, a test.
+///
+/// Clones are the same line. The line's number is free again when all clones, streams and handlers are gone.
+#[derive(Clone)]
+pub struct IrqLine {
+    pub(crate) shared: Arc<LineShared>,
+}
+
+impl IrqLine {
+    /// The line's number, unique within its kernel.
+    pub fn number(&self) -> u32 {
+        self.shared.number
+    }
+
+    /// The name that it was made with.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Raises the line: its handlers run on the kernel's thread. From any thread; never blocks; never fails while
+    /// the kernel runs. A line that is pending already *coalesces*: the edge is counted, the handler runs once.
+    ///
+    /// Called on the kernel's own thread with IRQs on, the handlers have run when it returns; with IRQs off, they
+    /// run at the outermost restore. Called in a handler, another line's handlers run after the current one,
+    /// and the current line's run exactly once more.
+    ///
+    /// A line that nobody requested and nobody [watches](Self::edges) stays pending until somebody does.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelGone`] after the kernel's shutdown has begun.
+    pub fn trigger(&self) -> Result<(), KernelGone> {
+        self.shared.raise()?;
+        executor::deliver_if_current(&self.shared.kernel);
+        Ok(())
+    }
+
+    /// The line's edges from now on, as a stream of counts: each item is the number of edges raised since the last
+    /// item, coalesced ones too. Independent of handlers, from any thread. It ends with the kernel.
+    pub fn edges(&self) -> IrqEdges {
+        IrqEdges::new(self.shared.clone())
+    }
+
+    /// Whether the line was raised and its handlers have not been started since.
+    pub fn is_pending(&self) -> bool {
+        self.shared.latch.is_pending()
+    }
+
+    pub(crate) fn delivered_edges(shared: &LineShared) -> u64 {
+        shared.delivered_edges.load(Ordering::Acquire)
+    }
+}
+
+impl fmt::Debug for IrqLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IrqLine")
+            .field("number", &self.number())
+            .field("name", &self.name())
+            .finish_non_exhaustive()
+    }
+}

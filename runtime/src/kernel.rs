@@ -1,0 +1,410 @@
+//! [`Kernel`] and [`KernelHandle`]: starting, reaching and ending a kernel core.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+
+use futures::channel::oneshot;
+
+use crate::cpu::Cpu;
+use crate::executor::doorbell::Doorbell;
+use crate::executor::task::{self, JoinHandle, TaskHeader};
+use crate::executor::{self, Core};
+use crate::irq::line::{IrqLine, IrqToken, LineShared, LineTable};
+use crate::softirq::VECTORS;
+use crate::stats::KernelStats;
+use crate::time::Clock;
+
+/// The kernel was shut down, or is being shut down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the kernel core has been shut down")]
+#[non_exhaustive]
+pub struct KernelGone;
+
+/// Why a kernel could not be started.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KernelError {
+    /// The system refused a thread.
+    #[error("cannot start the kernel core's thread: {0}")]
+    Thread(Arc<io::Error>),
+}
+
+impl From<io::Error> for KernelError {
+    fn from(error: io::Error) -> Self {
+        Self::Thread(Arc::new(error))
+    }
+}
+
+/// What a shutdown found unfinished.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Names of the tasks that were cancelled, oldest first.
+    pub tasks_dropped: Vec<String>,
+    /// Tasks that were asked for and had not been created yet.
+    pub spawns_dropped: usize,
+    /// IRQs that were raised and not delivered any more.
+    pub irqs_dropped: usize,
+    /// Timers and sleeps that were still armed.
+    pub timers_dropped: usize,
+}
+
+impl ShutdownReport {
+    /// Whether nothing was left to drop.
+    pub fn is_clean(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// One entry of the ready queue.
+pub(crate) enum Work {
+    Poll(Arc<TaskHeader>),
+    Create(Box<dyn FnOnce(&Cpu) + Send>),
+}
+
+/// The ready queue, and whether it still takes anything.
+#[derive(Default)]
+pub(crate) struct Ready {
+    pub(crate) queue: VecDeque<Work>,
+    pub(crate) closed: bool,
+}
+
+const RUNNING: u8 = 0;
+const STOPPING: u8 = 1;
+const GONE: u8 = 2;
+
+/// Counters of the executor; each is written on its thread only.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) jiffies: AtomicU64,
+    pub(crate) polls: AtomicU64,
+    pub(crate) parks: AtomicU64,
+    pub(crate) tasks_spawned: AtomicU64,
+    pub(crate) tasks_finished: AtomicU64,
+    pub(crate) tasks_cancelled: AtomicU64,
+    pub(crate) tasks_panicked: AtomicU64,
+    pub(crate) suspended_with_irqs_off: AtomicU64,
+    pub(crate) suspended_with_lock: AtomicU64,
+    pub(crate) handler_left_irqs_on: AtomicU64,
+    pub(crate) softirqs: [AtomicU64; VECTORS],
+    pub(crate) softirq_panics: AtomicU64,
+    pub(crate) timer_panics: AtomicU64,
+}
+
+/// What host threads and the executor share. Holding it keeps no thread alive.
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) clock: Clock,
+    pub(crate) bell: Arc<Doorbell>,
+    pub(crate) tokens: async_channel::Sender<IrqToken>,
+    pub(crate) counters: Counters,
+    ready: Mutex<Ready>,
+    lines: Mutex<LineTable>,
+    tasks: Mutex<BTreeMap<u64, Arc<TaskHeader>>>,
+    next_task: AtomicU64,
+    state: AtomicU8,
+}
+
+impl Shared {
+    pub(crate) fn is_running(&self) -> bool {
+        self.state.load(Ordering::Acquire) == RUNNING
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.state.load(Ordering::Acquire) == GONE
+    }
+
+    /// Asks the executor to end. Does not wait.
+    pub(crate) fn stop(&self) {
+        let _ = self.state.compare_exchange(RUNNING, STOPPING, Ordering::AcqRel, Ordering::Acquire);
+        self.bell.ring();
+    }
+
+    pub(crate) fn gone(&self) {
+        self.state.store(GONE, Ordering::Release);
+    }
+
+    pub(crate) fn ready(&self) -> MutexGuard<'_, Ready> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn lines(&self) -> MutexGuard<'_, LineTable> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn tasks(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<TaskHeader>>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn next_task(&self) -> u64 {
+        self.next_task.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Queues work for the executor, or gives it back after the end.
+    pub(crate) fn enqueue(&self, work: Work) -> Result<(), Work> {
+        {
+            let mut ready = self.ready();
+            if ready.closed {
+                return Err(work);
+            }
+            ready.queue.push_back(work);
+        }
+        self.bell.ring();
+        Ok(())
+    }
+
+    /// Sends the token of a pending line once more, now that somebody listens to the line.
+    pub(crate) fn recheck_masked(&self, line: &Arc<LineShared>) {
+        let _ = self.tokens.try_send(IrqToken { line: line.clone() });
+        self.bell.ring();
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Options for a new kernel; made by [`Kernel::builder`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct KernelBuilder {
+    name: String,
+    clock: Option<Clock>,
+    chaos: Option<u64>,
+}
+
+impl KernelBuilder {
+    /// The kernel's name, which its thread carries too. Default: `airlift`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The clock it lives by. Default: a [`Clock::system`] of its own. Several kernels may share one clock.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Chaos: in virtual time, lets timers and host threads come due at arbitrary delivery points, in the middle of
+    /// polls and with IRQs off too, as they do on silicon; the same seed gives the same order. Without effect on
+    /// the system clock, where that happens by itself.
+    pub fn chaos(mut self, seed: u64) -> Self {
+        self.chaos = Some(seed);
+        self
+    }
+
+    /// Starts the kernel's thread.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::Thread`] if the system refuses a thread.
+    pub fn build(self) -> Result<Kernel, KernelError> {
+        let clock = self.clock.unwrap_or_else(Clock::system);
+        let (tokens, receiver) = async_channel::unbounded();
+        let shared = Arc::new(Shared {
+            name: self.name.clone(),
+            clock,
+            bell: Arc::new(Doorbell::new()),
+            tokens,
+            counters: Counters::default(),
+            ready: Mutex::default(),
+            lines: Mutex::default(),
+            tasks: Mutex::default(),
+            next_task: AtomicU64::new(1),
+            state: AtomicU8::new(RUNNING),
+        });
+        let (report, done) = oneshot::channel();
+        let (started, start) = mpsc::channel();
+        let for_thread = shared.clone();
+        let chaos = self.chaos;
+        let thread = thread::Builder::new().name(self.name).spawn(move || {
+            match Core::new(for_thread, receiver, chaos) {
+                Ok(core) => {
+                    let _ = started.send(Ok(()));
+                    let _ = report.send(executor::run(core));
+                }
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                }
+            }
+        })?;
+        // The thread answers at once; a kernel that was built is one that runs.
+        start.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended")))?;
+        Ok(Kernel { shared, done: Some(done), thread: Some(thread) })
+    }
+}
+
+/// A running kernel core: one OS thread with one executor. The owner; [`KernelHandle`]s are for everybody else.
+///
+/// Dropping it asks the kernel to end and does not wait for that; its thread ends soon after. To know that it has
+/// ended, and what it left unfinished, use [`shutdown`](Self::shutdown).
+#[must_use = "the kernel ends when this is dropped"]
+pub struct Kernel {
+    shared: Arc<Shared>,
+    done: Option<oneshot::Receiver<ShutdownReport>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Kernel {
+    /// Starts a kernel on a system clock of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::Thread`] if the system refuses a thread.
+    pub fn new() -> Result<Self, KernelError> {
+        Self::builder().build()
+    }
+
+    /// Starts to describe a kernel.
+    pub fn builder() -> KernelBuilder {
+        KernelBuilder { name: "airlift".to_owned(), clock: None, chaos: None }
+    }
+
+    /// A handle for tasks, host threads and applications.
+    pub fn handle(&self) -> KernelHandle {
+        KernelHandle { shared: self.shared.clone() }
+    }
+
+    /// Ends the kernel: what is raised already is delivered, tasks are cancelled, and the thread is gone when this
+    /// is ready. It needs no particular runtime.
+    ///
+    /// The end is asked for when this is called, not when it is first polled. Cancelling it (dropping the future)
+    /// only gives up the report.
+    pub fn shutdown(mut self) -> impl Future<Output = ShutdownReport> + Send + 'static {
+        self.shared.stop();
+        let done = self.done.take();
+        let thread = self.thread.take();
+        async move {
+            let report = match done {
+                Some(done) => done.await.unwrap_or_default(),
+                None => ShutdownReport::default(),
+            };
+            // The report is the thread's last act: all that this can wait for is its return.
+            if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id()) {
+                let _ = thread.join();
+            }
+            report
+        }
+    }
+
+    /// [`shutdown`](Self::shutdown) for a thread that may block.
+    ///
+    /// # Panics
+    ///
+    /// On the kernel's own thread, which would wait for itself.
+    pub fn shutdown_blocking(self) -> ShutdownReport {
+        assert!(
+            self.thread.as_ref().is_none_or(|thread| thread.thread().id() != thread::current().id()),
+            "shutdown_blocking was called on the kernel's own thread, which it waits for"
+        );
+        futures::executor::block_on(self.shutdown())
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kernel").field("name", &self.shared.name).finish_non_exhaustive()
+    }
+}
+
+/// Reaches a kernel from anywhere. It keeps nothing alive: after the kernel's end its calls say [`KernelGone`].
+#[derive(Clone)]
+pub struct KernelHandle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl KernelHandle {
+    /// Starts a task on the kernel. `start` runs there; the future that it makes stays there and need not be
+    /// `Send`. Tasks are created in the order of these calls. The name is for reports.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelGone`] after the kernel's shutdown has begun.
+    pub fn spawn<F, Fut>(
+        &self,
+        name: impl Into<String>,
+        start: F,
+    ) -> Result<JoinHandle<Fut::Output>, KernelGone>
+    where
+        F: FnOnce(Cpu) -> Fut + Send + 'static,
+        Fut: Future + 'static,
+        Fut::Output: Send + 'static,
+    {
+        if !self.is_running() {
+            return Err(KernelGone);
+        }
+        let header = TaskHeader::new(&self.shared, name.into());
+        let (finish, join) = task::join(&header);
+        let create = Box::new(move |cpu: &Cpu| cpu.core().create_task(header, finish, start));
+        match self.shared.enqueue(Work::Create(create)) {
+            Ok(()) => Ok(join),
+            Err(_) => Err(KernelGone),
+        }
+    }
+
+    /// A new interrupt line, with the lowest number that is free.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelGone`] after the kernel's shutdown has begun.
+    pub fn irq_line(&self, name: &str) -> Result<IrqLine, KernelGone> {
+        self.line(None, name)
+    }
+
+    /// The interrupt line of this number; it is made, with this name, unless it is in use already. Line 0 is the
+    /// kernel's timer.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelGone`] after the kernel's shutdown has begun.
+    pub fn irq_line_at(&self, number: u32, name: &str) -> Result<IrqLine, KernelGone> {
+        self.line(Some(number), name)
+    }
+
+    fn line(&self, number: Option<u32>, name: &str) -> Result<IrqLine, KernelGone> {
+        if !self.is_running() {
+            return Err(KernelGone);
+        }
+        Ok(IrqLine { shared: self.shared.lines().get_or_add(&self.shared, number, name) })
+    }
+
+    /// The kernel's name.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// The clock that the kernel lives by.
+    pub fn clock(&self) -> Clock {
+        self.shared.clock.clone()
+    }
+
+    /// A snapshot of the kernel's counters.
+    pub fn stats(&self) -> KernelStats {
+        KernelStats::take(&self.shared)
+    }
+
+    /// Whether the kernel takes work: not shut down, nor about to be.
+    pub fn is_running(&self) -> bool {
+        self.shared.is_running()
+    }
+}
+
+impl fmt::Debug for KernelHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KernelHandle").field("name", &self.shared.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,220 @@
+//! [`SpinLock`]: exclusive access for the length of one turn.
+//!
+//! On one executor nobody can be spun for: whoever finds a spinlock taken would wait for ever. So contention is a
+//! bug (usually a handler that wants what its task holds with IRQs on), and panics naming both owners.
+
+use std::cell::{RefCell, RefMut};
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::panic::Location;
+use std::rc::Rc;
+
+use crate::cpu::{Context, Cpu, IrqFlags};
+use crate::executor::{Core, core::RunningContext};
+
+/// Exclusive access to data for the length of one turn, in tasks, softirqs and handlers.
+///
+/// Data that a handler touches must be locked with IRQs off elsewhere ([`with_irqsave`](Self::with_irqsave)). Prefer
+/// the closure forms: a guard must not live across an await, which the guard forms let one write.
+#[derive(Default)]
+pub struct SpinLock<T: ?Sized> {
+    name: &'static str,
+    owner: RefCell<Option<Owner>>,
+    value: RefCell<T>,
+}
+
+struct Owner {
+    context: RunningContext,
+    site: &'static Location<'static>,
+}
+
+impl<T> SpinLock<T> {
+    /// A lock around `value`; the name is for reports.
+    #[must_use]
+    pub const fn new(name: &'static str, value: T) -> Self {
+        Self { name, owner: RefCell::new(None), value: RefCell::new(value) }
+    }
+
+    /// The value, without its lock.
+    pub fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+}
+
+impl<T: ?Sized> SpinLock<T> {
+    /// Runs `work` with the lock held (`spin_lock`).
+    ///
+    /// # Panics
+    ///
+    /// If the lock is taken, naming both owners.
+    #[track_caller]
+    pub fn with<R>(&self, context: &impl Context, work: impl FnOnce(&mut T) -> R) -> R {
+        work(&mut self.lock(context))
+    }
+
+    /// Runs `work` with the lock held and IRQs off (`spin_lock_irqsave`).
+    ///
+    /// # Panics
+    ///
+    /// If the lock is taken, naming both owners.
+    #[track_caller]
+    pub fn with_irqsave<R>(&self, context: &impl Context, work: impl FnOnce(&mut T) -> R) -> R {
+        work(&mut self.lock_irqsave(context))
+    }
+
+    /// Runs `work` with the lock held and softirqs put off (`spin_lock_bh`).
+    ///
+    /// # Panics
+    ///
+    /// If the lock is taken, naming both owners.
+    #[track_caller]
+    pub fn with_bh<R>(&self, context: &impl Context, work: impl FnOnce(&mut T) -> R) -> R {
+        work(&mut self.lock_bh(context))
+    }
+
+    /// Takes the lock.
+    ///
+    /// # Panics
+    ///
+    /// If the lock is taken, naming both owners.
+    #[track_caller]
+    pub fn lock(&self, context: &impl Context) -> SpinLockGuard<'_, T> {
+        self.acquire(context.core(), Undo::Nothing)
+    }
+
+    /// Turns IRQs off and takes the lock; the guard undoes both.
+    ///
+    /// # Panics
+    ///
+    /// If the lock is taken, naming both owners.
+    #[track_caller]
+    pub fn lock_irqsave(&self, context: &impl Context) -> SpinLockGuard<'_, T> {
+        let cpu = Cpu::new(context.core().clone());
+        let flags = cpu.local_irq_save();
+        self.acquire(context.core(), Undo::Irqs(flags))
+    }
+
+    /// Puts softirqs off and takes the lock; the guard undoes both.
+    ///
+    /// # Panics
+    ///
+    /// If the lock is taken, naming both owners.
+    #[track_caller]
+    pub fn lock_bh(&self, context: &impl Context) -> SpinLockGuard<'_, T> {
+        context.core().softirq.disable();
+        self.acquire(context.core(), Undo::Softirqs)
+    }
+
+    /// Whether somebody holds the lock.
+    pub fn is_locked(&self) -> bool {
+        self.owner.borrow().is_some()
+    }
+
+    #[track_caller]
+    fn acquire(&self, core: &Rc<Core>, undo: Undo) -> SpinLockGuard<'_, T> {
+        let site = Location::caller();
+        // Made first, so that a panic below undoes what the caller did.
+        let mut release = Release { core: core.clone(), undo, depth: 0 };
+        if let Some(owner) = &*self.owner.borrow() {
+            panic!(
+                "spinlock {:?} wanted by {} at {site} is held by {} since {}: on one processor it would spin for ever",
+                self.name,
+                core.context(),
+                owner.context,
+                owner.site,
+            );
+        }
+        let value =
+            self.value.try_borrow_mut().expect("the owner is recorded exactly while the value is borrowed");
+        *self.owner.borrow_mut() = Some(Owner { context: core.context(), site });
+        release.depth = core.locks_held.get() + 1;
+        core.locks_held.set(release.depth);
+        SpinLockGuard { owner: &self.owner, value: Some(value), release, not_send: PhantomData }
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for SpinLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpinLock")
+            .field("name", &self.name)
+            .field("locked", &self.is_locked())
+            .finish_non_exhaustive()
+    }
+}
+
+enum Undo {
+    Nothing,
+    Irqs(IrqFlags),
+    Softirqs,
+}
+
+/// What unlocking restores, after the value is free.
+struct Release {
+    core: Rc<Core>,
+    undo: Undo,
+    /// How many spinlocks were held with this one; 0 if it was not taken.
+    depth: u32,
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        if self.depth > 0 {
+            let held = self.core.locks_held.get();
+            if held != self.depth {
+                tracing::warn!(
+                    context = %self.core.context(),
+                    "spinlocks were released out of order, or by another turn than took them"
+                );
+            }
+            self.core.locks_held.set(held.saturating_sub(1));
+        }
+        match self.undo {
+            Undo::Nothing => {}
+            Undo::Irqs(flags) => Cpu::new(self.core.clone()).local_irq_restore(flags),
+            Undo::Softirqs => self.core.enable_softirqs(),
+        }
+    }
+}
+
+/// Holds a [`SpinLock`]. Must not live across an await; guards are dropped in the reverse order of their taking.
+#[must_use = "the lock is released as soon as this is dropped"]
+pub struct SpinLockGuard<'a, T: ?Sized> {
+    owner: &'a RefCell<Option<Owner>>,
+    /// `Some` until the drop.
+    value: Option<RefMut<'a, T>>,
+    /// Dropped after the value: what is pending is taken with the lock free.
+    #[expect(dead_code, reason = "it is there for its drop")]
+    release: Release,
+    not_send: PhantomData<*const ()>,
+}
+
+const HELD: &str = "the value is there until the guard is dropped";
+
+impl<T: ?Sized> Deref for SpinLockGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.value.as_ref().expect(HELD)
+    }
+}
+
+impl<T: ?Sized> DerefMut for SpinLockGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.value.as_mut().expect(HELD)
+    }
+}
+
+impl<T: ?Sized> Drop for SpinLockGuard<'_, T> {
+    fn drop(&mut self) {
+        drop(self.value.take());
+        let owner = self.owner.borrow_mut().take();
+        drop(owner);
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for SpinLockGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}

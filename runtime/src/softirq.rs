@@ -1,0 +1,279 @@
+//! Softirqs: work that a handler puts off until interrupts are on again, as Linux runs it: lowest vector first, at
+//! most 10 passes or 2 ms, the rest in the executor's next turn (its `ksoftirqd`), so that tasks are not starved.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::cpu::{Context, sealed::Sealed};
+use crate::executor::{Core, task::panic_message};
+
+/// The softirq vectors, in order of precedence. The numbers are Linux's (`include/linux/interrupt.h`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Softirq {
+    /// Tasklets of high priority.
+    Hi = 0,
+    /// The kernel's timers; taken.
+    Timer = 1,
+    /// Network transmission.
+    NetTx = 2,
+    /// Network reception.
+    NetRx = 3,
+    /// Block devices.
+    Block = 4,
+    /// Polling of interrupts.
+    IrqPoll = 5,
+    /// Tasklets.
+    Tasklet = 6,
+    /// The scheduler.
+    Sched = 7,
+    /// High-resolution timers.
+    Hrtimer = 8,
+    /// Read-copy-update.
+    Rcu = 9,
+}
+
+/// Number of vectors.
+pub(crate) const VECTORS: usize = 10;
+
+/// As `/proc/softirqs` names them.
+pub(crate) const NAMES: [&str; VECTORS] =
+    ["HI", "TIMER", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", "TASKLET", "SCHED", "HRTIMER", "RCU"];
+
+/// Linux: MAX_SOFTIRQ_RESTART.
+const MAX_PASSES: u32 = 10;
+/// Linux: MAX_SOFTIRQ_TIME.
+const MAX_TIME: Duration = Duration::from_millis(2);
+
+/// Why a softirq vector cannot be opened.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("softirq {} has a handler already", NAMES[*vector as usize])]
+#[non_exhaustive]
+pub struct SoftirqBusy {
+    /// The vector.
+    pub vector: Softirq,
+}
+
+type Handler = Box<dyn FnMut(&mut SoftIrq<'_>)>;
+
+struct Action {
+    handler: RefCell<Option<Handler>>,
+    panic: RefCell<Option<String>>,
+}
+
+/// The kernel thread's softirq state.
+#[derive(Default)]
+pub(crate) struct Softirqs {
+    pending: Cell<u32>,
+    running: Cell<Option<u8>>,
+    /// Depth of `local_bh_disable` of the task being polled now.
+    disabled: Cell<u32>,
+    actions: RefCell<[Option<Rc<Action>>; VECTORS]>,
+}
+
+impl Softirqs {
+    pub(crate) fn raise(&self, vector: Softirq) {
+        self.pending.set(self.pending.get() | 1 << vector as u8);
+    }
+
+    pub(crate) fn is_pending(&self) -> bool {
+        self.pending.get() != 0
+    }
+
+    /// The name of the vector that runs now.
+    pub(crate) fn running(&self) -> Option<&'static str> {
+        self.running.get().map(|vector| NAMES[usize::from(vector)])
+    }
+
+    pub(crate) fn swap_disabled(&self, depth: u32) -> u32 {
+        self.disabled.replace(depth)
+    }
+
+    pub(crate) fn disable(&self) {
+        self.disabled.set(self.disabled.get() + 1);
+    }
+
+    pub(crate) fn clear(&self) {
+        let actions = std::mem::take(&mut *self.actions.borrow_mut());
+        for action in actions.into_iter().flatten() {
+            let handler = action.handler.borrow_mut().take();
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(handler)));
+        }
+    }
+}
+
+impl Core {
+    /// Ends one `local_bh_disable`; what was raised meanwhile runs now.
+    pub(crate) fn enable_softirqs(self: &Rc<Self>) {
+        let disabled = &self.softirq.disabled;
+        disabled.set(disabled.get().saturating_sub(1));
+        if disabled.get() == 0 && self.irqs_on.get() {
+            self.run_softirqs();
+        }
+    }
+
+    /// Runs pending softirqs, unless one is running, a handler is, or they are disabled. IRQs are on.
+    pub(crate) fn run_softirqs(self: &Rc<Self>) {
+        let softirq = &self.softirq;
+        if !softirq.is_pending()
+            || self.in_hardirq.get()
+            || softirq.running.get().is_some()
+            || softirq.disabled.get() > 0
+            || !self.irqs_on.get()
+        {
+            return;
+        }
+        let start = self.shared.clock.now();
+        for _pass in 0..MAX_PASSES {
+            let mut vectors = softirq.pending.take();
+            while vectors != 0 {
+                let vector = vectors.trailing_zeros() as u8;
+                vectors &= vectors - 1;
+                self.run_vector(vector);
+                self.chaos_point();
+                // Between vectors; interrupts taken here raise into the next pass.
+                softirq.running.set(Some(vector));
+                self.deliver();
+                softirq.running.set(None);
+            }
+            if !softirq.is_pending() || self.shared.clock.now().saturating_sub(start) >= MAX_TIME {
+                break;
+            }
+        }
+    }
+
+    fn run_vector(self: &Rc<Self>, vector: u8) {
+        let index = usize::from(vector);
+        self.shared.counters.softirqs[index].fetch_add(1, Ordering::Relaxed);
+        let action = self.softirq.actions.borrow()[index].clone();
+        let mut context = SoftIrq { core: self };
+        self.softirq.running.set(Some(vector));
+        let locks = self.locks_held.replace(0);
+        let span = tracing::trace_span!("softirq", vector = NAMES[index]);
+        let _entered = span.entered();
+        if vector == Softirq::Timer as u8 {
+            self.run_timers(&mut context);
+        } else if let Some(action) = action {
+            let handler = action.handler.borrow_mut().take();
+            if let Some(mut handler) = handler {
+                match catch_unwind(AssertUnwindSafe(|| handler(&mut context))) {
+                    Ok(()) => *action.handler.borrow_mut() = Some(handler),
+                    Err(payload) => {
+                        let message = panic_message(payload);
+                        tracing::error!(
+                            vector = NAMES[index],
+                            message,
+                            "a softirq panicked; it is not called again"
+                        );
+                        self.shared.counters.softirq_panics.fetch_add(1, Ordering::Relaxed);
+                        *action.panic.borrow_mut() = Some(message);
+                        self.contain("drop of a panicked softirq handler", || drop(handler));
+                    }
+                }
+            }
+        }
+        if self.locks_held.replace(locks) > 0 {
+            self.shared.counters.suspended_with_lock.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(vector = NAMES[index], "a softirq returned with a spinlock held");
+        }
+        self.softirq.running.set(None);
+        if !self.irqs_on.replace(true) {
+            tracing::warn!(vector = NAMES[index], "a softirq returned with IRQs off; they were forced on");
+        }
+    }
+
+    pub(crate) fn open_softirq(
+        self: &Rc<Self>,
+        vector: Softirq,
+        handler: Handler,
+    ) -> Result<SoftirqAction, SoftirqBusy> {
+        let mut actions = self.softirq.actions.borrow_mut();
+        let slot = &mut actions[vector as usize];
+        if slot.is_some() || vector == Softirq::Timer {
+            return Err(SoftirqBusy { vector });
+        }
+        let action = Rc::new(Action { handler: RefCell::new(Some(handler)), panic: RefCell::default() });
+        *slot = Some(action.clone());
+        Ok(SoftirqAction { core: Rc::downgrade(self), vector, action })
+    }
+}
+
+/// An opened softirq vector; dropping it closes the vector.
+#[must_use = "the vector is closed when this is dropped"]
+pub struct SoftirqAction {
+    core: std::rc::Weak<Core>,
+    vector: Softirq,
+    action: Rc<Action>,
+}
+
+impl SoftirqAction {
+    /// The vector.
+    pub fn vector(&self) -> Softirq {
+        self.vector
+    }
+
+    /// The message of the handler's panic, if it ended that way. It is not called again then.
+    pub fn panicked(&self) -> Option<String> {
+        self.action.panic.borrow().clone()
+    }
+}
+
+impl Drop for SoftirqAction {
+    fn drop(&mut self) {
+        let mut removed = None;
+        if let Some(core) = self.core.upgrade() {
+            let mut actions = core.softirq.actions.borrow_mut();
+            let slot = &mut actions[self.vector as usize];
+            if slot.as_ref().is_some_and(|action| Rc::ptr_eq(action, &self.action)) {
+                removed = slot.take();
+            }
+        }
+        drop(removed);
+    }
+}
+
+impl fmt::Debug for SoftirqAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SoftirqAction").field("vector", &self.vector).finish_non_exhaustive()
+    }
+}
+
+/// Softirq context: what a softirq or a timer may do. IRQs are on; nothing here sleeps.
+pub struct SoftIrq<'a> {
+    core: &'a Rc<Core>,
+}
+
+impl SoftIrq<'_> {
+    /// Asks for a softirq, this one too: it runs in the next pass.
+    pub fn raise_softirq(&mut self, vector: Softirq) {
+        self.core.softirq.raise(vector);
+    }
+
+    /// The kernel's jiffies.
+    pub fn jiffies(&self) -> u64 {
+        self.core.cpu().jiffies()
+    }
+
+    /// The time since the clock's origin.
+    pub fn now(&self) -> Duration {
+        self.core.shared.clock.now()
+    }
+}
+
+impl Sealed for SoftIrq<'_> {
+    #[allow(private_interfaces)]
+    fn core(&self) -> &Rc<Core> {
+        self.core
+    }
+}
+impl Context for SoftIrq<'_> {}
+
+impl fmt::Debug for SoftIrq<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SoftIrq").field("running", &self.core.softirq.running()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,89 @@
+//! [`ClockEvent`]: the device that raises the timer line on the system clock.
+//!
+//! One host thread a kernel waits for the instant that the kernel programmed and triggers line 0. It re-arms by
+//! itself: until the kernel has answered by programming another instant, it triggers again every jiffy, and sends
+//! a fresh token should the queue have lost the last one. No single lost token can stop the kernel's time.
+//!
+//! On the virtual clock there is no such thread: the executor's own idle step raises the line.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::clock::Clock;
+use super::host::{Notifier, Woken};
+use super::{HostTimer, JIFFY};
+use crate::irq::line::LineShared;
+
+const NEVER: u64 = u64::MAX;
+
+/// The kernel's side of the timer thread.
+#[derive(Debug)]
+pub(crate) struct ClockEvent {
+    register: Arc<Register>,
+    notifier: Notifier,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+/// What the two sides share: the compare register, and a word to stop.
+#[derive(Debug)]
+struct Register {
+    due_ns: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl ClockEvent {
+    /// Starts the thread that triggers `line`.
+    pub(crate) fn start(clock: &Clock, name: String, line: Arc<LineShared>) -> io::Result<Self> {
+        let timer = clock.host_timer(name.clone()).without_spin();
+        let notifier = timer.notifier();
+        let register = Arc::new(Register { due_ns: AtomicU64::new(NEVER), stop: AtomicBool::new(false) });
+        let shared = register.clone();
+        let thread = thread::Builder::new().name(name).spawn(move || run(timer, &shared, &line))?;
+        Ok(Self { register, notifier, thread: Some(thread) })
+    }
+
+    /// Programs the next interrupt; `None`: none is wanted. One more may come all the same.
+    pub(crate) fn program(&self, due: Option<Duration>) {
+        let due_ns = due.map_or(NEVER, |due| u64::try_from(due.as_nanos()).unwrap_or(NEVER));
+        let before = self.register.due_ns.swap(due_ns, Ordering::AcqRel);
+        if due_ns < before || (due_ns != NEVER && due_ns != before) {
+            self.notifier.notify();
+        }
+    }
+}
+
+impl Drop for ClockEvent {
+    /// Ends the thread. It waits on nothing but its bell, so this takes microseconds.
+    fn drop(&mut self) {
+        self.register.stop.store(true, Ordering::Release);
+        self.notifier.notify();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(mut timer: HostTimer, register: &Register, line: &Arc<LineShared>) {
+    // The instant that was answered by an interrupt, and when to send another if the kernel stays silent.
+    let mut fired: Option<(u64, Duration)> = None;
+    while !register.stop.load(Ordering::Acquire) {
+        let due_ns = register.due_ns.load(Ordering::Acquire);
+        let wake_at = match fired {
+            Some((answered, again)) if answered == due_ns => Some(again),
+            _ => {
+                fired = None;
+                (due_ns != NEVER).then(|| Duration::from_nanos(due_ns))
+            }
+        };
+        if timer.wait_until(wake_at) == Woken::Due && register.due_ns.load(Ordering::Acquire) == due_ns {
+            let sent = if fired.is_some() { line.raise_again() } else { line.raise() };
+            if sent.is_err() {
+                return;
+            }
+            fired = Some((due_ns, timer.now() + JIFFY));
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Time: the [`Clock`], host threads in it ([`HostTimer`]), and the kernel's own timers.
+
+pub(crate) mod clock;
+pub(crate) mod event;
+pub(crate) mod host;
+pub(crate) mod timers;
+pub(crate) mod virtual_clock;
+
+pub use clock::{Clock, Hold};
+pub use host::{HostTimer, Notifier, Woken};
+pub use timers::{Sleep, Timer};
+
+use std::time::Duration;
+
+/// Jiffies per second: one jiffy is a millisecond, as with Linux's `CONFIG_HZ=1000`.
+pub const HZ: u64 = 1000;
+
+/// Length of a jiffy.
+pub const JIFFY: Duration = Duration::from_nanos(1_000_000_000 / HZ);
+
+/// The jiffy that `at` lies in.
+pub(crate) fn jiffies_at(at: Duration) -> u64 {
+    u64::try_from(at.as_nanos() / JIFFY.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The instant at which jiffy `jiffies` begins.
+pub(crate) fn jiffy_start(jiffies: u64) -> Duration {
+    Duration::from_nanos(jiffies.saturating_mul(1_000_000_000 / HZ))
+}
