@@ -91,6 +91,11 @@ impl DeviceDescriptor {
         Ok(Self(own))
     }
 
+    /// Takes 18 bytes as they are, whatever their length and type fields say.
+    pub(crate) fn from_bytes(bytes: [u8; 18]) -> Self {
+        Self(bytes)
+    }
+
     /// The bytes as they stand on the bus.
     pub fn as_bytes(&self) -> &[u8; 18] {
         &self.0
@@ -195,7 +200,7 @@ impl Configuration {
         &self.0
     }
 
-    /// `bConfigurationValue`: what `SET_CONFIGURATION` takes.
+    /// `bConfigurationValue`: what [`UsbDevice::set_configuration`](crate::UsbDevice::set_configuration) takes.
     pub fn value(&self) -> u8 {
         self.0[5]
     }

@@ -28,6 +28,9 @@ pub enum TransferError {
     /// The request itself is not one that this endpoint or controller takes (`-EINVAL`).
     #[error("request not supported by the endpoint")]
     Invalid,
+    /// The endpoint is isochronous, and this controller carries no such transfers (`-ENOSYS`).
+    #[error("isochronous transfers are not supported")]
+    Isochronous,
 }
 
 impl TransferError {

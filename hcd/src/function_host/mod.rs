@@ -116,6 +116,16 @@ impl FunctionHost {
         self.state.configuration
     }
 
+    /// The value of the configuration that a host chooses first.
+    pub(crate) fn first_configuration(&self) -> Option<u8> {
+        self.parsed.as_ref().map(Configuration::value)
+    }
+
+    /// The interfaces that are at another alternate setting than 0, as (interface, setting).
+    pub fn alternates(&self) -> &[(u8, u8)] {
+        &self.state.alternates
+    }
+
     /// The endpoints that are there under the present configuration and alternate settings.
     pub fn endpoints(&self) -> &EndpointMap {
         &self.state.endpoints
@@ -155,6 +165,9 @@ impl FunctionHost {
                 if matches!(endpoint.transfer_type, TransferType::Bulk | TransferType::Interrupt) =>
             {
                 None
+            }
+            Some(endpoint) if endpoint.transfer_type == TransferType::Isochronous => {
+                Some(TransferError::Isochronous)
             }
             _ => Some(TransferError::Invalid),
         }

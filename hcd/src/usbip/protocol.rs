@@ -424,6 +424,7 @@ pub const fn errno(error: TransferError) -> i32 {
         TransferError::Protocol => -71,
         TransferError::Short => -121,
         TransferError::Invalid => -22,
+        TransferError::Isochronous => -38,
     }
 }
 
@@ -438,6 +439,7 @@ pub const fn from_errno(status: i32) -> Result<(), TransferError> {
         -75 => Err(TransferError::Overflow),
         -121 => Err(TransferError::Short),
         -22 => Err(TransferError::Invalid),
+        -38 => Err(TransferError::Isochronous),
         _ => Err(TransferError::Protocol),
     }
 }

@@ -6,7 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::Duration;
 
-use airlift_hcd::{Descriptors, FunctionUrb, Reply, Setup, Speed, Submit, TransferError, UrbId, UsbFunction};
+use airlift_hcd::{
+    Descriptors, FunctionUrb, HostController, MockPort, Reply, Setup, Speed, Submit, TransferError, Urb,
+    UrbId, UsbDevice, UsbFunction,
+};
+use airlift_runtime::{Clock, Kernel};
 use bytes::BytesMut;
 
 /// Vendor request: read `value` back as two bytes.
@@ -184,4 +188,44 @@ pub fn transfer(id: u64, endpoint: u8, data: &[u8], length: usize) -> FunctionUr
 /// A standard request.
 pub const fn standard(request_type: u8, request: u8, value: u16, index: u16, length: u16) -> Setup {
     Setup { request_type, request, value, index, length }
+}
+
+/// A kernel on a virtual clock, a controller on it, and the gadget plugged in.
+pub struct Rig {
+    pub kernel: Kernel,
+    pub clock: Clock,
+    pub controller: HostController,
+    pub port: MockPort,
+    pub device: UsbDevice,
+    pub seen: Arc<Mutex<Seen>>,
+}
+
+pub fn rig() -> Rig {
+    rig_with(Gadget::new())
+}
+
+pub fn rig_with((gadget, seen): (Gadget, Arc<Mutex<Seen>>)) -> Rig {
+    let clock = Clock::virtual_time();
+    let kernel = Kernel::builder().name("rig").clock(clock.clone()).build().unwrap();
+    let controller = HostController::new(&kernel.handle()).unwrap();
+    let port = controller.plug(gadget);
+    let device = port.device();
+    Rig { kernel, clock, controller, port, device, seen }
+}
+
+pub fn echo(value: u16) -> Urb {
+    Urb::control_in(Setup::vendor_in(ECHO, value, 0, 2))
+}
+
+pub fn note(value: u16) -> Urb {
+    Urb::control_out(Setup::vendor_out(NOTE, value, 0, 0), [])
+}
+
+pub fn park() -> Urb {
+    Urb::control_in(Setup::vendor_in(PARK, 0, 0, 8))
+}
+
+/// Runs a future on the test's thread, which is not the kernel's.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    futures::executor::block_on(future)
 }

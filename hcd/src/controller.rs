@@ -1,0 +1,373 @@
+//! [`HostController`]: the virtual USB host controller of one kernel core.
+//!
+//! Backends give ended URBs back from host threads: they queue them here and raise the controller's IRQ line. The
+//! handler, on the kernel core, takes all that is queued, finishes the URBs and wakes who awaits them: one IRQ
+//! may give back many. A task of the controller's own, `hcd`, holds the IRQ action and watches the URBs' time
+//! limits; when it ends, because the kernel shuts down or nobody uses the controller any more, every URB ends.
+
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use airlift_runtime::{Clock, Cpu, IrqLine, IrqReturn, KernelGone, KernelHandle};
+use bytes::BytesMut;
+use futures::future::{Either, select};
+
+use crate::backend::Upcall;
+use crate::backend::mock::MockBackend;
+use crate::deadline::Deadlines;
+use crate::device::{DeviceId, DeviceInner, Identity, UsbDevice};
+use crate::function::{Reply, UsbFunction};
+use crate::function_host::FunctionHost;
+use crate::hotplug::{Hotplug, HotplugEvent, Listeners};
+use crate::layer::{Layer, LayerContext};
+use crate::status::TransferError;
+
+/// Name of the controller's IRQ line and of its kernel task.
+const NAME: &str = "hcd";
+
+/// A virtual USB host controller on a kernel core. Clones are the same controller.
+///
+/// It lives while anything made by it does: a clone, a [`MockPort`], a [`UsbDevice`], a pending
+/// [`UrbHandle`](crate::UrbHandle) or a [`Hotplug`] stream. When the kernel core shuts down, every pending URB
+/// ends with [`TransferError::Shutdown`] and the devices' threads end.
+#[derive(Clone)]
+pub struct HostController {
+    user: Arc<User>,
+}
+
+/// Held by every handle that keeps the controller alive.
+pub(crate) struct User {
+    pub(crate) core: Arc<Core>,
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        self.core.abandoned.store(true, Ordering::Release);
+        self.core.deadlines.ring();
+    }
+}
+
+/// What the controller's handles, its kernel task and its devices share.
+pub(crate) struct Core {
+    clock: Clock,
+    line: IrqLine,
+    pub(crate) deadlines: Deadlines,
+    ended: Mutex<EndedQueue>,
+    registry: Mutex<Registry>,
+    next_device: AtomicU32,
+    abandoned: AtomicBool,
+}
+
+/// Between the host threads and the IRQ handler.
+#[derive(Default)]
+struct EndedQueue {
+    entries: Vec<Ended>,
+    /// No handler will come any more: whoever gives back finishes on its own thread.
+    dead: bool,
+}
+
+pub(crate) enum Ended {
+    Urb(Arc<DeviceInner>, Reply),
+    Device(Arc<DeviceInner>),
+}
+
+#[derive(Default)]
+struct Registry {
+    devices: BTreeMap<DeviceId, Arc<DeviceInner>>,
+    listeners: Listeners,
+    dead: bool,
+}
+
+impl HostController {
+    /// A controller on `kernel`, without devices.
+    ///
+    /// # Errors
+    /// The kernel core was shut down.
+    pub fn new(kernel: &KernelHandle) -> Result<Self, KernelGone> {
+        let line = kernel.irq_line(NAME)?;
+        let core = Arc::new(Core {
+            clock: kernel.clock(),
+            line,
+            deadlines: Deadlines::default(),
+            ended: Mutex::default(),
+            registry: Mutex::default(),
+            next_device: AtomicU32::new(1),
+            abandoned: AtomicBool::new(false),
+        });
+        let user = Arc::new(User { core: core.clone() });
+        // The guard is made here, so that a task that is dropped before its first poll ends the controller too.
+        let kernel_side = KernelSide(core);
+        drop(kernel.spawn(NAME, move |cpu| run(cpu, kernel_side))?);
+        Ok(Self { user })
+    }
+
+    /// Plugs a function into a port of its own, served by a host thread of its own, and chooses its first
+    /// configuration. The device is there when this returns.
+    ///
+    /// After the kernel core has shut down (and if the system refuses a thread) the device is one that was
+    /// unplugged at once.
+    pub fn plug(&self, function: impl UsbFunction) -> MockPort {
+        self.plug_with(function, &[])
+    }
+
+    /// Like [`plug`](Self::plug), with layers between the controller and the device: the first is the outermost,
+    /// next to the controller.
+    pub fn plug_with(&self, function: impl UsbFunction, layers: &[&dyn Layer]) -> MockPort {
+        let core = &self.user.core;
+        let host = FunctionHost::new(function);
+        let id = DeviceId(core.next_device.fetch_add(1, Ordering::Relaxed));
+        let identity = Identity::of_function(id, host.descriptors());
+        let name = identity.info.location.clone();
+        let inner = Arc::new(DeviceInner::new(core.clone(), identity));
+        let upcall: Arc<dyn Upcall> = Arc::new(DeviceUpcall(Arc::downgrade(&inner)));
+        let context = LayerContext { clock: &core.clock, name: &name };
+        let bottom = |upcall| MockBackend::start(&core.clock, &name, host, upcall);
+        let connected = crate::layer::stack(layers, &context, upcall, Box::new(bottom));
+        match connected {
+            Ok(backend) => inner.connected(backend),
+            Err(error) => {
+                tracing::error!(device = %name, %error, "cannot start the threads of a mock device");
+                core.queue([Ended::Device(inner.clone())]);
+            }
+        }
+        let device = UsbDevice::new(inner, self.user.clone());
+        core.arrive(&device);
+        MockPort { device }
+    }
+
+    /// The devices that are there.
+    pub fn devices(&self) -> Vec<UsbDevice> {
+        self.present(&self.user.core.registry())
+    }
+
+    fn present(&self, registry: &Registry) -> Vec<UsbDevice> {
+        registry.devices.values().map(|inner| UsbDevice::new(inner.clone(), self.user.clone())).collect()
+    }
+
+    /// Devices that come and go from now on, those that are there first.
+    pub fn hotplug(&self) -> Hotplug {
+        let mut registry = self.user.core.registry();
+        let present = self.present(&registry);
+        registry.listeners.listen(present, self.user.clone())
+    }
+
+    /// The clock that time limits and delays are measured by.
+    pub fn clock(&self) -> Clock {
+        self.user.core.clock.clone()
+    }
+}
+
+impl fmt::Debug for HostController {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostController")
+            .field("devices", &self.user.core.registry().devices.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The port that a mock device is plugged into. Dropping it unplugs the device.
+#[must_use = "dropping the port unplugs the device"]
+pub struct MockPort {
+    device: UsbDevice,
+}
+
+impl MockPort {
+    /// The device in this port.
+    pub fn device(&self) -> UsbDevice {
+        self.device.clone()
+    }
+
+    /// Unplugs the device. Its pending URBs end with [`TransferError::Shutdown`] and its thread ends soon after;
+    /// [`UsbDevice::closed`] waits for both. Again: without effect.
+    pub fn unplug(&self) {
+        self.device.inner.unplug();
+    }
+}
+
+impl Drop for MockPort {
+    fn drop(&mut self) {
+        self.unplug();
+    }
+}
+
+impl fmt::Debug for MockPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MockPort").field("device", &self.device).finish()
+    }
+}
+
+/// What a device's backend reports to.
+struct DeviceUpcall(Weak<DeviceInner>);
+
+impl Upcall for DeviceUpcall {
+    fn give_back(&self, replies: &mut Vec<Reply>) {
+        match self.0.upgrade() {
+            Some(device) => {
+                let entries = replies.drain(..).map(|reply| Ended::Urb(device.clone(), reply));
+                device.core.queue(entries);
+            }
+            // A pending URB keeps its device, so nobody waits for these.
+            None => replies.clear(),
+        }
+    }
+
+    fn gone(&self) {
+        if let Some(device) = self.0.upgrade() {
+            device.core.leave(&device);
+            device.core.queue([Ended::Device(device.clone())]);
+        }
+    }
+}
+
+impl Core {
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues what ended for the IRQ handler, and raises the line.
+    fn queue(self: &Arc<Self>, entries: impl IntoIterator<Item = Ended>) {
+        let dead = {
+            let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            ended.entries.extend(entries);
+            ended.dead
+        };
+        if dead {
+            self.finish_ended();
+        } else if self.line.trigger().is_err() {
+            self.die();
+        }
+    }
+
+    /// Finishes all that is queued. On the kernel core, except after its end.
+    fn finish_ended(&self) {
+        loop {
+            let entries =
+                core::mem::take(&mut self.ended.lock().unwrap_or_else(PoisonError::into_inner).entries);
+            if entries.is_empty() {
+                return;
+            }
+            for entry in entries {
+                match entry {
+                    Ended::Urb(device, reply) => device.finish(reply),
+                    Ended::Device(device) => device.finish_all(),
+                }
+            }
+        }
+    }
+
+    /// Makes a device known, unless it is gone already.
+    fn arrive(&self, device: &UsbDevice) {
+        let (dead, wakers) = {
+            let mut registry = self.registry();
+            if registry.dead || device.is_unplugged() {
+                (registry.dead, Vec::new())
+            } else {
+                registry.devices.insert(device.id(), device.inner.clone());
+                (false, registry.listeners.tell(&HotplugEvent::Arrived(device.clone())).0)
+            }
+        };
+        wakers.into_iter().for_each(|waker| waker.wake());
+        if dead {
+            device.inner.unplug();
+        }
+    }
+
+    /// Marks a device as gone and makes it unknown; once.
+    pub(crate) fn leave(&self, device: &DeviceInner) {
+        let (wakers, dropped, known) = {
+            let mut registry = self.registry();
+            device.mark_unplugged();
+            let id = device.identity.info.id;
+            match registry.devices.remove(&id) {
+                Some(known) => {
+                    let (wakers, dropped) = registry.listeners.tell(&HotplugEvent::Left(id));
+                    (wakers, dropped, Some(known))
+                }
+                None => return,
+            }
+        };
+        wakers.into_iter().for_each(|waker| waker.wake());
+        drop((dropped, known));
+    }
+
+    /// The kernel core gives nothing back any more: ends every URB, device and stream.
+    fn die(&self) {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).dead = true;
+        let (devices, wakers) = {
+            let mut registry = self.registry();
+            registry.dead = true;
+            (registry.devices.values().cloned().collect::<Vec<_>>(), registry.listeners.end())
+        };
+        wakers.into_iter().for_each(|waker| waker.wake());
+        for device in devices {
+            device.unplug();
+        }
+        self.finish_ended();
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("line", &self.line).finish_non_exhaustive()
+    }
+}
+
+/// Ends the controller when its kernel task does, however that ends.
+struct KernelSide(Arc<Core>);
+
+impl Drop for KernelSide {
+    fn drop(&mut self) {
+        self.0.die();
+    }
+}
+
+/// The controller's task on the kernel core.
+async fn run(cpu: Cpu, side: KernelSide) {
+    let core = &side.0;
+    let handled = Arc::downgrade(core);
+    let handler = move |_: &mut airlift_runtime::HardIrq<'_>| {
+        if let Some(core) = handled.upgrade() {
+            core.finish_ended();
+        }
+        // An earlier run may have taken what this edge was raised for; it is ours all the same.
+        IrqReturn::Handled
+    };
+    let action = match cpu.request_irq(&core.line, NAME, handler) {
+        Ok(action) => action,
+        Err(error) => {
+            tracing::error!(%error, "the host controller cannot have its IRQ line");
+            return;
+        }
+    };
+    // What was raised before anybody listened.
+    core.finish_ended();
+    while !core.abandoned.load(Ordering::Acquire) {
+        let now = cpu.now();
+        let (due, next) = core.deadlines.due(now);
+        for urb in due {
+            urb.time_out();
+        }
+        let bell = core::pin::pin!(core.deadlines.bell());
+        match next {
+            Some(next) => {
+                let sleep = core::pin::pin!(cpu.sleep(next.saturating_sub(now)));
+                match select(bell, sleep).await {
+                    Either::Left(_) | Either::Right(_) => {}
+                }
+            }
+            None => bell.await,
+        }
+    }
+    drop(action);
+}
+
+/// An URB's end that no backend tells of.
+pub(crate) fn shutdown_reply(id: crate::function::UrbId) -> Reply {
+    Reply { id, status: Err(TransferError::Shutdown), buffer: BytesMut::new() }
+}

@@ -1,0 +1,485 @@
+//! [`UsbDevice`]: one device on the controller, as a driver sees it.
+
+use core::fmt;
+use core::future::poll_fn;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::task::{Poll, Waker};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::backend::{Backend, DeviceOp, FlatUrb};
+use crate::controller::{Core, User, shutdown_reply};
+use crate::descriptor::{
+    self, Configuration, DescriptorError, DeviceDescriptor, EndpointMap, TransferType, parse_string,
+};
+use crate::function::{Descriptors, Reply, Speed, UrbId};
+use crate::setup::Setup;
+use crate::status::TransferError;
+use crate::urb::{Urb, UrbHandle, UrbShared};
+
+const GET_DESCRIPTOR: u8 = 6;
+const SET_CONFIGURATION: u8 = 9;
+const SET_INTERFACE: u8 = 11;
+
+/// The longest string descriptor (its length is one byte).
+const STRING_DESCRIPTOR_MAX: u16 = 255;
+
+/// US English, which every device with strings has in practice.
+const LANGUAGE: u16 = 0x0409;
+
+/// Names a device; no two devices of a controller have the same one, ever.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct DeviceId(pub(crate) u32);
+
+impl fmt::Display for DeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What tells devices apart in a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct DeviceInfo {
+    /// Its name on this controller.
+    pub id: DeviceId,
+    /// Where it is plugged in, for people: `mock-1`.
+    pub location: String,
+    /// `idVendor`.
+    pub vendor_id: u16,
+    /// `idProduct`.
+    pub product_id: u16,
+    /// The speed of its connection.
+    pub speed: Speed,
+}
+
+/// Why a string could not be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StringError {
+    /// The transfer failed; a stall means that the device has no such string.
+    #[error("cannot read a string descriptor: {0}")]
+    Transfer(#[from] TransferError),
+    /// What the device sent is no string descriptor.
+    #[error(transparent)]
+    Descriptor(#[from] DescriptorError),
+}
+
+/// The device's names, those that it has.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Strings {
+    /// The maker's name.
+    pub manufacturer: Option<String>,
+    /// The product's name.
+    pub product: Option<String>,
+    /// The serial number.
+    pub serial: Option<String>,
+}
+
+/// What a device said of itself when it arrived.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) info: DeviceInfo,
+    descriptor: DeviceDescriptor,
+    configuration: Option<Configuration>,
+}
+
+impl Identity {
+    pub(crate) fn of_function(id: DeviceId, descriptors: &Descriptors) -> Self {
+        let descriptor = DeviceDescriptor::from_bytes(descriptors.device);
+        let info = DeviceInfo {
+            id,
+            location: format!("mock-{id}"),
+            vendor_id: descriptor.vendor_id(),
+            product_id: descriptor.product_id(),
+            speed: descriptors.speed,
+        };
+        let configuration = Configuration::parse(Bytes::copy_from_slice(&descriptors.configuration)).ok();
+        Self { info, descriptor, configuration }
+    }
+}
+
+/// What all handles on one device share.
+pub(crate) struct DeviceInner {
+    pub(crate) core: Arc<Core>,
+    pub(crate) identity: Identity,
+    backend: OnceLock<Arc<dyn Backend>>,
+    next_urb: AtomicU64,
+    unplugged: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    configuration: u8,
+    endpoints: EndpointMap,
+    pending: HashMap<UrbId, Arc<UrbShared>>,
+    /// Nothing comes from the backend any more.
+    closed: bool,
+    closers: Vec<Waker>,
+}
+
+impl DeviceInner {
+    pub(crate) fn new(core: Arc<Core>, identity: Identity) -> Self {
+        let mut state = State::default();
+        if let Some(configuration) = identity.configuration.as_ref().filter(|c| c.value() != 0) {
+            state.configuration = configuration.value();
+            state.endpoints = EndpointMap::new(configuration);
+        }
+        Self {
+            core,
+            identity,
+            backend: OnceLock::new(),
+            next_urb: AtomicU64::new(1),
+            unplugged: AtomicBool::new(false),
+            state: Mutex::new(state),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn connected(&self, backend: Arc<dyn Backend>) {
+        _ = self.backend.set(backend);
+    }
+
+    pub(crate) fn cancel(&self, id: UrbId) {
+        if let Some(backend) = self.backend.get() {
+            backend.cancel(id);
+        }
+    }
+
+    pub(crate) fn mark_unplugged(&self) {
+        self.unplugged.store(true, Ordering::Release);
+    }
+
+    /// Lets go of the device, from the host's side.
+    pub(crate) fn unplug(&self) {
+        self.core.leave(self);
+        if let Some(backend) = self.backend.get() {
+            backend.close();
+        }
+    }
+
+    /// Enters an URB among the pending ones, if the device takes it.
+    fn admit(&self, shared: &Arc<UrbShared>, urb: Option<&Urb>) -> Result<&Arc<dyn Backend>, TransferError> {
+        let mut state = self.lock();
+        let gone = state.closed || self.unplugged.load(Ordering::Acquire);
+        let backend = self.backend.get().filter(|_| !gone).ok_or(TransferError::Shutdown)?;
+        if let Some(urb) = urb {
+            check(urb, &state.endpoints)?;
+        }
+        state.pending.insert(shared.id, shared.clone());
+        Ok(backend)
+    }
+
+    /// The backend gave an URB back.
+    pub(crate) fn finish(&self, reply: Reply) {
+        let urb = {
+            let mut state = self.lock();
+            let Some(urb) = state.pending.remove(&reply.id) else { return };
+            if let (Some(op), Ok(_)) = (urb.op, reply.status) {
+                self.apply(&mut state, op);
+            }
+            urb
+        };
+        urb.finish(reply);
+    }
+
+    /// The backend is gone: nothing more will be given back.
+    pub(crate) fn finish_all(&self) {
+        self.mark_unplugged();
+        let (pending, closers) = {
+            let mut state = self.lock();
+            state.closed = true;
+            (core::mem::take(&mut state.pending), core::mem::take(&mut state.closers))
+        };
+        for urb in pending.into_values() {
+            urb.finish(shutdown_reply(urb.id));
+        }
+        closers.into_iter().for_each(|waker| waker.wake());
+    }
+
+    /// Follows what an operation did to the device.
+    fn apply(&self, state: &mut State, op: DeviceOp) {
+        let configuration = self.identity.configuration.as_ref();
+        match op {
+            DeviceOp::SetConfiguration(value) => {
+                state.configuration = value;
+                state.endpoints = configuration
+                    .filter(|configuration| value != 0 && configuration.value() == value)
+                    .map(EndpointMap::new)
+                    .unwrap_or_default();
+            }
+            DeviceOp::SetInterface { interface, alternate } => {
+                if let Some(setting) = configuration.and_then(|c| c.alternate(interface, alternate)) {
+                    state.endpoints.select(&setting);
+                }
+            }
+            DeviceOp::ClearHalt(_) | DeviceOp::Reset => {}
+        }
+    }
+}
+
+/// Whether an URB is one that the endpoint takes.
+fn check(urb: &Urb, endpoints: &EndpointMap) -> Result<(), TransferError> {
+    if let Some(setup) = urb.setup {
+        // IN URBs carry no data, OUT URBs all of it; and what changes the endpoints has calls of its own.
+        let matching = setup.is_in() == urb.buffer.is_empty() || urb.length == 0;
+        let reserved =
+            matches!((setup.request_type, setup.request), (0, SET_CONFIGURATION) | (1, SET_INTERFACE));
+        return if matching && urb.length == usize::from(setup.length) && !reserved {
+            Ok(())
+        } else {
+            Err(TransferError::Invalid)
+        };
+    }
+    // An IN endpoint with bytes to send, or an OUT endpoint with room to receive.
+    if urb.is_in() != urb.buffer.is_empty() && urb.length != 0 {
+        return Err(TransferError::Invalid);
+    }
+    match endpoints.get(urb.endpoint) {
+        Some(endpoint) if endpoint.transfer_type == TransferType::Isochronous => {
+            Err(TransferError::Isochronous)
+        }
+        Some(endpoint) if endpoint.transfer_type == urb.transfer_type => Ok(()),
+        _ => Err(TransferError::Invalid),
+    }
+}
+
+impl fmt::Debug for DeviceInner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeviceInner").field("info", &self.identity.info).finish_non_exhaustive()
+    }
+}
+
+/// A device on a [`HostController`](crate::HostController). Clones are the same device.
+///
+/// It arrives enumerated, with its first configuration chosen. All calls may be made from any thread. The futures
+/// are `Send` and need no reactor; dropping one cancels the transfer that it waits for, so that the device may or
+/// may not have done it.
+#[derive(Clone)]
+pub struct UsbDevice {
+    pub(crate) inner: Arc<DeviceInner>,
+    user: Arc<User>,
+}
+
+impl UsbDevice {
+    pub(crate) fn new(inner: Arc<DeviceInner>, user: Arc<User>) -> Self {
+        Self { inner, user }
+    }
+
+    /// The device's name on its controller.
+    pub fn id(&self) -> DeviceId {
+        self.inner.identity.info.id
+    }
+
+    /// What tells it from others.
+    pub fn info(&self) -> &DeviceInfo {
+        &self.inner.identity.info
+    }
+
+    /// Its device descriptor.
+    pub fn device_descriptor(&self) -> &DeviceDescriptor {
+        &self.inner.identity.descriptor
+    }
+
+    /// Its configuration; `None` if what the device sent cannot be read as one.
+    pub fn configuration(&self) -> Option<&Configuration> {
+        self.inner.identity.configuration.as_ref()
+    }
+
+    /// The value of the configuration that is chosen; 0: none.
+    pub fn configuration_value(&self) -> u8 {
+        self.inner.lock().configuration
+    }
+
+    /// The endpoints that are there under the present configuration and alternate settings.
+    pub fn endpoints(&self) -> EndpointMap {
+        self.inner.lock().endpoints.clone()
+    }
+
+    /// The speed of its connection.
+    pub fn speed(&self) -> Speed {
+        self.inner.identity.info.speed
+    }
+
+    /// Starts an URB at once, and returns the handle on which its end can be awaited.
+    ///
+    /// URBs of one endpoint are carried out in the order in which they are submitted, any number of them. An URB
+    /// that cannot be carried out ends at once: with [`TransferError::Shutdown`] when the device is gone, with
+    /// [`TransferError::Invalid`] when it has no such endpoint or the set-up packet does not match the data, with
+    /// [`TransferError::Isochronous`] on an isochronous endpoint. `SET_CONFIGURATION` and `SET_INTERFACE` are
+    /// refused likewise: use [`set_configuration`](Self::set_configuration) and
+    /// [`set_interface`](Self::set_interface).
+    pub fn submit(&self, urb: Urb) -> UrbHandle {
+        let inner = &self.inner;
+        let id = inner.next_id();
+        let shared = Arc::new(UrbShared::new(id, inner.clone(), &urb));
+        match inner.admit(&shared, Some(&urb)) {
+            Ok(backend) => {
+                let due = urb.timeout.map(|limit| inner.core.clock().now().saturating_add(limit));
+                let Urb { transfer_type, endpoint, setup, buffer, length, .. } = urb;
+                backend.submit(FlatUrb { id, transfer_type, endpoint, setup, buffer, length });
+                if let Some(due) = due {
+                    inner.core.deadlines.limit(&shared, due);
+                }
+            }
+            Err(error) => shared.finish(Reply { id, status: Err(error), buffer: urb.buffer }),
+        }
+        UrbHandle::new(shared, self.user.clone())
+    }
+
+    async fn operate(&self, op: DeviceOp) -> Result<(), TransferError> {
+        let id = self.inner.next_id();
+        let shared = Arc::new(UrbShared::operation(id, self.inner.clone(), op));
+        match self.inner.admit(&shared, None) {
+            Ok(backend) => backend.operate(id, op),
+            Err(error) => shared.finish(Reply { id, status: Err(error), buffer: BytesMut::new() }),
+        }
+        UrbHandle::new(shared, self.user.clone()).await.status
+    }
+
+    /// Chooses a configuration, 0 for none. URBs on endpoints other than 0 end with
+    /// [`TransferError::Cancelled`].
+    ///
+    /// # Errors
+    /// [`TransferError::Stall`] if the device has no such configuration, and those of a control transfer.
+    pub async fn set_configuration(&self, value: u8) -> Result<(), TransferError> {
+        self.operate(DeviceOp::SetConfiguration(value)).await
+    }
+
+    /// Chooses an interface's alternate setting. URBs on the endpoints of the setting before end with
+    /// [`TransferError::Cancelled`].
+    ///
+    /// # Errors
+    /// [`TransferError::Stall`] if the device has no such setting, and those of a control transfer.
+    pub async fn set_interface(&self, interface: u8, alternate: u8) -> Result<(), TransferError> {
+        self.operate(DeviceOp::SetInterface { interface, alternate }).await
+    }
+
+    /// Ends an endpoint's halt after a stall. As in Linux, URBs that were submitted before end with a stall each.
+    ///
+    /// # Errors
+    /// [`TransferError::Stall`] if there is no such endpoint, and those of a control transfer.
+    pub async fn clear_halt(&self, endpoint: u8) -> Result<(), TransferError> {
+        self.operate(DeviceOp::ClearHalt(endpoint)).await
+    }
+
+    /// Resets the device; its configuration and alternate settings are restored. Pending URBs end with
+    /// [`TransferError::Cancelled`].
+    ///
+    /// # Errors
+    /// [`TransferError::Shutdown`] if the device is gone.
+    pub async fn reset(&self) -> Result<(), TransferError> {
+        self.operate(DeviceOp::Reset).await
+    }
+
+    /// Reads a descriptor, at most `length` bytes of it.
+    ///
+    /// # Errors
+    /// Those of a control transfer; a stall means that the device has no such descriptor.
+    pub async fn descriptor(
+        &self,
+        kind: u8,
+        index: u8,
+        language: u16,
+        length: u16,
+    ) -> Result<BytesMut, TransferError> {
+        let setup = Setup {
+            request_type: 0x80,
+            request: GET_DESCRIPTOR,
+            value: u16::from_le_bytes([index, kind]),
+            index: language,
+            length,
+        };
+        self.submit(Urb::control_in(setup)).await.into_result()
+    }
+
+    /// Reads a string by its index.
+    ///
+    /// # Errors
+    /// The transfer failed, or what came is no string.
+    pub async fn string(&self, index: u8) -> Result<String, StringError> {
+        let bytes = self.descriptor(descriptor::STRING, index, LANGUAGE, STRING_DESCRIPTOR_MAX).await?;
+        Ok(parse_string(&bytes)?)
+    }
+
+    /// Reads the names of maker and product and the serial number. One that the device names but cannot send
+    /// properly is left out.
+    ///
+    /// # Errors
+    /// [`TransferError::Shutdown`] if the device is gone.
+    pub async fn strings(&self) -> Result<Strings, TransferError> {
+        let descriptor = self.device_descriptor();
+        let indexes =
+            [descriptor.manufacturer_index(), descriptor.product_index(), descriptor.serial_index()];
+        let mut texts = [None, None, None];
+        for (text, index) in texts.iter_mut().zip(indexes).filter(|(_, index)| *index != 0) {
+            *text = match self.string(index).await {
+                Ok(text) => Some(text),
+                Err(StringError::Transfer(error)) if error.is_unplugged() => return Err(error),
+                Err(_) => None,
+            };
+        }
+        let [manufacturer, product, serial] = texts;
+        Ok(Strings { manufacturer, product, serial })
+    }
+
+    /// Whether the device is gone. URBs submitted from now on are refused; pending ones are on their way back.
+    pub fn is_unplugged(&self) -> bool {
+        self.inner.unplugged.load(Ordering::Acquire)
+    }
+
+    /// URBs that are not back yet.
+    pub fn pending(&self) -> usize {
+        self.inner.lock().pending.len()
+    }
+
+    /// Waits until the device is gone, every URB is back and the threads that served it have ended.
+    ///
+    /// Cancelling it has no effect on the device.
+    pub async fn closed(&self) {
+        poll_fn(|context| {
+            let mut state = self.inner.lock();
+            if state.closed {
+                return Poll::Ready(());
+            }
+            if !state.closers.iter().any(|waker| waker.will_wake(context.waker())) {
+                state.closers.push(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+        if let Some(backend) = self.inner.backend.get() {
+            backend.reap();
+        }
+    }
+}
+
+impl DeviceInner {
+    fn next_id(&self) -> UrbId {
+        UrbId(self.next_urb.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl PartialEq for UsbDevice {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+}
+
+impl Eq for UsbDevice {}
+
+impl fmt::Debug for UsbDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UsbDevice")
+            .field("info", self.info())
+            .field("unplugged", &self.is_unplugged())
+            .finish_non_exhaustive()
+    }
+}

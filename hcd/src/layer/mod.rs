@@ -1,0 +1,55 @@
+//! Layers: backends with another backend below, which see every URB go down and come back up.
+//!
+//! [`Latency`] models the time that a bus takes and counts transfers. A layer that injects faults or writes a
+//! trace has the same shape.
+
+mod latency;
+
+use std::io;
+use std::sync::Arc;
+
+use airlift_runtime::Clock;
+
+use crate::backend::{Backend, Connect, Upcall};
+
+pub use latency::{Latency, LatencyCounters, LatencyModel};
+
+/// Where a layer is put in.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerContext<'a> {
+    /// The clock of the kernel core.
+    pub clock: &'a Clock,
+    /// The device's location, for the names of threads.
+    pub name: &'a str,
+}
+
+/// Something that can be put between the controller and a device, any number of times.
+pub trait Layer: Send + Sync {
+    /// Connects what is `below`, with an upcall of the layer's own, and returns the layer as a backend that
+    /// reports to `upcall`.
+    ///
+    /// # Errors
+    /// Those of `below`, and of starting threads.
+    fn wrap(
+        &self,
+        context: &LayerContext<'_>,
+        upcall: Arc<dyn Upcall>,
+        below: Box<Connect<'_>>,
+    ) -> io::Result<Arc<dyn Backend>>;
+}
+
+/// Puts `layers` above `bottom`; the first is the outermost.
+pub(crate) fn stack(
+    layers: &[&dyn Layer],
+    context: &LayerContext<'_>,
+    upcall: Arc<dyn Upcall>,
+    bottom: Box<Connect<'_>>,
+) -> io::Result<Arc<dyn Backend>> {
+    match layers {
+        [] => bottom(upcall),
+        [outermost, rest @ ..] => {
+            let below = Box::new(move |upcall| stack(rest, context, upcall, bottom));
+            outermost.wrap(context, upcall, below)
+        }
+    }
+}
