@@ -7,10 +7,10 @@ use std::task::Waker;
 
 use airlift_hcd::{Descriptors, FunctionUrb, Reply, Setup, Speed, Submit, TransferError, UrbId, UsbFunction};
 
-use crate::chip::{Chip, Host, Options};
+use crate::chip::{Chip, Host, Options, Outgoing};
 use crate::descriptors;
 use crate::probe::Shared;
-use crate::{Efuse, Personality, Probe, Rule};
+use crate::{Air, Efuse, Personality, Probe, Rule};
 
 /// The vendor request that reads and writes registers.
 const REGISTER_REQUEST: u8 = 0x05;
@@ -22,7 +22,11 @@ const LONGEST_BLOCK: usize = 254;
 pub struct Rtl8812au {
     chip: Shared,
     identity: (u16, u16),
+    /// Bulk IN: the host waits for received packets.
     receivers: VecDeque<FunctionUrb>,
+    /// Bulk OUT: frames for which there was no room yet, in the order in which they came.
+    senders: VecDeque<FunctionUrb>,
+    /// Whatever is never answered.
     parked: Vec<FunctionUrb>,
 }
 
@@ -30,6 +34,7 @@ pub struct Rtl8812au {
 #[derive(Clone, Debug)]
 pub struct Builder {
     options: Options,
+    air: Option<Air>,
     identity: (u16, u16),
 }
 
@@ -46,6 +51,7 @@ impl Rtl8812au {
                 usb3_port: false,
                 personalities: Vec::new(),
             },
+            air: None,
             identity: descriptors::IDENTITY,
         }
     }
@@ -116,12 +122,14 @@ impl UsbFunction for Rtl8812au {
         descriptors::descriptors(self.identity, chip.speed)
     }
 
-    fn plugged(&mut self, now: Duration, _waker: Waker) {
+    fn plugged(&mut self, now: Duration, waker: Waker) {
         self.receivers.clear();
+        self.senders.clear();
         self.parked.clear();
         let mut chip = self.chip();
         chip.advance_to(now);
         chip.cold_reset();
+        chip.set_waker(waker);
     }
 
     fn submit(&mut self, now: Duration, urb: FunctionUrb) -> Submit {
@@ -135,19 +143,48 @@ impl UsbFunction for Rtl8812au {
                 self.parked.push(urb);
                 Submit::Parked
             }
-            endpoint if descriptors::BULK_OUT.contains(&endpoint) => urb.ok().into(),
+            endpoint if descriptors::BULK_OUT.contains(&endpoint) => {
+                self.chip().advance_to(now);
+                if self.senders.is_empty() {
+                    match self.chip().send(&urb) {
+                        Outgoing::Done(Ok(())) => return urb.ok().into(),
+                        Outgoing::Done(Err(error)) => return urb.fail(error).into(),
+                        Outgoing::Wait => {}
+                    }
+                }
+                self.senders.push_back(urb);
+                Submit::Parked
+            }
             _ => urb.fail(TransferError::Invalid).into(),
         }
     }
 
     fn poll(&mut self, now: Duration) -> Option<Reply> {
-        self.chip().advance_to(now);
-        None
+        let mut chip = self.chip.lock().unwrap_or_else(PoisonError::into_inner);
+        chip.advance_to(now);
+        if let Some(urb) = self.senders.pop_front() {
+            match chip.send(&urb) {
+                Outgoing::Done(Ok(())) => return Some(urb.ok()),
+                Outgoing::Done(Err(error)) => return Some(urb.fail(error)),
+                Outgoing::Wait => self.senders.push_front(urb),
+            }
+        }
+        if !chip.has_delivery() {
+            return None;
+        }
+        let urb = self.receivers.pop_front()?;
+        Some(chip.deliver(urb))
+    }
+
+    fn next_deadline(&self) -> Option<Duration> {
+        self.chip().deadline(!self.receivers.is_empty())
     }
 
     fn cancel(&mut self, id: UrbId) -> Option<FunctionUrb> {
-        if let Some(at) = self.receivers.iter().position(|urb| urb.id() == id) {
-            return self.receivers.remove(at);
+        for queue in [&mut self.receivers, &mut self.senders] {
+            if let Some(at) = queue.iter().position(|urb| urb.id() == id) {
+                return queue.remove(at);
+            }
         }
         let at = self.parked.iter().position(|urb| urb.id() == id)?;
         Some(self.parked.remove(at))
@@ -165,6 +202,13 @@ impl Builder {
     #[must_use]
     pub fn efuse(mut self, efuse: Efuse) -> Self {
         self.options.efuse = efuse;
+        self
+    }
+
+    /// The air that it hears and is heard on; none unless told otherwise.
+    #[must_use]
+    pub fn air(mut self, air: &Air) -> Self {
+        self.air = Some(air.clone());
         self
     }
 
@@ -219,10 +263,15 @@ impl Builder {
 
     /// The adapter.
     pub fn build(self) -> Rtl8812au {
+        let mut chip = Chip::new(self.options);
+        if let Some(air) = &self.air {
+            chip.join(air);
+        }
         Rtl8812au {
-            chip: Arc::new(Mutex::new(Chip::new(self.options))),
+            chip: Arc::new(Mutex::new(chip)),
             identity: self.identity,
             receivers: VecDeque::new(),
+            senders: VecDeque::new(),
             parked: Vec::new(),
         }
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::chip::{Access, Chip};
+use crate::chip::{Access, Chip, ReceiveStats, TransmitStats};
 use crate::personality::Poll;
-use crate::{Efuse, Violation};
+use crate::{Efuse, Tuning, Violation};
 
 /// Shared by the adapter and its probes.
 pub(crate) type Shared = Arc<Mutex<Chip>>;
@@ -99,6 +99,26 @@ impl Probe {
     /// Accesses that broke a rule, oldest first; the first 1,024.
     pub fn violations(&self) -> Vec<Violation> {
         self.chip().violations().to_vec()
+    }
+
+    /// Frames that passed the filter into the receive buffer: what the driver gets to see or loses by itself.
+    pub fn frames_admitted(&self) -> u64 {
+        self.chip().receive_stats().admitted
+    }
+
+    /// What became of the frames that reached the antenna.
+    pub fn receive_stats(&self) -> ReceiveStats {
+        self.chip().receive_stats()
+    }
+
+    /// What became of the frames that the host sent.
+    pub fn transmit_stats(&self) -> TransmitStats {
+        self.chip().transmit_stats()
+    }
+
+    /// Where the chip listens; `None` while it does not, or its parts are tuned to different places.
+    pub fn tuning(&self) -> Option<Tuning> {
+        self.chip().tuning()
     }
 
     /// Control transfers so far.

@@ -130,6 +130,11 @@ impl Air {
         Finished(self.clone())
     }
 
+    /// Whether frames stay until they are taken: a replay does, since it must come out complete.
+    pub(crate) fn waits_for_readers(&self) -> bool {
+        self.lock().replay.is_some()
+    }
+
     /// What happened so far.
     pub fn stats(&self) -> AirStats {
         self.lock().stats

@@ -21,7 +21,12 @@ impl Mac {
 impl Chip {
     /// The timer, in microseconds.
     pub(super) fn tsf(&self) -> u64 {
-        u64::try_from(self.now.saturating_sub(self.mac.tsf_origin).as_micros()).unwrap_or(u64::MAX)
+        self.tsf_at(self.host_now)
+    }
+
+    /// Where the timer stood at that time.
+    pub(super) fn tsf_at(&self, time: Duration) -> u64 {
+        u64::try_from(time.saturating_sub(self.mac.tsf_origin).as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Values that the MAC and baseband hold when they get their power.
@@ -46,7 +51,4 @@ impl Chip {
             self.set_byte(available, pages);
         }
     }
-
-    /// Something that decides whether and where the chip receives may have changed.
-    pub(super) fn reception_changed(&mut self) {}
 }

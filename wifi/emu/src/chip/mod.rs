@@ -14,14 +14,20 @@ use airlift_hcd::Speed;
 mod baseband;
 mod bus;
 mod check;
+mod front_end;
 mod known;
 mod mac;
 mod mcu;
 mod memories;
 mod power;
+mod receive;
+mod transmit;
 
 pub use bus::Access;
 pub(crate) use check::Host;
+pub use receive::ReceiveStats;
+pub(crate) use transmit::Outgoing;
+pub use transmit::TransmitStats;
 
 use crate::personality::Personality;
 use crate::{Efuse, Rule, Violation};
@@ -63,8 +69,10 @@ pub(crate) struct Options {
 #[derive(Debug)]
 pub(crate) struct Chip {
     regs: Box<[u8; 0x1_0000]>,
-    /// The chip's own time.
+    /// The chip's own time, for what takes time inside.
     now: Duration,
+    /// The host's time, for what it shares with others: the air, the timer.
+    host_now: Duration,
     power: power::Power,
     efuse: memories::EfusePort,
     page_list: memories::PageList,
@@ -73,6 +81,9 @@ pub(crate) struct Chip {
     mcu: mcu::Mcu,
     baseband: baseband::Baseband,
     mac: mac::Mac,
+    front_end: front_end::FrontEnd,
+    receive: receive::Receive,
+    transmit: transmit::Transmit,
     thermal: u8,
     cut: u8,
     seed: u64,
@@ -99,6 +110,7 @@ impl Chip {
         let mut chip = Self {
             regs: Box::new([0; 0x1_0000]),
             now: Duration::ZERO,
+            host_now: Duration::ZERO,
             power: power::Power::new(),
             efuse: memories::EfusePort::new(options.efuse),
             page_list: memories::PageList::new(),
@@ -107,6 +119,9 @@ impl Chip {
             mcu: mcu::Mcu::new(),
             baseband: baseband::Baseband::new(),
             mac: mac::Mac::new(),
+            front_end: front_end::FrontEnd::default(),
+            receive: receive::Receive::default(),
+            transmit: transmit::Transmit::default(),
             thermal: if thermal == 0xff { 0x1a } else { thermal.wrapping_add(options.seed as u8 & 1) & 0x3f },
             cut: options.cut,
             seed: options.seed,
@@ -165,6 +180,7 @@ impl Chip {
 
     /// Begins a control transfer at `now`.
     pub(crate) fn begin_transfer(&mut self, now: Duration) {
+        self.host_now = self.host_now.max(now);
         self.now = now.max(self.now + TRANSFER);
         self.transfers += 1;
         self.advance();
@@ -172,8 +188,14 @@ impl Chip {
 
     /// Brings the chip to `now`.
     pub(crate) fn advance_to(&mut self, now: Duration) {
+        self.host_now = self.host_now.max(now);
         self.now = self.now.max(now);
         self.advance();
+    }
+
+    /// When the chip wants to be brought forward next. `waiting`: the host waits for received packets.
+    pub(crate) fn deadline(&self, waiting: bool) -> Option<Duration> {
+        self.receive_deadline(waiting).into_iter().chain(self.transmit_deadline()).min()
     }
 
     fn advance(&mut self) {
@@ -181,6 +203,8 @@ impl Chip {
         self.advance_memories();
         self.advance_mcu();
         self.advance_baseband();
+        self.pump_transmitter();
+        self.pump_receiver();
     }
 
     /// Whether the access may go on: it breaks no rule, or nobody asked to be strict.
@@ -212,7 +236,9 @@ impl Chip {
         self.mcu.reset();
         self.baseband = baseband::Baseband::new();
         self.mac = mac::Mac::new();
-        self.mac.tsf_origin = self.now;
+        self.mac.tsf_origin = self.host_now;
+        self.receive.reset();
+        self.transmit.reset();
         self.mac_registers();
     }
 }
@@ -248,6 +274,12 @@ impl Chip {
     }
     pub(crate) fn violations(&self) -> &[Violation] {
         &self.violations
+    }
+    pub(crate) fn receive_stats(&self) -> ReceiveStats {
+        self.receive.stats
+    }
+    pub(crate) fn transmit_stats(&self) -> TransmitStats {
+        self.transmit.stats
     }
     pub(crate) fn transfers(&self) -> u64 {
         self.transfers

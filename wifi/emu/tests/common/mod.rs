@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use airlift_emu::{Builder, Probe, Rtl8812au};
 use airlift_hcd::{FunctionUrb, Reply, Setup, Submit, TransferError, UrbId, UsbFunction};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 /// A round trip of the bus in the test's time.
 pub(crate) const ROUND_TRIP: Duration = Duration::from_micros(125);
@@ -303,6 +303,41 @@ impl Host {
         self.write32(0xe00, 0x07)
     }
 
+    /// Posts a bulk IN transfer of 32 KiB.
+    pub(crate) fn post_receive(&mut self) {
+        let id = self.id();
+        let urb = FunctionUrb::new(id, 0x81, None, BytesMut::new(), 0x8000);
+        assert!(matches!(self.device.submit(self.now, urb), Submit::Parked));
+    }
+
+    /// Runs the device until `until`, and collects what bulk IN transfers bring; each is posted again.
+    pub(crate) fn receive_until(&mut self, until: Duration) -> Vec<Bytes> {
+        let mut transfers = Vec::new();
+        loop {
+            while let Some(reply) = self.device.poll(self.now) {
+                assert_eq!(reply.status, Ok(reply.buffer.len()));
+                transfers.push(reply.buffer.freeze());
+                self.post_receive();
+            }
+            match self.device.next_deadline() {
+                Some(at) if at <= until => self.now = self.now.max(at),
+                _ => break,
+            }
+        }
+        self.now = self.now.max(until);
+        transfers
+    }
+
+    /// A bulk OUT transfer; `None` if the device keeps it.
+    pub(crate) fn send(&mut self, endpoint: u8, data: &[u8]) -> Option<Outcome<()>> {
+        let id = self.id();
+        let urb = FunctionUrb::new(id, endpoint, None, BytesMut::from(data), data.len());
+        match self.device.submit(self.now, urb) {
+            Submit::Done(reply) | Submit::After(_, reply) => Some(reply.status.map(drop)),
+            Submit::Parked => None,
+        }
+    }
+
     /// Channels 1-14 or 36 and above, 20 MHz.
     pub(crate) fn tune(&mut self, channel: u8) -> Outcome<()> {
         let (area, band) = match channel {
@@ -322,4 +357,68 @@ impl Host {
         }
         Ok(())
     }
+}
+
+/// A packet of a bulk IN transfer, taken apart by the figures of `rtw88 rx.h`.
+#[derive(Debug)]
+pub(crate) struct Packet {
+    pub(crate) words: [u32; 6],
+    pub(crate) info: Bytes,
+    pub(crate) payload: Bytes,
+}
+
+impl Packet {
+    pub(crate) fn is_message(&self) -> bool {
+        self.words[2] & 1 << 28 != 0
+    }
+    pub(crate) fn bad_fcs(&self) -> bool {
+        self.words[0] & 1 << 14 != 0
+    }
+    pub(crate) fn rate(&self) -> u8 {
+        self.words[3] as u8 & 0x7f
+    }
+}
+
+/// The packets of a transfer; panics if they do not fill it.
+pub(crate) fn packets(mut transfer: Bytes) -> Vec<Packet> {
+    let mut packets = Vec::new();
+    while !transfer.is_empty() {
+        let words: [u32; 6] =
+            std::array::from_fn(|i| u32::from_le_bytes(transfer[i * 4..i * 4 + 4].try_into().unwrap()));
+        let length = (words[0] & 0x3fff) as usize;
+        let info = (words[0] >> 16 & 0x0f) as usize * 8;
+        assert_eq!(words[0] >> 24 & 3, 0, "no shift");
+        let end = 24 + info + length;
+        packets.push(Packet {
+            words,
+            info: transfer.slice(24..24 + info),
+            payload: transfer.slice(24 + info..end),
+        });
+        transfer = transfer.slice(end.next_multiple_of(8)..);
+    }
+    packets
+}
+
+/// A transfer with one frame: a descriptor as `rtw88 tx.c` fills it, then `frame`.
+pub(crate) fn outgoing(frame: &[u8], rate: u8, report: Option<u8>) -> Vec<u8> {
+    let mut words = [0_u32; 10];
+    words[0] = frame.len() as u32 | 40 << 16 | 1 << 26;
+    words[1] = 18 << 8;
+    words[3] = 1 << 8 | 1 << 10;
+    words[4] = u32::from(rate) | 0x1f00;
+    if let Some(number) = report {
+        words[2] = 1 << 19;
+        words[6] = u32::from(number);
+    }
+    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    seal(&mut bytes);
+    bytes.extend_from_slice(frame);
+    bytes
+}
+
+/// Makes the descriptor's checksum right.
+pub(crate) fn seal(bytes: &mut [u8]) {
+    bytes[28..30].fill(0);
+    let sum = bytes[..32].chunks(2).fold(0, |sum, word| sum ^ u16::from_le_bytes([word[0], word[1]]));
+    bytes[28..30].copy_from_slice(&sum.to_le_bytes());
 }
