@@ -280,7 +280,12 @@ impl Medium {
         let mut acknowledged = None;
         for answer in self.answers(&emission, id) {
             let solicited = answer.solicited;
-            let heard = self.spread(&answer.emission, None);
+            // Who answers does not hear itself.
+            let answerer = match answer.emission.sender {
+                Sender::Radio(radio) => Some(radio),
+                _ => None,
+            };
+            let heard = self.spread(&answer.emission, answerer);
             if solicited {
                 acknowledged = Some(heard.contains(&id));
             }
