@@ -6,6 +6,13 @@
 
 pub mod channel;
 pub mod error;
+pub mod filter;
+pub mod frame;
+pub mod ieee80211;
+pub mod radiotap;
+pub mod rx;
+pub mod stats;
+pub mod stream;
 
 mod chip;
 mod driver;
@@ -17,3 +24,8 @@ pub use channel::{Band, Channel, ChannelError, Side, Width};
 pub use chip::Chip;
 pub use error::{Error, ErrorKind, Stage};
 pub use firmware::Firmware;
+pub use frame::{Frame, LegacyRate, Rate};
+pub use ieee80211::MacAddr;
+pub use rx::Receiver;
+pub use stats::{RxStats, StreamStats};
+pub use stream::{DropPolicy, FrameSender, FrameSource, FrameStream, StreamEnd, StreamOptions};

@@ -133,6 +133,8 @@ pub(crate) struct ChipInfo {
     pub(crate) efuse_mac_address: usize,
     /// Chains of the radio when the EFUSE does not say otherwise.
     pub(crate) chains: u8,
+    /// The signal of a CCK frame from its amplifiers' gain indices.
+    pub(crate) cck_power: crate::rx::CckPower,
     /// Added to the cut that SYS_CFG1 tells.
     pub(crate) cut_offset: u8,
     /// Transmit buffer, in bytes.

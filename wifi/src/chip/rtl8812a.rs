@@ -150,6 +150,7 @@ pub(crate) static INFO: ChipInfo = ChipInfo {
     efuse_logical_size: 512,
     efuse_mac_address: 0xd7,
     chains: 2,
+    cck_power: crate::rx::cck_power_8812a,
     cut_offset: 1,
     tx_fifo_size: 131_072,
     rx_fifo_size: 16_128,

@@ -1,0 +1,210 @@
+//! [`Receiver`]: from bulk-in transfers to [`Frame`]s in streams.
+//!
+//! The driver's receive task hands each transfer over as it comes. It is taken apart ([`aggregate`]), the
+//! descriptor ([`descriptor`]) and the PHY's report ([`phy_status`]) of each packet become a [`Meta`], the
+//! time stamp is unwrapped ([`tsf`]), and the frames, slices of the transfer's buffer, go to all streams.
+//!
+//! There is no I/O, no clock and no chip in here: a test feeds it bytes and times.
+
+mod aggregate;
+mod ampdu;
+mod descriptor;
+mod phy_status;
+#[cfg(test)]
+mod testing;
+mod tsf;
+
+use core::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use aggregate::{Packet, Packets};
+use ampdu::AmpduTracker;
+use descriptor::Descriptor;
+pub(crate) use phy_status::{CckPower, cck_power_8812a};
+use tsf::TsfClock;
+
+use crate::channel::Channel;
+use crate::chip::Chip;
+use crate::error::Error;
+use crate::frame::{ChainSignals, Fcs, Frame, Meta, Modulation, Rate};
+use crate::stats::MalformedCounts;
+use crate::stream::{FrameSender, FrameSource, StreamEnd};
+
+/// A message from the firmware (chip to host).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct C2h {
+    /// What kind of message it is.
+    pub id: u8,
+    /// The firmware's running number.
+    pub sequence: u8,
+    /// The rest.
+    pub payload: Bytes,
+}
+
+/// A transfer's buffer with the bytes that came, and how much memory it takes.
+#[derive(Debug)]
+pub struct Transfer {
+    bytes: Bytes,
+    size: usize,
+}
+
+impl From<BytesMut> for Transfer {
+    /// The whole capacity of the buffer is what a frame in it keeps alive.
+    fn from(buffer: BytesMut) -> Self {
+        let size = buffer.capacity();
+        Self { bytes: buffer.freeze(), size }
+    }
+}
+
+impl From<Bytes> for Transfer {
+    /// The buffer is taken to be no larger than its bytes.
+    fn from(bytes: Bytes) -> Self {
+        Self { size: bytes.len(), bytes }
+    }
+}
+
+/// Makes frames of what the chip sends. One for each interface that is up.
+///
+/// Dropping it ends its streams as [`StreamEnd::Down`].
+#[derive(Debug)]
+pub struct Receiver {
+    sender: FrameSender,
+    cck_power: CckPower,
+    chains: usize,
+    channel: Option<Channel>,
+    tsf: TsfClock,
+    ampdus: AmpduTracker,
+    /// The frames of the transfer at hand; kept for its memory.
+    batch: Vec<Frame>,
+}
+
+impl Receiver {
+    /// A receiver for `chip` with `chains` receive chains in use.
+    pub fn new(chip: Chip, chains: u8) -> Self {
+        Self {
+            sender: FrameSender::new(),
+            cck_power: chip.info().cck_power,
+            chains: usize::from(chains),
+            channel: None,
+            tsf: TsfClock::default(),
+            ampdus: AmpduTracker::default(),
+            batch: Vec::new(),
+        }
+    }
+
+    /// Where streams of this receiver's frames are opened.
+    pub fn source(&self) -> FrameSource {
+        self.sender.source()
+    }
+
+    /// Says to which channel the radio is tuned from now on. Frames that come before the first call have none.
+    pub fn set_channel(&mut self, channel: Channel) {
+        self.channel = Some(channel);
+    }
+
+    /// Says what the chip's 64-bit TSF is at the time `at` of the kernel's clock; else the upper half starts
+    /// at 0.
+    pub fn set_tsf(&mut self, tsf: u64, at: Duration) {
+        self.tsf.set(tsf, at);
+    }
+
+    /// Takes in one transfer that ended well at `at` (kernel's clock), and gives back the firmware's messages
+    /// in it. Whatever the bytes are, each packet becomes a frame in the streams, a message, or a counted drop.
+    pub fn aggregate(&mut self, transfer: impl Into<Transfer>, at: Duration) -> Vec<C2h> {
+        let Transfer { bytes: buffer, size } = transfer.into();
+        let mut messages = Vec::new();
+        let mut malformed = MalformedCounts::default();
+        let mut batch = core::mem::take(&mut self.batch);
+        let mut firmware_messages = 0;
+        for packet in Packets::new(&buffer) {
+            match packet {
+                Packet::Frame { descriptor, phy_status, bytes } => {
+                    let Some(meta) = self.meta(&descriptor, phy_status, at) else { continue };
+                    batch.push(Frame::new(buffer.slice(bytes), meta));
+                }
+                Packet::C2h { bytes } => {
+                    firmware_messages += 1;
+                    if let [id, sequence, ..] = buffer[bytes.clone()] {
+                        let payload = buffer.slice(bytes.start + 2..bytes.end);
+                        messages.push(C2h { id, sequence, payload });
+                    }
+                }
+                Packet::Dropped(cause) => {
+                    tracing::debug!(%cause, transfer = buffer.len(), "dropped a packet");
+                    malformed.count(cause);
+                }
+            }
+        }
+        let buffer = self.sender.buffer(size);
+        self.sender.send_transfer(&batch, buffer, &malformed, |stats| {
+            stats.transfers += 1;
+            stats.firmware_messages += firmware_messages;
+        });
+        batch.clear();
+        self.batch = batch;
+        messages
+    }
+
+    /// Counts a transfer that ended in an error, and so carried nothing.
+    pub fn transfer_failed(&mut self) {
+        self.sender.count_failed_transfer();
+    }
+
+    /// Ends all streams: each reader gets its queued frames, and then this reason.
+    pub fn end(self, end: StreamEnd) {
+        self.sender.end(end);
+    }
+
+    /// Ends all streams with an error, or as unplugged if that is what it says.
+    pub fn fail(self, error: Error) {
+        self.end(StreamEnd::from_error(error));
+    }
+
+    /// What the chip says of a frame. `None` only for a rate that has no number, which is dropped before.
+    fn meta(
+        &mut self,
+        descriptor: &Descriptor<&[u8]>,
+        phy_status: Option<phy_status::PhyStatus<'_>>,
+        at: Duration,
+    ) -> Option<Meta> {
+        let rate = descriptor::rate(descriptor.rate_code())?;
+        let tsf = self.tsf.unwrap(descriptor.tsf_low(), at);
+        let (signal_dbm, chains) = match phy_status {
+            Some(status) => {
+                let (overall, chains) = status.signal(rate.is_cck(), self.chains, self.cck_power);
+                (Some(overall), chains)
+            }
+            None => (None, ChainSignals::NONE),
+        };
+        let is_legacy = matches!(rate, Rate::Legacy(_));
+        let coding = |bit| (!is_legacy).then_some(bit);
+        let modulation = Modulation {
+            rate,
+            bandwidth: Some(if rate.is_cck() {
+                crate::channel::Width::Mhz20
+            } else {
+                descriptor.bandwidth()
+            }),
+            short_gi: coding(descriptor.short_gi()),
+            ldpc: coding(descriptor.ldpc()),
+            stbc: coding(descriptor.stbc()),
+        };
+        let ampdu = self.ampdus.next(descriptor.is_ampdu(), descriptor.ppdu_count(), modulation, tsf);
+        Some(Meta {
+            tsf: Some(tsf),
+            time: self.tsf.host_time(tsf, at),
+            received_at: at,
+            channel: self.channel,
+            modulation: Some(modulation),
+            signal_dbm,
+            chains,
+            ampdu,
+            fcs: if descriptor.crc_error() { Fcs::Bad } else { Fcs::Good },
+            lost_before: 0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

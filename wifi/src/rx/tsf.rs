@@ -1,0 +1,128 @@
+//! [`TsfClock`]: the chip's 32-bit time stamps as 64 bits, and when that was on the host's clock.
+
+use core::time::Duration;
+
+/// How far the two clocks may drift apart: 802.11 allows each 25 ppm (IEEE 802.11-2020, 19.3.18.4).
+const DRIFT_PPM: i128 = 50;
+
+/// A frame that seems to have waited longer than this in the chip means that its clock was set.
+const MAX_DELAY_NS: i128 = 1_000_000_000;
+
+/// Half of the half range in which an unwrapped value is certain, in microseconds.
+const TRUSTED_US: u64 = 1 << 30;
+
+/// Unwraps the lower half of the TSF, and relates it to the host's clock.
+///
+/// A descriptor holds 32 bits, which wrap every 71.6 minutes. Of all 64-bit values that end in them, the one
+/// is taken that lies nearest to where the TSF should be by the host's clock, so silence of any length does no
+/// harm.
+///
+/// When a frame was on the air follows from the smallest delay seen between its TSF and its arrival at the
+/// host, which is let grow by the drift of two crystals.
+#[derive(Debug, Default)]
+pub(crate) struct TsfClock {
+    /// A TSF, and when it was on the host's clock, if any frame came yet.
+    anchor: Option<(u64, Duration)>,
+    /// Host clock minus TSF in nanoseconds, and when it was last looked at.
+    offset: Option<(i128, Duration)>,
+}
+
+impl TsfClock {
+    /// Says what all 64 bits of the TSF are at a time on the host's clock.
+    pub(crate) fn set(&mut self, tsf: u64, at: Duration) {
+        self.anchor = Some((tsf, at));
+    }
+
+    /// All 64 bits of a TSF of which only the lower half is known, and which arrived at `at`.
+    pub(crate) fn unwrap(&mut self, low: u32, at: Duration) -> u64 {
+        let expected = match self.anchor {
+            None => u64::from(low),
+            Some((tsf, anchored)) => {
+                let passed = at.saturating_sub(anchored).as_micros();
+                tsf.wrapping_add(u64::try_from(passed).unwrap_or(u64::MAX))
+            }
+        };
+        let ahead = low.wrapping_sub(expected as u32) as i32;
+        let tsf = expected.checked_add_signed(i64::from(ahead)).unwrap_or(u64::from(low));
+        if self.anchor.is_none() || tsf.abs_diff(expected) < TRUSTED_US {
+            self.anchor = Some((tsf, at));
+        }
+        tsf
+    }
+
+    /// When the frame with this TSF, which arrived at `at`, was on the air, on the host's clock. Never later
+    /// than `at`.
+    pub(crate) fn host_time(&mut self, tsf: u64, at: Duration) -> Duration {
+        let (tsf, at_ns) = (i128::from(tsf) * 1000, at.as_nanos() as i128);
+        let delay_free = at_ns - tsf;
+        let offset = match self.offset {
+            None => delay_free,
+            Some((offset, looked)) => {
+                let passed = at.saturating_sub(looked).as_nanos() as i128;
+                let relaxed = offset + passed * DRIFT_PPM / 1_000_000;
+                if delay_free - relaxed > MAX_DELAY_NS { delay_free } else { relaxed.min(delay_free) }
+            }
+        };
+        self.offset = Some((offset, at));
+        let time = (tsf + offset).clamp(0, at_ns);
+        Duration::new((time / 1_000_000_000) as u64, (time % 1_000_000_000) as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn w3_the_tsf_goes_on_beyond_32_bits() {
+        let mut clock = TsfClock::default();
+        let start = u64::from(u32::MAX - 500_000);
+        assert_eq!(clock.unwrap(start as u32, SECOND), start);
+        assert_eq!(clock.unwrap((start + 1_000_000) as u32, 2 * SECOND), start + 1_000_000);
+        // A frame that was on the air before the wrap, and came after one that was not.
+        assert_eq!(clock.unwrap(start as u32, 2 * SECOND), start);
+    }
+
+    #[test]
+    fn w3_hours_of_silence_do_not_lose_a_wrap() {
+        let mut clock = TsfClock::default();
+        clock.unwrap(1000, Duration::ZERO);
+        for hours in [1, 5, 24, 24 * 365] {
+            let at = Duration::from_secs(3600 * hours);
+            let tsf = 1000 + at.as_micros() as u64;
+            assert_eq!(clock.unwrap(tsf as u32, at), tsf, "{hours} h");
+        }
+    }
+
+    #[test]
+    fn w3_one_wild_stamp_does_not_move_the_upper_half() {
+        let mut clock = TsfClock::default();
+        clock.set(7 << 32 | 1000, Duration::ZERO);
+        clock.unwrap(0x7fff_0000, SECOND);
+        clock.unwrap(0xfffe_0000, SECOND);
+        assert_eq!(clock.unwrap(2_001_000, 2 * SECOND), 7 << 32 | 2_001_000);
+    }
+
+    #[test]
+    fn air_time_follows_the_tsf_and_not_the_delay_of_the_transfer() {
+        let mut clock = TsfClock::default();
+        let at = |us| SECOND + Duration::from_micros(us);
+        // The third frame shows the smallest delay, 50 us; all later ones are placed by it.
+        for (tsf, arrived) in [(1000, 1300), (2000, 2900), (3000, 3050)] {
+            assert!(clock.host_time(tsf, at(arrived)) <= at(arrived));
+        }
+        assert_eq!(clock.host_time(3500, at(9000)).as_micros(), at(3550).as_micros());
+        assert_eq!(clock.host_time(8950, at(9000)), at(9000));
+    }
+
+    #[test]
+    fn a_tsf_that_was_set_back_is_followed() {
+        let mut clock = TsfClock::default();
+        clock.host_time(50_000_000, 60 * SECOND);
+        let at = 100 * SECOND;
+        assert_eq!(clock.host_time(10, at), at);
+        assert_eq!(clock.host_time(u64::MAX, at), at);
+    }
+}
