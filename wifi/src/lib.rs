@@ -1,7 +1,8 @@
 //! Airlift's Wi-Fi driver: Realtek's RTL8812AU as `wlan0`, in a tokio application.
 //!
-//! [`channel`] says where to listen, [`error`] what went wrong. Inside: [`chip`] holds the facts of each chip, [`regio`] its registers over the
-//! control endpoint, [`efuse`] what was burnt into the adapter.
+//! [`channel`] says where to listen, [`error`] what went wrong. Inside: [`chip`] holds the facts of each chip,
+//! [`regio`] its registers over the control endpoint, [`efuse`] what was burnt into the adapter, [`phy`] baseband
+//! and radio.
 #![forbid(unsafe_code)]
 
 pub mod channel;
@@ -18,6 +19,7 @@ mod chip;
 mod driver;
 mod efuse;
 pub mod firmware;
+mod phy;
 mod regio;
 
 pub use channel::{Band, Channel, ChannelError, Side, Width};

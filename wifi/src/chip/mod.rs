@@ -13,6 +13,7 @@ use core::time::Duration;
 use airlift_hcd::Speed;
 
 use crate::efuse::EfuseInfo;
+use crate::phy::info::PhyInfo;
 
 /// A chip of the family.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -151,6 +152,8 @@ pub(crate) struct ChipInfo {
     pub(crate) mcu_wrapper_bit: u8,
     /// Frames that one bulk-out transfer may carry.
     pub(crate) tx_aggregate_descriptors: u8,
+    /// Baseband and radio.
+    pub(crate) phy: &'static PhyInfo,
 }
 
 impl ChipInfo {

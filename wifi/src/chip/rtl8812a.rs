@@ -164,4 +164,5 @@ pub(crate) static INFO: ChipInfo = ChipInfo {
     ],
     mcu_wrapper_bit: 3,
     tx_aggregate_descriptors: 1,
+    phy: &crate::phy::rtl8812a::INFO,
 };

@@ -297,6 +297,18 @@ impl Regs {
         Ok(())
     }
 
+    /// Lets `time` (microseconds) pass between submitting the writes before and those after, without waiting for
+    /// the device. Enough where the next access goes through the same endpoint: it queues behind the last one,
+    /// and a posted transfer takes longer than that on the bus by itself. In serial mode it is a
+    /// [`delay`](Self::delay).
+    pub(crate) async fn pace(&self, time: Duration) -> Result<(), Error> {
+        if self.is_serial() {
+            return self.delay(time).await;
+        }
+        self.shared.bus.sleep(time).await;
+        Ok(())
+    }
+
     /// Reads `reg` until the bits of `mask` are `want`, every `interval`, for `timeout` at most (counted in
     /// intervals, so that a slow bus gives the chip as many looks as a fast one).
     pub(crate) async fn poll<T: Width>(

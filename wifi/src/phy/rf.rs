@@ -1,0 +1,133 @@
+//! RF registers: 20 bits each behind a serial bus, one bus a path.
+//!
+//! A write goes through the path's LSSI window as one word, address and value. A read puts the address on the
+//! bus and takes the value from the read-back window of the mode (SI or PI) that the bus is in. The value of a
+//! masked write's other bits is always read back: the radio changes some of them by itself.
+//!
+//! Facts: rtw88 `phy.c`, `rtw_phy_write_rf_reg_sipi`, `rtw_phy_cfg_rf`; `rtw88xxa.c`, `rtw88xxa_phy_read_rf`.
+
+use std::time::Duration;
+
+use airlift_regs::rf::RfReg;
+use airlift_regs::{Reg, bb};
+
+use super::Phy;
+use crate::error::Error;
+
+/// One chain of the radio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Path {
+    /// Path A.
+    A,
+    /// Path B.
+    B,
+}
+
+impl Path {
+    /// 0 for path A.
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            Path::A => 0,
+            Path::B => 1,
+        }
+    }
+
+    /// The window that writes go through.
+    const fn lssi(self) -> Reg<u32> {
+        match self {
+            Path::A => bb::LSSI_WRITE_A,
+            Path::B => bb::LSSI_WRITE_B,
+        }
+    }
+
+    /// The register that tells the bus's mode.
+    const fn mode(self) -> Reg<u32> {
+        match self {
+            Path::A => bb::HSSI_3WIRE_A,
+            Path::B => bb::HSSI_3WIRE_B,
+        }
+    }
+
+    /// The window that values come back in.
+    const fn read_back(self, parallel: bool) -> Reg<u32> {
+        match (self, parallel) {
+            (Path::A, false) => bb::SI_READ_A,
+            (Path::A, true) => bb::PI_READ_A,
+            (Path::B, false) => bb::SI_READ_B,
+            (Path::B, true) => bb::PI_READ_B,
+        }
+    }
+}
+
+/// All 20 bits of an RF register.
+pub(crate) const RF_MASK: u32 = 0xf_ffff;
+
+/// Bit of CCA2ND that switches clear channel assessment off.
+const CCA_OFF: u32 = 1 << 3;
+/// Bit of the 3-wire register: the bus is in PI mode.
+const PI_MODE: u32 = 1 << 2;
+/// How long a value takes on the serial bus.
+const WRITE_TIME: Duration = Duration::from_micros(13);
+/// A table's row gets a little more.
+const ROW_TIME: Duration = Duration::from_micros(14);
+/// How long a value takes to come back, where it does not come at once.
+const READ_TIME: Duration = Duration::from_micros(20);
+
+impl Phy {
+    /// Whether the radio has this path in use.
+    fn has(&self, path: Path) -> bool {
+        path.index() < usize::from(self.board.chains)
+    }
+
+    /// Reads the field `mask` of `reg`; zeros from a path that is not in use.
+    pub(super) async fn read_rf(&self, path: Path, reg: RfReg, mask: u32) -> Result<u32, Error> {
+        if !self.has(path) {
+            return Ok(0);
+        }
+        let regs = &self.regs;
+        let rule = (self.info.rf_read)(self.board.cut);
+        // Switching CCA would change the mode register (0x00) itself.
+        let cca_off = rule.cca_off && reg.0 != 0;
+        if cca_off {
+            regs.set_bits(bb::CCA2ND, CCA_OFF).await?;
+        }
+        let parallel = regs.current(path.mode()).await? & PI_MODE != 0;
+        regs.set_field(bb::HSSI_READ, 0xff, u32::from(reg.0)).await?;
+        if rule.settles {
+            regs.delay(READ_TIME).await?;
+        }
+        let value = regs.read(path.read_back(parallel)).await?;
+        if cca_off {
+            regs.clear_bits(bb::CCA2ND, CCA_OFF).await?;
+        }
+        Ok((value & mask & RF_MASK) >> mask.trailing_zeros().min(31))
+    }
+
+    /// Writes `value` into the field `mask` of `reg`; nothing on a path that is not in use.
+    pub(super) async fn write_rf(&self, path: Path, reg: RfReg, mask: u32, value: u32) -> Result<(), Error> {
+        if !self.has(path) {
+            return Ok(());
+        }
+        let word = if mask == RF_MASK {
+            value & RF_MASK
+        } else {
+            let old = self.read_rf(path, reg, RF_MASK).await?;
+            (old & !mask) | (value << mask.trailing_zeros() & mask)
+        };
+        self.shift_out(path, reg, word).await?;
+        self.regs.pace(WRITE_TIME).await
+    }
+
+    /// Writes one row of a radio table.
+    pub(super) async fn write_rf_row(&self, path: Path, reg: RfReg, value: u32) -> Result<(), Error> {
+        if !self.has(path) {
+            return Ok(());
+        }
+        self.shift_out(path, reg, value & RF_MASK).await?;
+        self.regs.pace(ROW_TIME).await
+    }
+
+    async fn shift_out(&self, path: Path, reg: RfReg, value: u32) -> Result<(), Error> {
+        self.regs.write(path.lssi(), u32::from(reg.0) << 20 | value).await
+    }
+}

@@ -1,0 +1,169 @@
+//! Tuning: band, synthesizer, width and filters of a channel, then its transmit power.
+//!
+//! Facts: rtw88 `main.c`, `rtw_set_channel`, `rtw_update_channel`; `rtw88xxa.c`, `rtw88xxa_set_channel`,
+//! `rtw88xxa_switch_channel`, `rtw88xxa_post_set_bw_mode`, `rtw88xxa_set_channel_rf`.
+
+use airlift_regs::bits::wmac_trxptcl_ctl;
+use airlift_regs::{bb, mac, rf};
+
+use super::Phy;
+use super::info::FieldWrite;
+use crate::channel::{Channel, Width};
+use crate::error::{Error, ErrorKind, Stage};
+
+/// Fields of the RF register CFGCH.
+mod cfgch {
+    /// Sub-band: which synthesizer divider and mixer serve the channel.
+    pub(super) const BAND: u32 = 0x7_0300;
+    /// Centre channel.
+    pub(super) const CHANNEL: u32 = 0xff;
+    /// Width of the analog filter: 3 is 20 MHz, 1 is 40 MHz, 0 is 80 MHz.
+    pub(super) const WIDTH: u32 = 0xc00;
+}
+
+/// Where the primary channel lies inside the whole: 20 MHz in the low nibble, 40 MHz in the high one.
+///
+/// rtw88 `main.h`, `enum rtw_sc_offset`.
+fn subchannel(channel: Channel) -> u8 {
+    const UPPER: u8 = 1;
+    const LOWER: u8 = 2;
+    const UPMOST: u8 = 3;
+    const LOWEST: u8 = 4;
+    const UPPER_40: u8 = 9;
+    const LOWER_40: u8 = 10;
+    let above = channel.primary() > channel.center();
+    let distance = channel.primary().abs_diff(channel.center());
+    match channel.width() {
+        Width::Mhz20 => 0,
+        Width::Mhz40 if above => UPPER,
+        Width::Mhz40 => LOWER,
+        Width::Mhz80 => match (above, distance) {
+            (true, 2) => UPPER_40 << 4 | UPPER,
+            (true, _) => UPPER_40 << 4 | UPMOST,
+            (false, 2) => LOWER_40 << 4 | LOWER,
+            (false, _) => LOWER_40 << 4 | LOWEST,
+        },
+    }
+}
+
+/// Reference of the clock tracking loop, by centre channel.
+fn clock_tracking(center: u8) -> u32 {
+    match center {
+        36..=48 => 0x494,
+        50..=64 => 0x453,
+        100..=116 => 0x452,
+        118.. => 0x412,
+        _ => 0x96a,
+    }
+}
+
+/// Value of [`cfgch::BAND`], by centre channel.
+fn sub_band(center: u8) -> u32 {
+    match center {
+        36..=64 => 0x101,
+        100..=140 => 0x301,
+        141.. => 0x501,
+        _ => 0x000,
+    }
+}
+
+/// Converter clocks, detection threshold and sub-channel of a width. `early` says that the board's packet
+/// detection starts early (bit 26 of BWINDICATION).
+fn width_writes(channel: Channel, two_paths: bool, early: bool) -> Vec<FieldWrite> {
+    let field = FieldWrite::field;
+    let subchannel = subchannel(channel);
+    let (clocks, fast_adc, early_threshold, threshold) = match channel.width() {
+        Width::Mhz20 => (0x0030_0200, 0, None, 7),
+        Width::Mhz40 => (0x0030_0201, 0, Some(6), 7),
+        Width::Mhz80 => (0x0030_0202, 1, Some(5), 6),
+    };
+    let mut writes = vec![field(bb::ADCCLK, 0x0030_03c3, clocks), field(bb::ADC160, 1 << 30, fast_adc)];
+    if channel.width() != Width::Mhz20 {
+        writes.push(field(bb::ADCCLK, 0x3c, u32::from(subchannel)));
+        writes.push(field(bb::CCA2ND, 0xf000_0000, u32::from(subchannel)));
+    }
+    let threshold = match early_threshold {
+        Some(value) if early => value,
+        _ if two_paths => threshold,
+        _ => threshold + 1,
+    };
+    writes.push(field(bb::L1PKTH, 0x03c0_0000, threshold));
+    if let Some(side) = channel.side() {
+        let above = u32::from(side == crate::channel::Side::Below);
+        writes.push(field(bb::RXSB, 1 << 4, above));
+    }
+    writes
+}
+
+impl Phy {
+    /// Tunes to `channel` and sets the transmit power for it. Everything is programmed even if the radio is
+    /// there already.
+    ///
+    /// Dropping the future leaves the radio between channels; the next call starts over.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Channel`] for a width that the adapter's EFUSE rules out; transfer errors.
+    pub(crate) async fn set_channel(&self, channel: Channel) -> Result<(), Error> {
+        let _stage = self.during(Stage::Channel);
+        if channel.width() == Width::Mhz80 && !self.board.allows_80_mhz {
+            return Err(self.regs.error(ErrorKind::Channel(format!(
+                "this adapter cannot do 80 MHz (channel {}; possible: 20 and 40 MHz)",
+                channel.primary()
+            ))));
+        }
+        self.channel.set(None);
+        if self.band.get() != Some(channel.band()) {
+            self.switch_band(channel.band(), channel.width()).await?;
+        }
+        self.tune_synthesizer(channel).await?;
+        self.set_width(channel).await?;
+        self.apply(&self.spur_writes(channel)).await?;
+        self.set_filter(channel.width()).await?;
+        self.write_tx_power(channel).await?;
+        self.regs.barrier().await?;
+        self.channel.set(Some(channel));
+        Ok(())
+    }
+
+    fn spur_writes(&self, channel: Channel) -> Vec<FieldWrite> {
+        (self.info.fix_spur)(self.board.cut, channel.center(), channel.width())
+    }
+
+    async fn tune_synthesizer(&self, channel: Channel) -> Result<(), Error> {
+        let center = channel.center();
+        self.regs.set_field(bb::CLKTRK, 0x1ffe_0000, clock_tracking(center)).await?;
+        for path in self.paths() {
+            self.write_rf(path, rf::CFGCH, cfgch::BAND, sub_band(center)).await?;
+            self.apply(&self.spur_writes(channel)).await?;
+            self.write_rf(path, rf::CFGCH, cfgch::CHANNEL, u32::from(center)).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_width(&self, channel: Channel) -> Result<(), Error> {
+        let regs = &self.regs;
+        let modes = mac::WMAC_TRXPTCL_CTL.cast::<u16>(0);
+        let mode = match channel.width() {
+            Width::Mhz20 => 0,
+            Width::Mhz40 => wmac_trxptcl_ctl::RFMOD_40M as u16,
+            Width::Mhz80 => wmac_trxptcl_ctl::RFMOD_80M as u16,
+        };
+        let old = regs.read(modes).await?;
+        regs.write(modes, old & !(wmac_trxptcl_ctl::RFMOD as u16) | mode).await?;
+        regs.write(mac::DATA_SC, subchannel(channel)).await?;
+        let early = regs.current(bb::BWINDICATION.byte(3)).await? & 1 << 2 != 0;
+        self.apply(&width_writes(channel, self.board.chains > 1, early)).await
+    }
+
+    async fn set_filter(&self, width: Width) -> Result<(), Error> {
+        let filter = match width {
+            Width::Mhz20 => 3,
+            Width::Mhz40 => 1,
+            Width::Mhz80 => 0,
+        };
+        for path in self.paths() {
+            self.write_rf(path, rf::CFGCH, cfgch::WIDTH, filter).await?;
+        }
+        Ok(())
+    }
+}
