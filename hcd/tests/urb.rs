@@ -78,11 +78,13 @@ fn h1_an_urb_ends_at_its_own_time_limit_and_not_before() {
     let (clock, device) = (rig.clock.clone(), rig.device.clone());
     let hold = clock.hold();
     let started = clock.now();
-    let mut limits = Vec::new();
-    // Other endpoints' limits come in another order than the submissions.
-    limits.push((device.submit(Urb::bulk_in(BULK_IN, 64).timeout(Duration::from_millis(30))), 30));
-    limits.push((device.submit(park().timeout(Duration::from_millis(10))), 10));
-    limits.push((device.submit(Urb::interrupt_in(INTERRUPT_IN, 64).timeout(Duration::from_millis(20))), 20));
+    // The limits come in another order than the submissions.
+    let limited = |urb: Urb, ms| (device.submit(urb.timeout(Duration::from_millis(ms))), ms);
+    let mut limits = vec![
+        limited(Urb::bulk_in(BULK_IN, 64), 30),
+        limited(park(), 10),
+        limited(Urb::interrupt_in(INTERRUPT_IN, 64), 20),
+    ];
     limits.sort_by_key(|(_, ms)| *ms);
     let ended = rig.kernel.handle().spawn("waits", move |cpu| async move {
         let mut ended = Vec::new();
