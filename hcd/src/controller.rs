@@ -52,6 +52,7 @@ impl Drop for User {
 /// What the controller's handles, its kernel task and its devices share.
 pub(crate) struct Core {
     clock: Clock,
+    pub(crate) kernel: KernelHandle,
     line: IrqLine,
     pub(crate) deadlines: Deadlines,
     ended: Mutex<EndedQueue>,
@@ -89,6 +90,7 @@ impl HostController {
         let line = kernel.irq_line(NAME)?;
         let core = Arc::new(Core {
             clock: kernel.clock(),
+            kernel: kernel.clone(),
             line,
             deadlines: Deadlines::default(),
             ended: Mutex::default(),

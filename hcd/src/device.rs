@@ -278,6 +278,11 @@ impl UsbDevice {
         self.inner.identity.info.id
     }
 
+    /// The kernel core that its controller lives on: where a driver's tasks belong.
+    pub fn kernel(&self) -> airlift_runtime::KernelHandle {
+        self.inner.core.kernel.clone()
+    }
+
     /// What tells it from others.
     pub fn info(&self) -> &DeviceInfo {
         &self.inner.identity.info

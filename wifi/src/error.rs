@@ -133,6 +133,16 @@ pub enum ErrorKind {
     /// The device is none that this driver knows, or lacks an endpoint that the driver needs.
     #[error("{0}")]
     Unsupported(String),
+    /// The device's id is none that is known to carry a chip of the family.
+    #[error("{vendor:04x}:{product:04x} at {location} is not supported ({} is)", crate::Chip::Rtl8812au)]
+    UnknownDevice {
+        /// `idVendor`.
+        vendor: u16,
+        /// `idProduct`.
+        product: u16,
+        /// Where it is plugged in.
+        location: String,
+    },
     /// No firmware file was found.
     #[error("firmware: {name} not found; looked in: {}", places(.looked))]
     FirmwareMissing {
@@ -246,6 +256,9 @@ impl Error {
                  with --firmware-dir DIR"
                     .into()
             }
+            ErrorKind::UnknownDevice { .. } => {
+                "if it carries that chip under another id, add --chip rtl8812au".into()
+            }
             ErrorKind::Timeout { .. } | ErrorKind::Unexpected { .. } | ErrorKind::Transfer { .. } => {
                 "try again; if it stays, unplug the adapter and plug it in again, without a hub".into()
             }
@@ -272,6 +285,7 @@ impl fmt::Display for Error {
             | ErrorKind::Efuse(_)
             | ErrorKind::Channel(_)
             | ErrorKind::Unsupported(_)
+            | ErrorKind::UnknownDevice { .. }
             | ErrorKind::Down
             | ErrorKind::Kernel(_)
             | ErrorKind::Calibration(_) => write!(f, "{}", self.inner.kind),

@@ -21,9 +21,11 @@ mod efuse;
 pub mod firmware;
 mod phy;
 mod regio;
+mod wlan;
 
 pub use channel::{Band, Channel, ChannelError, Side, Width};
 pub use chip::Chip;
+pub use driver::Progress;
 pub use error::{Error, ErrorKind, Stage};
 pub use firmware::Firmware;
 pub use frame::{Frame, LegacyRate, Rate};
@@ -31,3 +33,4 @@ pub use ieee80211::MacAddr;
 pub use rx::Receiver;
 pub use stats::{RxStats, StreamStats};
 pub use stream::{DropPolicy, FrameSender, FrameSource, FrameStream, StreamEnd, StreamOptions};
+pub use wlan::{Wlan, WlanOptions};

@@ -192,3 +192,8 @@ pub(super) async fn receive_aggregation(regs: &Regs, speed: Speed, on: bool) -> 
     regs.write(mac::RXDMA_AGG_PG_TH.cast::<u16>(0), timeout << 8 | size).await?;
     regs.set_bits(mac::TXDMA_PQ_MAP.byte(0), bits::txdma_pq_map::RXDMA_AGG_EN as u8).await
 }
+
+/// Shuts the receive filter: no frame passes.
+pub(super) async fn shut_filter(regs: &Regs) -> Result<(), Error> {
+    regs.write(mac::RCR, 0).await
+}

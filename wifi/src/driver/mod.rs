@@ -1,6 +1,187 @@
-//! Bring-up.
+//! The driver: from an adapter without power to received frames, and back.
+//!
+//! [`Adapter::bring_up`] runs the stages of [`Stage`] in order, as mainline does for an interface in monitor mode
+//! (rtw88 `rtw88xxa.c`, `rtw88xxa_power_on`; `main.c`, `rtw_core_start`), but powers the chip up once, downloads its
+//! firmware once and reads its EFUSE in between. [`control`] owns the adapter in a kernel task and serves
+//! [`Wlan`](crate::Wlan); [`receive`] is a second task that keeps bulk transfers going.
+//!
+//! Where it differs from mainline on purpose:
+//!
+//! | mainline | here |
+//! |---|---|
+//! | power-on and firmware at probe, again when the interface goes up | once |
+//! | CR = 0xff, HWSEQ_CTRL = 0x7f, CR = 0x2ff at probe, 2 ms apart | left out: `up` sets both anew |
+//! | all 512 EFUSE cells | as far as they are programmed |
+//! | receive filter first as for a station, then as for a monitor | the last value, after the channel is set |
+//! | USB receive aggregation by its watchdog, on traffic | once, when reception starts |
+//! | reads the old value of whole bytes that it overwrites | writes them |
+//! | Bluetooth coexistence on boards that have it | beacon function only |
+//! | watchdog: initial gain, power tracking, every 2 s | none |
+
+mod control;
 mod download;
 mod efuse_read;
 mod mac;
 mod power;
 mod queues;
+mod receive;
+mod usb;
+
+use core::cell::RefCell;
+use std::rc::Rc;
+
+use airlift_hcd::UsbDevice;
+use airlift_regs::mac as mac_regs;
+use airlift_runtime::Cpu;
+
+pub(crate) use control::{Belongings, Command, Link, Own, start, stream_end};
+
+use crate::channel::Channel;
+use crate::chip::{Board, Chip};
+use crate::error::{Error, Stage};
+use crate::firmware::Image;
+use crate::phy::Phy;
+use crate::regio::{Io, Regs};
+use usb::{Endpoints, UsbBus};
+
+/// What bring-up needs to know.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) chip: Chip,
+    pub(crate) channel: Channel,
+    pub(crate) io: Io,
+    pub(crate) bad_fcs: bool,
+    pub(crate) aggregation: bool,
+    pub(crate) progress: Option<ProgressSink>,
+}
+
+/// Hears of bring-up's progress.
+pub(crate) type ProgressSink = std::sync::Arc<dyn Fn(Progress) + Send + Sync>;
+
+/// How far bring-up has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Progress {
+    /// The stage that runs; its number counts towards [`Stage::BRING_UP`].
+    pub stage: Stage,
+    /// How much of the stage is done, 0 to 100.
+    pub percent: u8,
+}
+
+/// An adapter that has power: its registers, radio and facts. Lives in the control task.
+struct Adapter {
+    cpu: Cpu,
+    device: UsbDevice,
+    endpoints: Endpoints,
+    regs: Regs,
+    settings: Settings,
+    /// What is known of the board; `None` until its EFUSE was read.
+    board: RefCell<Option<Rc<Board>>>,
+}
+
+/// What bring-up found out.
+struct Found {
+    board: Rc<Board>,
+    phy: Phy,
+}
+
+impl Adapter {
+    /// Looks at the USB interface. Touches no register.
+    fn new(cpu: Cpu, device: UsbDevice, settings: Settings) -> Result<Self, Error> {
+        let endpoints = Endpoints::find(device.configuration())?;
+        let bus = UsbBus::new(device.clone(), cpu.clone());
+        let regs = Regs::new(bus, settings.io, settings.chip.info().shadow);
+        Ok(Self { cpu, device, endpoints, regs, settings, board: RefCell::new(None) })
+    }
+
+    fn enter(&self, stage: Stage) {
+        self.regs.enter(stage);
+        self.report(stage, 0);
+    }
+
+    fn report(&self, stage: Stage, percent: u8) {
+        if let Some(progress) = &self.settings.progress {
+            progress(Progress { stage, percent });
+        }
+    }
+
+    /// From power-on to the channel being set; the receive filter is still shut.
+    ///
+    /// Dropping the future leaves the chip between two states; [`power_off`](Self::power_off) gets it out of there.
+    async fn bring_up(&self, image: &Image) -> Result<Found, Error> {
+        let (regs, chip) = (&self.regs, self.settings.chip.info());
+        self.enter(Stage::Power);
+        let version = power::identify(regs, chip).await?;
+        power::power_on(regs, chip).await?;
+
+        self.enter(Stage::Queues);
+        queues::write_page_list(regs, chip).await?;
+
+        self.enter(Stage::Firmware);
+        let percent = |done: usize, all: usize| u8::try_from(done * 100 / all.max(1)).unwrap_or(100);
+        download::download(regs, image, &|done, all| self.report(Stage::Firmware, percent(done, all)))
+            .await?;
+
+        self.enter(Stage::Efuse);
+        let efuse = efuse_read::read(regs, chip).await?;
+        let board = Rc::new(Board {
+            chip,
+            cut: version.cut,
+            chains: efuse.chains,
+            allows_80_mhz: efuse.allows_80_mhz,
+            efuse: efuse.info,
+            speed: self.device.speed(),
+            bulk_out: u8::try_from(self.endpoints.bulk_out.len()).unwrap_or(u8::MAX),
+        });
+        self.board.replace(Some(board.clone()));
+        let phy = Phy::new(regs, board.clone())?;
+
+        self.enter(Stage::Mac);
+        regs.write(mac_regs::HMETFR, 0x0f).await?;
+        phy.load_mac().await?;
+        mac::configure(regs, &board).await?;
+
+        self.enter(Stage::Baseband);
+        phy.init_baseband().await?;
+        self.enter(Stage::Radio);
+        phy.init_radio().await?;
+
+        self.enter(Stage::Channel);
+        phy.init_band().await?;
+        mac::finish(regs).await?;
+        mac::security_engine(regs).await?;
+        phy.set_channel(self.settings.channel).await?;
+        regs.barrier().await?;
+        Ok(Found { board, phy })
+    }
+
+    /// Lets frames in. Bulk transfers are waiting for them already.
+    async fn open(&self) -> Result<(), Error> {
+        self.enter(Stage::Receive);
+        if self.settings.aggregation {
+            mac::receive_aggregation(&self.regs, self.device.speed(), true).await?;
+        }
+        mac::open_filter(&self.regs, self.settings.bad_fcs).await?;
+        self.regs.barrier().await?;
+        self.report(Stage::Receive, 100);
+        self.regs.enter(Stage::Up);
+        Ok(())
+    }
+
+    /// Shuts the receive filter: what the chip has taken in still comes, nothing new does.
+    async fn shut(&self) -> Result<(), Error> {
+        self.regs.enter(Stage::Down);
+        mac::shut_filter(&self.regs).await?;
+        self.regs.barrier().await
+    }
+
+    /// Switches the chip off, whatever state it is in.
+    async fn power_off(&self) -> Result<(), Error> {
+        self.regs.enter(Stage::Down);
+        // Writes of a sequence that was given up may still be on their way, and may fail.
+        let _ = self.regs.barrier().await;
+        self.regs.bypass_shadow(false);
+        let bt_coex = self.board.borrow().as_ref().is_some_and(|board| board.efuse.bt_coex);
+        power::power_off(&self.regs, self.settings.chip.info(), self.device.speed(), bt_coex).await
+    }
+}

@@ -57,6 +57,10 @@ pub(crate) enum Io {
     Serial,
 }
 
+/// The least that a control transfer takes on the bus and in the chip's USB block when transfers follow each other
+/// without a pause. Each has three stages.
+const POSTED_TRANSFER: Duration = Duration::from_micros(30);
+
 /// Of so many writes one is submitted with a handle of its own, which tells how far the device has come.
 const MARK_EVERY: u32 = 16;
 /// So many marks may be on their way: 64 writes at most are in flight beyond the oldest unfinished mark.
@@ -214,13 +218,11 @@ impl Regs {
     /// Waits for the oldest mark: everything submitted before it has ended too.
     async fn retire_mark(&self) {
         let oldest = self.shared.marks.borrow_mut().pop_front();
-        if let Some((addr, mark)) = oldest {
-            if let Err(source) = mark.await {
-                if self.shared.failed.get().is_none() {
+        if let Some((addr, mark)) = oldest
+            && let Err(source) = mark.await
+                && self.shared.failed.get().is_none() {
                     self.shared.failed.set(Some((addr, source)));
                 }
-            }
-        }
     }
 
     /// Writes `value` (a plain number, not yet shifted) into the field that `mask` names: the other bits keep
@@ -297,16 +299,11 @@ impl Regs {
         Ok(())
     }
 
-    /// Lets `time` (microseconds) pass between submitting the writes before and those after, without waiting for
-    /// the device. Enough where the next access goes through the same endpoint: it queues behind the last one,
-    /// and a posted transfer takes longer than that on the bus by itself. In serial mode it is a
-    /// [`delay`](Self::delay).
+    /// Keeps a short time between the write before and the transfer after. One control transfer takes
+    /// [`POSTED_TRANSFER`] at the least, so that a shorter time needs no waiting where writes are posted; in serial
+    /// mode, and for longer times, it is waited for.
     pub(crate) async fn pace(&self, time: Duration) -> Result<(), Error> {
-        if self.is_serial() {
-            return self.delay(time).await;
-        }
-        self.shared.bus.sleep(time).await;
-        Ok(())
+        if self.is_serial() || time > POSTED_TRANSFER { self.delay(time).await } else { Ok(()) }
     }
 
     /// Reads `reg` until the bits of `mask` are `want`, every `interval`, for `timeout` at most (counted in

@@ -1,0 +1,289 @@
+//! The control task: brings the adapter up, serves commands one after the other, and takes it down.
+//!
+//! ```text
+//!   Wlan ──Command──► control ──────► Adapter (registers, radio)
+//!                       │  ▲
+//!                       ▼  │ ends with a reason
+//!                     receive ──► Receiver ──► streams
+//! ```
+//!
+//! The task ends in one of four ways: told to go down, every [`Wlan`](crate::Wlan) dropped, unplugged, or reception
+//! failed. In each the receive URBs are back and, if the adapter is still there, it has no power. A command runs to
+//! its end even if nobody waits for its answer any more.
+
+use core::pin::pin;
+use core::time::Duration;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use airlift_hcd::{MockPort, UsbDevice};
+use airlift_runtime::{Cpu, Kernel, KernelHandle};
+use futures::channel::oneshot;
+use futures::future::{Either, select};
+
+use super::receive::{self, Sink};
+use super::{Adapter, Found, Settings};
+use crate::channel::Channel;
+use crate::error::{Error, ErrorKind, Stage};
+use crate::firmware::Image;
+use crate::rx::Receiver;
+use crate::stream::{FrameSource, StreamEnd};
+
+/// How long what the chip has taken in may need to come over the bus once the filter is shut: the aggregation's
+/// time-out, and then some.
+const DRAIN: Duration = Duration::from_millis(5);
+
+type Answer<T> = oneshot::Sender<Result<T, Error>>;
+
+/// What a [`Wlan`](crate::Wlan) asks of the control task.
+pub(crate) enum Command {
+    SetChannel(Channel, Answer<()>),
+    SetTxPower(Option<i8>, Answer<()>),
+    Calibrate(Answer<()>),
+    Down(Answer<()>),
+}
+
+/// What bring-up tells.
+#[derive(Clone, Debug)]
+pub(crate) struct Up {
+    pub(crate) mac_address: Option<[u8; 6]>,
+    pub(crate) chains: u8,
+    pub(crate) frames: FrameSource,
+}
+
+/// Between an interface's handles and its control task.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) commands: async_channel::Sender<Command>,
+    /// Closed when the control task has ended.
+    pub(crate) ended: async_channel::Receiver<()>,
+    pub(crate) state: Arc<Mutex<State>>,
+}
+
+/// What handles can look at without asking the task.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) channel: Option<Channel>,
+    /// Why the interface ended, once it has; [`ErrorKind::Down`] when it was told to.
+    pub(crate) end: Option<Error>,
+}
+
+/// What belongs to the interface because nobody gave it: its kernel, and the port in which its device is. They
+/// live as long as a handle or the control task does.
+pub(crate) type Own = Arc<Mutex<Belongings>>;
+
+/// See [`Own`].
+#[derive(Debug, Default)]
+pub(crate) struct Belongings {
+    pub(crate) port: Option<MockPort>,
+    pub(crate) kernel: Option<Kernel>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts the control task on `kernel`. The receiver of the answer hears of bring-up; dropping it gives up.
+pub(crate) fn start(
+    kernel: &KernelHandle,
+    device: UsbDevice,
+    settings: Settings,
+    image: Image,
+    own: Own,
+) -> Result<(Link, oneshot::Receiver<Result<Up, Error>>), Error> {
+    let (commands, inbox) = async_channel::bounded(16);
+    let (alive, ended) = async_channel::bounded(1);
+    let (answer, up) = oneshot::channel();
+    let state = Arc::new(Mutex::new(State::default()));
+    let shared = state.clone();
+    let task = move |cpu: Cpu| async move {
+        let end = End { state: shared, sink: Rc::default(), _own: own, _alive: alive };
+        run(cpu, device, settings, image, inbox, answer, end).await;
+    };
+    match kernel.spawn("wlan0 control", task) {
+        Ok(join) => drop(join),
+        Err(gone) => return Err(Error::new(Stage::Power, ErrorKind::Kernel(gone.to_string()))),
+    }
+    Ok((Link { commands, ended, state }, up))
+}
+
+/// Tells everybody how the interface ended, even if the kernel drops the task.
+struct End {
+    state: Arc<Mutex<State>>,
+    sink: Sink,
+    _own: Own,
+    _alive: async_channel::Sender<()>,
+}
+
+impl End {
+    fn set(&self, reason: Error) {
+        lock(&self.state).end.get_or_insert(reason);
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.set(Error::new(Stage::Up, ErrorKind::Kernel("shut down".into())));
+        let reason = lock(&self.state).end.clone();
+        let receiver = self.sink.try_borrow_mut().ok().and_then(|mut sink| sink.take());
+        if let (Some(reason), Some(receiver)) = (reason, receiver) {
+            receiver.end(stream_end(reason));
+        }
+    }
+}
+
+/// How streams end when the interface ends so.
+pub(crate) fn stream_end(reason: Error) -> StreamEnd {
+    match reason.kind() {
+        ErrorKind::Down | ErrorKind::Kernel(_) => StreamEnd::Down,
+        _ => StreamEnd::from_error(reason),
+    }
+}
+
+async fn run(
+    cpu: Cpu,
+    device: UsbDevice,
+    settings: Settings,
+    image: Image,
+    inbox: async_channel::Receiver<Command>,
+    mut answer: oneshot::Sender<Result<Up, Error>>,
+    end: End,
+) {
+    let channel = settings.channel;
+    let adapter = match Adapter::new(cpu.clone(), device.clone(), settings) {
+        Ok(adapter) => adapter,
+        Err(error) => {
+            end.set(error.clone());
+            let _ = answer.send(Err(error));
+            return;
+        }
+    };
+    // `None`: the one who asked for the interface has gone away.
+    let brought = match select(pin!(adapter.bring_up(&image)), answer.cancellation()).await {
+        Either::Left((result, _)) => Some(result),
+        Either::Right(_) => None,
+    };
+    let found = match brought {
+        Some(Ok(found)) => found,
+        Some(Err(error)) => {
+            give_up(&adapter, &device).await;
+            end.set(error.clone());
+            let _ = answer.send(Err(error));
+            return;
+        }
+        None => {
+            give_up(&adapter, &device).await;
+            end.set(Error::new(Stage::Down, ErrorKind::Down));
+            return;
+        }
+    };
+
+    let mut receiver = Receiver::new(found.board.chip.chip, found.board.chains);
+    receiver.set_channel(channel);
+    let frames = receiver.source();
+    end.sink.replace(Some(receiver));
+    lock(&end.state).channel = Some(channel);
+
+    // Transfers wait before the first frame may come.
+    let (stop, stopped) = async_channel::bounded::<()>(1);
+    let bulk_in = adapter.endpoints.bulk_in;
+    let receiving = receive::run(cpu.clone(), device.clone(), bulk_in, end.sink.clone(), stopped);
+    let (report, mut failed) = oneshot::channel();
+    let receiving = cpu.spawn("wlan0 rx", move |_| async move {
+        if let Err(error) = receiving.await {
+            let _ = report.send(error);
+        }
+    });
+    if let Err(error) = adapter.open().await {
+        drop(stop);
+        let _ = receiving.await;
+        give_up(&adapter, &device).await;
+        end.set(error.clone());
+        let _ = answer.send(Err(error));
+        return;
+    }
+    let up = Up { mac_address: found.board.efuse.mac_address, chains: found.board.chains, frames };
+    // An answer that nobody takes is an interface that nobody has: its commands are closed, which ends it below.
+    let _ = answer.send(Ok(up));
+
+    let (reason, told) = serve(&cpu, &device, &adapter, &found, &inbox, &end, &mut failed).await;
+    let mut outcome = Ok(());
+    if !device.is_unplugged() {
+        outcome = adapter.shut().await;
+        cpu.sleep(DRAIN).await;
+    }
+    drop(stop);
+    let _ = receiving.await;
+    if !device.is_unplugged() {
+        outcome = adapter.power_off().await.and(outcome);
+    }
+    let unplugged = device.is_unplugged() && !matches!(reason.kind(), ErrorKind::Down);
+    end.set(if unplugged { Error::new(Stage::Up, ErrorKind::Unplugged) } else { reason });
+    drop(end);
+    if let Some(told) = told {
+        // Down with nothing there to be switched off is down.
+        let outcome = outcome.or_else(|error| if error.is_unplugged() { Ok(()) } else { Err(error) });
+        let _ = told.send(outcome);
+    }
+}
+
+/// After a bring-up that failed or was given up: no power, if the chip still answers.
+async fn give_up(adapter: &Adapter, device: &UsbDevice) {
+    if !device.is_unplugged()
+        && let Err(error) = adapter.power_off().await {
+            tracing::debug!(%error, "the adapter could not be switched off after its bring-up failed");
+        }
+}
+
+/// Serves commands until the interface ends; why, and who is to be told.
+async fn serve(
+    cpu: &Cpu,
+    device: &UsbDevice,
+    adapter: &Adapter,
+    found: &Found,
+    inbox: &async_channel::Receiver<Command>,
+    end: &End,
+    failed: &mut oneshot::Receiver<Error>,
+) -> (Error, Option<Answer<()>>) {
+    let down = || Error::new(Stage::Up, ErrorKind::Down);
+    loop {
+        let closed = pin!(device.closed());
+        let gone = select(closed, &mut *failed);
+        let command = match select(pin!(inbox.recv()), gone).await {
+            Either::Left((Ok(command), _)) => command,
+            // Every handle was dropped.
+            Either::Left((Err(_), _)) => return (down(), None),
+            Either::Right((Either::Left(_), _)) => {
+                return (Error::new(Stage::Up, ErrorKind::Unplugged), None);
+            }
+            Either::Right((Either::Right((error, _)), _)) => {
+                return (error.unwrap_or_else(|_| down()), None);
+            }
+        };
+        match command {
+            Command::SetChannel(channel, answer) => {
+                let result = found.phy.set_channel(channel).await;
+                // Also after a failure: what is received now may be of either channel, but not of the one before
+                // as far as anybody knows.
+                let now = found.phy.channel();
+                lock(&end.state).channel = now;
+                if let (Ok(()), Some(receiver)) = (&result, end.sink.borrow_mut().as_mut()) {
+                    receiver.set_channel(channel);
+                }
+                let _ = answer.send(result);
+            }
+            Command::SetTxPower(power, answer) => {
+                let half_dbm = power.map(|dbm| i16::from(dbm) * 2);
+                let _ = answer.send(found.phy.set_tx_power(half_dbm).await);
+            }
+            Command::Calibrate(answer) => {
+                adapter.regs.enter(Stage::Calibrate);
+                let result = found.phy.calibrate().await;
+                adapter.regs.enter(Stage::Up);
+                let _ = answer.send(result);
+            }
+            Command::Down(answer) => return (down(), Some(answer)),
+        }
+        cpu.cond_resched().await;
+    }
+}

@@ -1,0 +1,388 @@
+//! [`Wlan`]: a wireless interface in monitor mode.
+//!
+//! [`Wlan::attach`] brings an adapter up and returns when frames flow. A `Wlan` is a handle: cheap to clone, usable
+//! from any thread and any executor; what it asks is done by tasks on the kernel core. [`Wlan::frames`] opens
+//! streams; [`Wlan::down`] ends them, switches the chip off, and returns when that is done.
+//!
+//! Neighbours: `driver` holds the tasks, [`stream`](crate::stream) the streams, [`firmware`](crate::firmware) what
+//! the chip needs to run.
+
+use core::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use airlift_hcd::{HostController, UsbDevice, UsbFunction};
+use airlift_runtime::{Kernel, KernelHandle};
+use futures::channel::oneshot;
+
+use crate::channel::{Channel, Width};
+use crate::chip::Chip;
+use crate::driver::{self, Belongings, Command, Link, Own, Progress, ProgressSink, Settings};
+use crate::error::{Error, ErrorKind, Stage};
+use crate::firmware::{Firmware, Image};
+use crate::ieee80211::MacAddr;
+use crate::regio::Io;
+use crate::stats::RxStats;
+use crate::stream::{FrameSource, FrameStream, StreamEnd, StreamOptions};
+
+/// How an interface is brought up.
+#[derive(Clone)]
+#[must_use]
+pub struct WlanOptions {
+    kernel: Option<KernelHandle>,
+    chip: Option<Chip>,
+    channel: Channel,
+    firmware: Firmware,
+    io: Io,
+    bad_fcs: bool,
+    aggregation: bool,
+    progress: Option<ProgressSink>,
+}
+
+impl WlanOptions {
+    /// Channel 11 at 20 MHz, the system's firmware, posted register writes, several frames to a transfer, no frames
+    /// with a wrong check sequence.
+    pub fn new() -> Self {
+        Self {
+            kernel: None,
+            chip: None,
+            channel: Channel::new(11, Width::Mhz20).expect("channel 11 is one of 2.4 GHz"),
+            firmware: Firmware::System,
+            io: Io::Posted,
+            bad_fcs: false,
+            aggregation: true,
+            progress: None,
+        }
+    }
+
+    /// The kernel core that [`Wlan::open`] uses in place of one of its own.
+    pub fn kernel(mut self, kernel: &KernelHandle) -> Self {
+        self.kernel = Some(kernel.clone());
+        self
+    }
+
+    /// The chip, for an adapter whose USB id is not known to carry it.
+    pub fn chip(mut self, chip: Chip) -> Self {
+        self.chip = Some(chip);
+        self
+    }
+
+    /// The first channel.
+    pub fn channel(mut self, channel: Channel) -> Self {
+        self.channel = channel;
+        self
+    }
+
+    /// Where the firmware comes from.
+    pub fn firmware(mut self, firmware: Firmware) -> Self {
+        self.firmware = firmware;
+        self
+    }
+
+    /// Waits for every control transfer before the next one is submitted, as mainline's driver does. Slower; for
+    /// adapters that do not bear transfers one right after the other.
+    pub fn serial_io(mut self, serial: bool) -> Self {
+        self.io = if serial { Io::Serial } else { Io::Posted };
+        self
+    }
+
+    /// Whether the chip hands over frames whose check sequence is wrong. Streams drop them unless they are
+    /// [told not to](StreamOptions::bad_fcs).
+    pub fn bad_fcs(mut self, wanted: bool) -> Self {
+        self.bad_fcs = wanted;
+        self
+    }
+
+    /// Whether the chip packs several frames into one USB transfer: less work for each frame, up to a millisecond
+    /// later.
+    pub fn rx_aggregation(mut self, on: bool) -> Self {
+        self.aggregation = on;
+        self
+    }
+
+    /// Hears of the stages of bring-up. Called on the kernel's thread: it must not block.
+    pub fn on_progress(mut self, hear: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        self.progress = Some(Arc::new(hear));
+        self
+    }
+}
+
+impl Default for WlanOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for WlanOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WlanOptions")
+            .field("chip", &self.chip)
+            .field("channel", &self.channel)
+            .field("firmware", &self.firmware)
+            .field("io", &self.io)
+            .field("bad_fcs", &self.bad_fcs)
+            .field("rx_aggregation", &self.aggregation)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A wireless interface in monitor mode. Clones are the same interface.
+///
+/// When the last clone is dropped the interface goes down by itself, in the background; [`Wlan::down`] says when.
+#[derive(Clone)]
+pub struct Wlan {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    link: Link,
+    own: Own,
+    chip: Chip,
+    mac_address: Option<MacAddr>,
+    chains: u8,
+    frames: FrameSource,
+}
+
+impl Wlan {
+    /// Brings up the adapter `device` on its controller's kernel core, and returns when it receives.
+    ///
+    /// On an error the chip has been switched off again, if it still answers, and the call can be made anew.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the interface up: the bring-up stops between two transfers and the chip is
+    /// switched off in the background.
+    ///
+    /// # Errors
+    /// Unknown device, firmware missing or unfit, transfer errors, a chip that does not answer as it should,
+    /// unplugged, kernel gone. See [`ErrorKind`].
+    pub async fn attach(device: UsbDevice, options: WlanOptions) -> Result<Self, Error> {
+        let kernel = device.kernel();
+        Self::bring_up(kernel, device, options, Own::default()).await
+    }
+
+    /// Plugs `function`, a device in software, into a controller of its own and brings it up: on the kernel core of
+    /// [`WlanOptions::kernel`], or on a private one that ends with the interface's last user.
+    ///
+    /// # Cancel safety
+    /// As [`attach`](Self::attach).
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach).
+    pub async fn open(function: impl UsbFunction, options: WlanOptions) -> Result<Self, Error> {
+        let failed = |problem: String| Error::new(Stage::Power, ErrorKind::Kernel(problem));
+        let mut belongings = Belongings::default();
+        let kernel = match &options.kernel {
+            Some(kernel) => kernel.clone(),
+            None => {
+                let kernel = Kernel::new().map_err(|error| failed(error.to_string()))?;
+                belongings.kernel.insert(kernel).handle()
+            }
+        };
+        let controller = HostController::new(&kernel).map_err(|gone| failed(gone.to_string()))?;
+        let port = controller.plug(function);
+        let device = port.device();
+        belongings.port = Some(port);
+        Self::bring_up(kernel, device, options, Arc::new(Mutex::new(belongings))).await
+    }
+
+    async fn bring_up(
+        kernel: KernelHandle,
+        device: UsbDevice,
+        options: WlanOptions,
+        own: Own,
+    ) -> Result<Self, Error> {
+        let info = device.info();
+        let chip = options.chip.or_else(|| Chip::from_usb_id(info.vendor_id, info.product_id));
+        let chip = chip.ok_or_else(|| {
+            Error::new(
+                Stage::Power,
+                ErrorKind::UnknownDevice {
+                    vendor: info.vendor_id,
+                    product: info.product_id,
+                    location: info.location.clone(),
+                },
+            )
+        })?;
+        let image = load(&kernel, options.firmware, chip).await?;
+        let settings = Settings {
+            chip,
+            channel: options.channel,
+            io: options.io,
+            bad_fcs: options.bad_fcs,
+            aggregation: options.aggregation,
+            progress: options.progress,
+        };
+        let (link, up) = driver::start(&kernel, device, settings, image, own.clone())?;
+        let up = match up.await {
+            Ok(up) => up?,
+            // The kernel dropped the task.
+            Err(oneshot::Canceled) => return Err(ended(&link)),
+        };
+        let mac_address = up.mac_address.map(MacAddr::from);
+        let shared = Shared { link, own, chip, mac_address, chains: up.chains, frames: up.frames };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The chip.
+    pub fn chip(&self) -> Chip {
+        self.shared.chip
+    }
+
+    /// The address that was burnt into the adapter, if there is one.
+    pub fn mac_address(&self) -> Option<MacAddr> {
+        self.shared.mac_address
+    }
+
+    /// Receive chains in use.
+    pub fn chains(&self) -> u8 {
+        self.shared.chains
+    }
+
+    /// The channel that the radio is on; `None` after a change that failed.
+    pub fn channel(&self) -> Option<Channel> {
+        lock(&self.shared.link.state).channel
+    }
+
+    /// Tunes to another channel. Everything that depends on it is set anew, even if it is the present one.
+    ///
+    /// # Cancel safety
+    /// Once polled the change is made, whether or not its end is waited for.
+    ///
+    /// # Errors
+    /// A width that the adapter cannot do, transfer errors, or why the interface has ended.
+    pub async fn set_channel(&self, channel: Channel) -> Result<(), Error> {
+        self.ask(|answer| Command::SetChannel(channel, answer)).await
+    }
+
+    /// Limits the transmit power to `dbm`, or with `None` to what EFUSE and tables allow. It can only be lowered.
+    ///
+    /// # Cancel safety
+    /// As [`set_channel`](Self::set_channel).
+    ///
+    /// # Errors
+    /// Transfer errors, or why the interface has ended.
+    pub async fn set_tx_power(&self, dbm: Option<i8>) -> Result<(), Error> {
+        self.ask(|answer| Command::SetTxPower(dbm, answer)).await
+    }
+
+    /// Calibrates the radio on the present channel (LC tank and IQ imbalance). Takes up to half a second, in which
+    /// nothing is received. A monitor gets on without.
+    ///
+    /// # Cancel safety
+    /// As [`set_channel`](Self::set_channel).
+    ///
+    /// # Errors
+    /// Transfer errors, or why the interface has ended.
+    pub async fn calibrate(&self) -> Result<(), Error> {
+        self.ask(Command::Calibrate).await
+    }
+
+    /// Opens a stream of the frames that come from now on.
+    pub fn frames(&self, options: impl Into<StreamOptions>) -> FrameStream {
+        self.shared.frames.open(options)
+    }
+
+    /// What was received so far, whoever read it.
+    pub fn stats(&self) -> RxStats {
+        self.shared.frames.stats()
+    }
+
+    /// Takes the interface down: reception stops, what the chip has taken in is still delivered, the chip is
+    /// switched off. When it returns no URB of the interface is on its way; a private kernel core and its threads
+    /// are gone. On an interface that has ended already it waits for just that.
+    ///
+    /// # Cancel safety
+    /// Once polled the interface goes down, whether or not its end is waited for.
+    ///
+    /// # Errors
+    /// The chip could not be switched off properly. The interface is down all the same.
+    pub async fn down(&self) -> Result<(), Error> {
+        let (answer, told) = oneshot::channel();
+        let asked = self.shared.link.commands.send(Command::Down(answer)).await.is_ok();
+        let result = if asked { told.await.unwrap_or(Ok(())) } else { Ok(()) };
+        self.closed().await;
+        let belongings = core::mem::take(&mut *lock(&self.shared.own));
+        if let Some(port) = belongings.port {
+            let device = port.device();
+            drop(port);
+            device.closed().await;
+        }
+        if let Some(kernel) = belongings.kernel {
+            kernel.shutdown().await;
+        }
+        result
+    }
+
+    /// Waits until the interface has ended, for whatever reason, and tells it. The chip is off (or gone) and no URB
+    /// of the interface is on its way.
+    ///
+    /// # Cancel safety
+    /// Dropping the future has no effect.
+    pub async fn closed(&self) -> StreamEnd {
+        // Nothing is ever sent: it ends when the task has.
+        let _ = self.shared.link.ended.recv().await;
+        driver::stream_end(ended(&self.shared.link))
+    }
+
+    /// Why the interface has ended; `None` while it is up.
+    pub fn end(&self) -> Option<StreamEnd> {
+        lock(&self.shared.link.state).end.clone().map(driver::stream_end)
+    }
+
+    async fn ask(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<(), Error>>) -> Command,
+    ) -> Result<(), Error> {
+        let (answer, told) = oneshot::channel();
+        if self.shared.link.commands.send(command(answer)).await.is_err() {
+            return Err(ended(&self.shared.link));
+        }
+        match told.await {
+            Ok(result) => result,
+            Err(oneshot::Canceled) => {
+                // The task ended first; it says why when it is through.
+                let _ = self.shared.link.ended.recv().await;
+                Err(ended(&self.shared.link))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Wlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wlan")
+            .field("chip", &self.shared.chip)
+            .field("channel", &self.channel())
+            .field("end", &self.end())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the interface behind `link` ended.
+fn ended(link: &Link) -> Error {
+    let end = lock(&link.state).end.clone();
+    end.unwrap_or_else(|| Error::new(Stage::Up, ErrorKind::Down))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Loads the firmware on a thread of its own: files are read there, and nobody else waits for the disk.
+async fn load(kernel: &KernelHandle, firmware: Firmware, chip: Chip) -> Result<Image, Error> {
+    if let Firmware::Bytes { .. } = firmware {
+        return firmware.load(chip.info());
+    }
+    let failed = |problem: String| Error::new(Stage::Firmware, ErrorKind::Kernel(problem));
+    // A disk's time is not part of virtual time.
+    let hold = kernel.clock().hold();
+    let (done, loaded) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("airlift firmware".into())
+        .spawn(move || {
+            let _ = done.send(firmware.load(chip.info()));
+        })
+        .map_err(|error| failed(error.to_string()))?;
+    let image = loaded.await.unwrap_or_else(|_| Err(failed("the firmware's reader ended".into())));
+    drop(hold);
+    image
+}
