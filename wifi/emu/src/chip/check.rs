@@ -55,9 +55,11 @@ impl Chip {
             return None;
         }
         if !self.power.mac_is_on() {
-            // Mainline looks at CR to learn whether the MAC is on, and rewrites RCR whenever the stack changes
-            // its filter, on or off (`rtw88 mac80211.c`, `rtw_ops_configure_filter`).
-            let excused = address == mac::CR.addr() && !write || address == mac::RCR.addr() && write;
+            // Mainline looks at CR to learn whether the MAC is on; it rewrites RCR whenever the stack changes its
+            // filter, and the transmit powers when the regulatory domain changes, on or off
+            // (`rtw88 mac80211.c`, `rtw_ops_configure_filter`; `regd.c`, `rtw_regd_notifier`).
+            let power = matches!(address & !0x0200, 0x0c20..0x0c58);
+            let excused = power || address == mac::CR.addr() && !write || address == mac::RCR.addr() && write;
             return (!excused).then_some(Rule::MacWhileOff);
         }
         if self.byte(0x0024) & 0x02 != 0 || self.byte(0x0028) & 0x08 != 0 {
