@@ -16,6 +16,7 @@ mod tsf;
 
 use core::time::Duration;
 
+use airlift_runtime::Clock;
 use bytes::{Bytes, BytesMut};
 
 use aggregate::{Packet, Packets};
@@ -91,6 +92,15 @@ impl Receiver {
             ampdus: AmpduTracker::default(),
             batch: Vec::new(),
         }
+    }
+
+    /// The same receiver, with readers that may hold `clock` if it is a virtual one
+    /// ([`StreamOptions::hold_virtual_time`](crate::StreamOptions::hold_virtual_time)). To be called before any
+    /// stream is opened: streams that are open already end.
+    #[must_use]
+    pub fn with_clock(mut self, clock: &Clock) -> Self {
+        self.sender = FrameSender::with_clock(clock);
+        self
     }
 
     /// Where streams of this receiver's frames are opened.

@@ -14,12 +14,13 @@
 //! [`stats`](crate::stats) are what their names say. A test makes a [`FrameSender`] of its own and needs no
 //! adapter.
 
+mod pace;
 mod queue;
 mod reader;
 mod sender;
 
 pub use reader::{FrameStream, TryFrameStream};
-pub use sender::{FrameSender, FrameSource};
+pub use sender::{FrameSender, FrameSource, TimeRuns};
 
 use crate::error::Error;
 use crate::filter::Filter;

@@ -5,8 +5,10 @@ use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use airlift_runtime::Hold;
 use futures::stream::{FusedStream, Stream};
 
+use super::pace::Pace;
 use super::queue::Queue;
 use super::{RxBuffer, StreamEnd, StreamOptions};
 use crate::frame::{Fcs, Frame};
@@ -16,6 +18,8 @@ use crate::stats::{MalformedCounts, StreamStats};
 #[derive(Debug)]
 pub(super) struct Shared {
     options: StreamOptions,
+    /// What to hold while the reader is behind.
+    pace: Option<Arc<Pace>>,
     state: Mutex<State>,
 }
 
@@ -27,18 +31,22 @@ struct State {
     end: Option<StreamEnd>,
     /// The reader is gone.
     closed: bool,
+    /// Keeps virtual time until the queue is drained.
+    hold: Option<Hold>,
 }
 
 impl Shared {
-    pub(super) fn new(options: StreamOptions) -> Self {
+    pub(super) fn new(options: StreamOptions, pace: Option<Arc<Pace>>) -> Self {
         let state = State {
             queue: Queue::new(options.budget, options.policy),
             stats: StreamStats::default(),
             waker: None,
             end: None,
             closed: false,
+            hold: None,
         };
-        Self { options, state: Mutex::new(state) }
+        let pace = pace.filter(|_| options.hold_virtual_time);
+        Self { options, pace, state: Mutex::new(state) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -69,6 +77,9 @@ impl Shared {
                 state.stats.copied += u64::from(pushed.copied);
             }
         }
+        if state.hold.is_none() && state.queue.is_above_half() {
+            state.hold = self.pace.as_ref().and_then(|pace| pace.hold());
+        }
         let waker = if state.queue.len() > before { state.waker.take() } else { None };
         // Woken without the lock: a waker may run anything.
         drop(guard);
@@ -77,15 +88,33 @@ impl Shared {
         }
     }
 
+    /// Lets go of virtual time.
+    pub(super) fn release(&self) {
+        let hold = self.lock().hold.take();
+        drop(hold);
+    }
+
     /// Ends the stream after what is queued. The first reason stays.
     pub(super) fn finish(&self, end: StreamEnd) {
         let mut state = self.lock();
         state.end.get_or_insert(end);
+        // Nothing more comes, and switching off takes time.
+        let hold = state.hold.take();
         let waker = state.waker.take();
         drop(state);
+        drop(hold);
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+}
+
+impl State {
+    /// Takes a frame for the reader. What comes beside it is to be dropped without the lock.
+    fn take(&mut self) -> (Option<Frame>, Option<Hold>) {
+        let frame = self.queue.pop();
+        self.stats.delivered += u64::from(frame.is_some());
+        (frame, if self.queue.is_empty() { self.hold.take() } else { None })
     }
 }
 
@@ -118,10 +147,9 @@ impl FrameStream {
 
     /// Takes a frame if one is queued, without waiting.
     pub fn try_next(&mut self) -> Option<Frame> {
-        let mut state = self.shared.lock();
-        let frame = state.queue.pop()?;
-        state.stats.delivered += 1;
-        Some(frame)
+        let (frame, hold) = self.shared.lock().take();
+        drop(hold);
+        frame
     }
 
     /// Why the stream ended; `None` until every queued frame was taken.
@@ -148,8 +176,9 @@ impl Stream for FrameStream {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
         let this = &mut *self;
         let mut state = this.shared.lock();
-        if let Some(frame) = state.queue.pop() {
-            state.stats.delivered += 1;
+        if let (Some(frame), hold) = state.take() {
+            drop(state);
+            drop(hold);
             return Poll::Ready(Some(frame));
         }
         if state.end.is_some() {
@@ -181,9 +210,9 @@ impl Drop for FrameStream {
         let abandoned = {
             let mut state = self.shared.lock();
             state.closed = true;
-            state.waker = None;
             let options = &self.shared.options;
-            core::mem::replace(&mut state.queue, Queue::new(options.budget, options.policy))
+            let queue = core::mem::replace(&mut state.queue, Queue::new(options.budget, options.policy));
+            (queue, state.waker.take(), state.hold.take())
         };
         (self.leave)(&self.shared);
         drop(abandoned);

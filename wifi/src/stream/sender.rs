@@ -3,6 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use airlift_runtime::Clock;
+
+use super::pace::Pace;
 use super::reader::{FrameStream, Shared};
 use super::{RxBuffer, StreamEnd, StreamOptions};
 use crate::error::{Error, ErrorKind, Stage};
@@ -16,6 +19,8 @@ struct Hub {
     version: AtomicU64,
     list: Mutex<List>,
     stats: Mutex<RxStats>,
+    /// What readers hold; `None` where time cannot be held.
+    pace: Option<Arc<Pace>>,
 }
 
 #[derive(Debug, Default)]
@@ -55,8 +60,17 @@ impl FrameSender {
     /// A sender without any reader yet.
     #[expect(clippy::new_without_default, reason = "a sender is an end of something, not a value")]
     pub fn new() -> Self {
+        Self::with_hub(Hub::default())
+    }
+
+    /// A sender whose readers may hold `clock` ([`StreamOptions::hold_virtual_time`]), if it is a virtual one.
+    pub fn with_clock(clock: &Clock) -> Self {
+        Self::with_hub(Hub { pace: Pace::new(clock).map(Arc::new), ..Hub::default() })
+    }
+
+    fn with_hub(hub: Hub) -> Self {
         // An empty list has version 0.
-        Self { hub: Arc::default(), streams: Vec::new(), version: 0, buffers: 0, ended: false }
+        Self { hub: Arc::new(hub), streams: Vec::new(), version: 0, buffers: 0, ended: false }
     }
 
     /// Where streams of this sender are opened.
@@ -157,7 +171,7 @@ impl FrameSource {
     ///
     /// After the end a stream can still be opened; it ends at once, with the same reason.
     pub fn open(&self, options: impl Into<StreamOptions>) -> FrameStream {
-        let shared = Arc::new(Shared::new(options.into()));
+        let shared = Arc::new(Shared::new(options.into(), self.hub.pace.clone()));
         let end = self.hub.change(|list| {
             if list.end.is_none() {
                 list.streams.push(shared.clone());
@@ -183,5 +197,38 @@ impl FrameSource {
     /// Why the streams ended; `None` while they run.
     pub fn end(&self) -> Option<StreamEnd> {
         self.hub.list.lock().unwrap_or_else(PoisonError::into_inner).end.clone()
+    }
+}
+
+impl FrameSource {
+    /// Lets virtual time move on while the guard lives, however far any reader is behind.
+    ///
+    /// For operations that need the time themselves: the application that awaits one may be the reader whose
+    /// queue holds the time.
+    pub fn let_time_run(&self) -> TimeRuns {
+        if let Some(pace) = &self.hub.pace {
+            pace.start();
+            // Without the lock on the list: letting go of a hold may wake the kernel.
+            let streams = self.hub.list.lock().unwrap_or_else(PoisonError::into_inner).streams.clone();
+            for stream in streams {
+                stream.release();
+            }
+        }
+        TimeRuns { pace: self.hub.pace.clone() }
+    }
+}
+
+/// While it lives no stream holds virtual time; see [`FrameSource::let_time_run`].
+#[derive(Debug)]
+#[must_use = "streams hold the time again as soon as it is dropped"]
+pub struct TimeRuns {
+    pace: Option<Arc<Pace>>,
+}
+
+impl Drop for TimeRuns {
+    fn drop(&mut self) {
+        if let Some(pace) = &self.pace {
+            pace.stop();
+        }
     }
 }

@@ -1,3 +1,6 @@
+use core::time::Duration;
+
+use airlift_runtime::{Clock, Kernel};
 use futures::FutureExt;
 use futures::executor::block_on;
 use futures::stream::{FusedStream, StreamExt, TryStreamExt};
@@ -184,4 +187,55 @@ fn a5_dropping_a_stream_leaves_the_others() {
     assert_eq!(stays.stats().waiting, 2);
     assert!(stays.try_next().is_some());
     assert_eq!(source.stats().frames, 2);
+}
+
+#[test]
+fn a6_virtual_time_waits_for_a_reader_that_is_behind() {
+    const FRAMES: u64 = 5000;
+    let kernel = Kernel::builder().name("pace").clock(Clock::virtual_time()).build().unwrap();
+    let clock = kernel.handle().clock();
+    let mut sender = FrameSender::with_clock(&clock);
+    let mut stream = sender.source().open(StreamOptions::new().budget(0));
+    let sending = kernel.handle().spawn("air", move |cpu| async move {
+        for _ in 0..FRAMES {
+            cpu.sleep(Duration::from_millis(1)).await;
+            sender.send(beacon(1000));
+        }
+    });
+    // The reader looks only when it is far behind. Without the hold the air would be over long before.
+    while stream.stats().pinned_bytes <= StreamOptions::MIN_BUDGET / 2 {
+        std::thread::yield_now();
+    }
+    let frames = block_on(stream.by_ref().map(|frame| frame.lost_before()).collect::<Vec<_>>());
+    assert_eq!((frames.len() as u64, frames.iter().sum::<u64>()), (FRAMES, 0));
+    assert_eq!(stream.stats().queue, 0);
+    assert_eq!(clock.now(), Duration::from_millis(FRAMES));
+    block_on(sending.unwrap()).unwrap();
+    kernel.shutdown_blocking();
+}
+
+#[test]
+fn a6_an_operation_gets_its_time_however_far_a_reader_is_behind() {
+    let kernel = Kernel::builder().name("pace").clock(Clock::virtual_time()).build().unwrap();
+    let clock = kernel.handle().clock();
+    let mut sender = FrameSender::with_clock(&clock);
+    let source = sender.source();
+    let stream = source.open(StreamOptions::new().budget(0));
+    for _ in 0..60 {
+        sender.send(beacon(1000));
+    }
+    assert!(stream.stats().pinned_bytes > StreamOptions::MIN_BUDGET / 2);
+    let runs = source.let_time_run();
+    sender.send(beacon(1000));
+    let handle = kernel.handle();
+    let operation = handle.spawn("operation", |cpu| async move { cpu.sleep(Duration::from_secs(1)).await });
+    block_on(operation.unwrap()).unwrap();
+    assert_eq!(clock.now(), Duration::from_secs(1));
+    drop(runs);
+    // The end of the interface needs time as well.
+    sender.send(beacon(1000));
+    sender.end(StreamEnd::Down);
+    let operation = handle.spawn("down", |cpu| async move { cpu.sleep(Duration::from_secs(1)).await });
+    block_on(operation.unwrap()).unwrap();
+    kernel.shutdown_blocking();
 }
