@@ -250,10 +250,8 @@ impl<W: Write> PcapngWriter<W> {
     /// [`WriteError`] if that failed, now or before.
     pub fn flush(&mut self) -> Result<(), WriteError> {
         self.pass_on()?;
-        if let Some(out) = &mut self.out {
-            if let Err(error) = out.flush() {
-                self.error = Some(Arc::new(error));
-            }
+        if let Some(Err(error)) = self.out.as_mut().map(Write::flush) {
+            self.error = Some(Arc::new(error));
         }
         self.check()
     }

@@ -127,6 +127,8 @@ fn tshark(file: &[u8], fields: &[&str]) -> Option<Vec<String>> {
     let mut child = match child {
         Ok(child) => child,
         Err(error) => {
+            let required = std::env::var_os("AIRLIFT_REQUIRE_TSHARK").is_some();
+            assert!(!required, "tshark cannot be run: {error}");
             eprintln!("SKIPPED: tshark cannot be run ({error}): the file was not read by another program");
             return None;
         }

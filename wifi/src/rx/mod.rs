@@ -1,8 +1,8 @@
 //! [`Receiver`]: from bulk-in transfers to [`Frame`]s in streams.
 //!
-//! The driver's receive task hands each transfer over as it comes. It is taken apart ([`aggregate`]), the
-//! descriptor ([`descriptor`]) and the PHY's report ([`phy_status`]) of each packet become a [`Meta`], the
-//! time stamp is unwrapped ([`tsf`]), and the frames, slices of the transfer's buffer, go to all streams.
+//! The driver's receive task hands each transfer over as it comes. It is taken apart (`aggregate`), the
+//! descriptor (`descriptor`) and the PHY's report (`phy_status`) of each packet become a [`Meta`], the
+//! time stamp is unwrapped (`tsf`), and the frames, slices of the transfer's buffer, go to all streams.
 //!
 //! There is no I/O, no clock and no chip in here: a test feeds it bytes and times.
 
