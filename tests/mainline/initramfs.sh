@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the initramfs of the harness: busybox, bash (whose /dev/tcp opens the socket that vhci_hcd takes over),
 # iw, tcpdump, the firmware and the modules in the order in which they load.
-# Usage: initramfs.sh FETCHED-FOLDER KERNEL-VERSION OUTPUT
+# Usage: initramfs.sh FETCHED-FOLDER KERNEL-VERSION OUTPUT [FIRMWARE]; the vendor's firmware unless told otherwise.
 set -euo pipefail
 
 here=$(dirname "$(realpath "$0")")
@@ -55,7 +55,7 @@ while read -r module; do
     esac
     number=$((number + 1))
 done < "$work/order"
-cp "$fetched"/firmware-realtek/usr/lib/firmware/rtw88/rtw8812a_fw.bin "$root/lib/firmware/rtw88/" 2> /dev/null \
-    || cp "$fetched"/firmware-realtek/lib/firmware/rtw88/rtw8812a_fw.bin "$root/lib/firmware/rtw88/"
+firmware=${4:-$(ls "$fetched"/firmware-realtek/{usr/,}lib/firmware/rtw88/rtw8812a_fw.bin 2> /dev/null | head -1)}
+cp "$firmware" "$root/lib/firmware/rtw88/rtw8812a_fw.bin"
 
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) > "$output"

@@ -5,7 +5,8 @@
 #   tests/mainline/run.sh [--golden] [--lenient] [--out FOLDER] [STEP...]
 #
 # A STEP is BUSID:CHANNEL:WIDTH:FRAMES:SCAN, for example 1-1:11:HT20:5:no; without one all six channels of the
-# golden files run, the first with a capture. --golden writes those files anew; --lenient lets accesses pass
+# golden files run, the first with a capture. --golden writes those files anew, with the stand-in firmware;
+# --lenient lets accesses pass
 # that break a rule of strict mode, to see all of them (the run fails nevertheless).
 #
 #   AIRLIFT_MAINLINE_DIR  folder with the unpacked packages; filled by fetch.sh if it is empty.
@@ -53,15 +54,21 @@ vmlinuz=$(compgen -G "$fetched/linux-binary-$kernel/*/lib/modules/$kernel/vmlinu
     || compgen -G "$fetched/linux-binary-$kernel/boot/vmlinuz-*") || cannot "no vmlinuz for $kernel in $fetched"
 mkdir -p "$out"
 rm -f "$out"/*.state "$out"/*.trace "$out"/*.pcap
-"$here/initramfs.sh" "$fetched" "$kernel" "$out/initramfs.gz" || cannot "the initramfs could not be built"
 echo "mainline: kernel $kernel"
 
 # 2. What is judged.
 exporter=${AIRLIFT_EXPORTER:-}
 if [ -z "$exporter" ]; then
-    (cd "$root" && cargo build -q --release -p airlift-tests --bin airlift-export) || exit 1
+    (cd "$root" && cargo build -q --release -p airlift-tests --bins) || exit 1
     exporter=$root/target/release/airlift-export
 fi
+firmware=
+if [ -n "$golden" ]; then
+    # The tests that read the golden files have no other.
+    firmware=$out/stand-in.bin
+    "$exporter" --stand-in-firmware > "$firmware" || exit 1
+fi
+"$here/initramfs.sh" "$fetched" "$kernel" "$out/initramfs.gz" "$firmware" || cannot "the initramfs could not be built"
 coproc EXPORT { exec "$exporter" "$out" $lenient; }
 export_pid=$EXPORT_PID
 exec {export_in}>&"${EXPORT[1]}" {export_out}<&"${EXPORT[0]}"
@@ -99,7 +106,6 @@ for step in "${steps[@]}"; do
     fi
 done
 if [ -n "$golden" ] && [ $status = 0 ]; then
-    (cd "$root" && cargo run -q --release -p airlift-tests --bin airlift-golden -- "$kernel" "$out" "$golden" \
-        "${steps[@]}") || status=1
+    (cd "$root" && target/release/airlift-golden "$kernel" "$out" "$golden" "${steps[@]}") || status=1
 fi
 exit $status

@@ -3,9 +3,10 @@
 //!
 //! [`trace`] records what a driver does to a device, whichever driver it is; [`export`] offers devices over
 //! USB/IP and takes orders from the guest in which that driver runs, [`state`] is what it leaves behind. `mainline/run.sh` in this package puts
-//! them together.
+//! them together, and [`golden`] are the files that it leaves for ordinary tests to compare with.
 #![forbid(unsafe_code)]
 
 pub mod export;
+pub mod golden;
 pub mod state;
 pub mod trace;

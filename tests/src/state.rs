@@ -1,10 +1,11 @@
 //! [`State`]: everything in an emulated chip that a driver leaves behind, as text that can be compared.
 //!
-//! Registers stand sixteen bytes a line (`--`: the chip has none there), memories behind ports one entry a
-//! line, the firmware as its length and hash. Two drivers that did the same leave the same text.
+//! Registers stand sixteen bytes a line (`--`: the chip has none there), so do RF registers and the page list;
+//! other memories one entry a line, the firmware as its length and hash. Two drivers that did the same leave the
+//! same text.
 
 use core::fmt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use airlift_emu::Probe;
 
@@ -15,7 +16,11 @@ use crate::trace::hash;
 pub struct State {
     /// Registers by address.
     pub registers: BTreeMap<u16, u8>,
-    /// Memories behind ports: `rf 0 18`, `llt 03`, `agc 01ff00`, ... to values in hexadecimal.
+    /// RF registers by path and address.
+    pub rf: BTreeMap<(usize, u8), u32>,
+    /// The page list: page to page, `None` if never written.
+    pub llt: BTreeMap<u8, Option<u8>>,
+    /// Other memories behind ports, `agc 01ff00` for example, to values in hexadecimal.
     pub memories: BTreeMap<String, String>,
 }
 
@@ -26,19 +31,15 @@ impl State {
         let registers = registers.iter().enumerate();
         let registers =
             registers.filter_map(|(address, byte)| Some((u16::try_from(address).ok()?, (*byte)?)));
+        let paths = (0..2).flat_map(|path| (0..=0xff).map(move |address| (path, address)));
+        let rf = paths.map(|(path, address)| ((path, address), probe.rf(path, address))).collect();
+        let llt = (0..=0xff).zip(probe.llt()).collect();
         let mut memories = BTreeMap::new();
         let mut put = |name: String, value: String| _ = memories.insert(name, value);
         for path in 0..2 {
-            for address in 0..=0xff {
-                put(format!("rf {path} {address:02x}"), format!("{:05x}", probe.rf(path, address)));
-            }
             for (mode, (first, second)) in probe.rf_modes(path) {
                 put(format!("rfmode {path} {mode:05x}"), format!("{first:05x} {second:05x}"));
             }
-        }
-        for (page, next) in probe.llt().iter().enumerate() {
-            let next = next.map_or("--".to_owned(), |next| format!("{next:02x}"));
-            put(format!("llt {page:02x}"), next);
         }
         for (entry, gain) in probe.agc() {
             put(format!("agc {entry:06x}"), format!("{gain:02x}"));
@@ -54,45 +55,84 @@ impl State {
         for (index, (extension, command)) in probe.commands().iter().enumerate() {
             put(format!("command {index:04}"), format!("{extension:08x} {command:08x}"));
         }
-        Self { registers: registers.collect(), memories }
+        Self { registers: registers.collect(), rf, llt, memories }
     }
 
     /// Reads what [`Display`](fmt::Display) wrote. Lines that are no part of a state are passed over.
     pub fn parse(text: &str) -> Self {
         let mut state = Self::default();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
-            if let Some((address, bytes)) = line.strip_prefix("reg ").and_then(|rest| rest.split_once(':')) {
-                let Ok(first) = u16::from_str_radix(address, 16) else { continue };
-                for (address, byte) in (first..).zip(bytes.split_whitespace()) {
-                    if let Ok(byte) = u8::from_str_radix(byte, 16) {
-                        state.registers.insert(address, byte);
-                    }
-                }
-            } else if let Some((name, value)) = line.split_once(" = ") {
+            if let Some((name, value)) = line.split_once(" = ") {
                 state.memories.insert(name.to_owned(), value.to_owned());
+            } else if let Some((place, values)) = line.split_once(':') {
+                state.parse_row(place, values);
             }
         }
         state
+    }
+
+    /// A line of up to sixteen values that follow one another.
+    fn parse_row(&mut self, place: &str, values: &str) {
+        let words: Vec<&str> = place.split_whitespace().collect();
+        let hex = |word: &str| u32::from_str_radix(word, 16).ok();
+        let values = values.split_whitespace().map(hex);
+        match words[..] {
+            ["reg", first] => {
+                let Some(first) = hex(first) else { return };
+                for (address, value) in (first..).zip(values) {
+                    if let Some(value) = value {
+                        self.registers.insert(address as u16, value as u8);
+                    }
+                }
+            }
+            ["rf", path, first] => {
+                let (Ok(path), Some(first)) = (path.parse(), hex(first)) else { return };
+                for (address, value) in (first..).zip(values) {
+                    self.rf.insert((path, address as u8), value.unwrap_or_default());
+                }
+            }
+            ["llt", first] => {
+                let Some(first) = hex(first) else { return };
+                for (page, next) in (first..).zip(values) {
+                    self.llt.insert(page as u8, next.map(|next| next as u8));
+                }
+            }
+            _ => {}
+        }
     }
 }
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line = None;
-        for address in self.registers.keys() {
-            let first = address & !0xf;
-            if line == Some(first) {
-                continue;
-            }
-            line = Some(first);
-            write!(f, "reg {first:04x}:")?;
-            for address in first..=first | 0xf {
+        let rows: BTreeSet<u16> = self.registers.keys().map(|address| address & !0xf).collect();
+        for row in rows {
+            write!(f, "reg {row:04x}:")?;
+            for address in row..=row | 0xf {
                 match self.registers.get(&address) {
                     Some(byte) => write!(f, " {byte:02x}")?,
                     None => write!(f, " --")?,
                 }
             }
             writeln!(f)?;
+        }
+        for (&(path, address), value) in &self.rf {
+            match address & 0xf {
+                0x0 => write!(f, "rf {path} {address:02x}: {value:05x}")?,
+                0xf => writeln!(f, " {value:05x}")?,
+                _ => write!(f, " {value:05x}")?,
+            }
+        }
+        for (page, next) in &self.llt {
+            if page & 0xf == 0 {
+                write!(f, "llt {page:02x}:")?;
+            }
+            match next {
+                Some(next) => write!(f, " {next:02x}")?,
+                None => write!(f, " --")?,
+            }
+            if page & 0xf == 0xf {
+                writeln!(f)?;
+            }
         }
         self.memories.iter().try_for_each(|(name, value)| writeln!(f, "{name} = {value}"))
     }

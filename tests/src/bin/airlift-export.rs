@@ -3,9 +3,11 @@
 //! input does.
 //!
 //! `--lenient` lets accesses pass that break a rule of strict mode. They are listed either way.
+//! `--stand-in-firmware` writes the firmware that the golden files are made with to standard output, and ends.
 #![forbid(unsafe_code)]
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -19,6 +21,12 @@ fn main() -> ExitCode {
     for argument in std::env::args_os().skip(1) {
         match argument.to_str() {
             Some("--lenient") => strict = false,
+            Some("--stand-in-firmware") => {
+                return match std::io::stdout().write_all(&airlift_emu::stand_in_firmware()) {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(_) => ExitCode::FAILURE,
+                };
+            }
             _ => folder = Some(PathBuf::from(argument)),
         }
     }

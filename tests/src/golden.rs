@@ -1,0 +1,235 @@
+//! Golden files: what mainline's driver wrote and left, for comparison with ours.
+//!
+//! `golden/CHIP/bring-up.txt` holds what is common to all channels: every write from `ip link set up` on.
+//! `golden/CHIP/NUMBER-WIDTH.txt` holds the writes that follow on that channel, and the state at the end, before
+//! the driver's first watchdog. All lines are text:
+//!
+//! ```text
+//! # kernel 7.2.13+deb14-amd64
+//! # trace 9ad1… of 3604 accesses
+//! write 0838 16c88f31          width by the number of digits
+//! block 1000 196               bytes of firmware; the state has their hash
+//! delay 221412                 microseconds that passed at least before the next access
+//! reg 0100: ff 06 --           state, as `State` writes it
+//! ```
+//!
+//! Only the harness writes them ([`Recorded::write_all`]); tests read them ([`Golden::load`]).
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::state::State;
+use crate::trace::{Access, hash};
+
+/// A pause that a run of mainline's driver shows is taken for one that it means from this length on.
+const DELAY_MIN: Duration = Duration::from_micros(1500);
+
+/// One write, or a pause before one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// A register write of 1, 2 or 4 bytes.
+    Write {
+        /// The register's address.
+        address: u16,
+        /// Bytes.
+        width: usize,
+        /// The value.
+        value: u32,
+    },
+    /// A longer write, of firmware.
+    Block {
+        /// Where it begins.
+        address: u16,
+        /// Bytes.
+        length: usize,
+    },
+    /// At least this long passes before the next step.
+    Delay(Duration),
+}
+
+impl Step {
+    /// The step that an access is; `None` for reads.
+    pub fn of(access: &Access) -> Option<Self> {
+        let (address, width) = (access.address, access.data.len());
+        match access.value() {
+            _ if !access.write => None,
+            Some(value) if matches!(width, 1 | 2 | 4) => Some(Self::Write { address, width, value }),
+            _ => Some(Self::Block { address, length: width }),
+        }
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["write", address, value] => Some(Self::Write {
+                address: u16::from_str_radix(address, 16).ok()?,
+                width: value.len() / 2,
+                value: u32::from_str_radix(value, 16).ok()?,
+            }),
+            ["block", address, length] => {
+                let address = u16::from_str_radix(address, 16).ok()?;
+                Some(Self::Block { address, length: length.parse().ok()? })
+            }
+            ["delay", us] => Some(Self::Delay(Duration::from_micros(us.parse().ok()?))),
+            _ => None,
+        }
+    }
+}
+
+impl core::fmt::Display for Step {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Write { address, width, value } => {
+                write!(f, "write {address:04x} {value:0digits$x}", digits = width * 2)
+            }
+            Self::Block { address, length } => write!(f, "block {address:04x} {length}"),
+            Self::Delay(time) => write!(f, "delay {}", time.as_micros()),
+        }
+    }
+}
+
+/// What mainline's driver wrote and left on one channel.
+#[derive(Clone, Debug)]
+pub struct Golden {
+    /// Everything that it wrote from `up` to the end of the channel switch.
+    pub steps: Vec<Step>,
+    /// The state after that.
+    pub state: State,
+}
+
+impl Golden {
+    /// Reads the golden files of a channel, `11-20` for example, from `folder`.
+    pub fn load(folder: &Path, channel: &str) -> io::Result<Self> {
+        let common = std::fs::read_to_string(folder.join("bring-up.txt"))?;
+        let own = std::fs::read_to_string(folder.join(format!("{channel}.txt")))?;
+        let steps = common.lines().chain(own.lines()).filter_map(Step::parse).collect();
+        Ok(Self { steps, state: State::parse(&own) })
+    }
+}
+
+/// What one run of the harness recorded on one channel.
+#[derive(Debug)]
+pub struct Recorded {
+    /// `11-20`, for example.
+    pub channel: String,
+    /// Accesses before `up`: the probe.
+    pub probe: usize,
+    /// Every access up to the end of the channel switch.
+    pub accesses: Vec<Access>,
+    /// The state then.
+    pub state: State,
+}
+
+impl Recorded {
+    /// Writes the golden files of runs on several channels of the same chip.
+    ///
+    /// # Errors
+    ///
+    /// If the runs differ before `up`, if one contains its watchdog's thermal reading (a write of RF 0x42), or
+    /// if a file cannot be written.
+    pub fn write_all(runs: &[Self], kernel: &str, adapter: &str, folder: &Path) -> io::Result<()> {
+        let Some(first) = runs.first() else { return Err(invalid("no runs".into())) };
+        for run in runs {
+            if run.accesses.iter().any(is_thermal_reading) {
+                return Err(invalid(format!(
+                    "{}: the watchdog came before the state was taken",
+                    run.channel
+                )));
+            }
+        }
+        let same = |at: usize| {
+            let of = |run: &Self| run.accesses.get(at).map(|a| (a.address, a.write, a.data.clone()));
+            of(first).is_some() && runs.iter().all(|run| of(run) == of(first))
+        };
+        let common = (0..).take_while(|at| same(*at)).count();
+        if common < first.probe || runs.iter().any(|run| run.probe != first.probe) {
+            return Err(invalid(format!("the probes differ after {common} accesses")));
+        }
+        let header = |what: &str, run: &Self, end: usize| {
+            format!(
+                "# {what}\n# Written by tests/mainline/run.sh --golden; not to be edited.\n# kernel {kernel}\n\
+                 # adapter {adapter}\n# trace {:016x} of {end} accesses, {} of them before `up`\n",
+                trace_hash(&run.accesses[..end]),
+                run.probe,
+            )
+        };
+        let mut text = header("What rtw88 writes from `up` on, on every channel.", first, common);
+        write_steps(&mut text, runs, first.probe..common);
+        std::fs::write(folder.join("bring-up.txt"), text)?;
+        for run in runs {
+            let what =
+                format!("What rtw88 writes after bring-up.txt for channel {}, and leaves.", run.channel);
+            let mut text = header(&what, run, run.accesses.len());
+            write_steps(&mut text, core::slice::from_ref(run), common..run.accesses.len());
+            let _ = write!(text, "{}", run.state);
+            std::fs::write(folder.join(format!("{}.txt", run.channel)), text)?;
+        }
+        Ok(())
+    }
+}
+
+fn invalid(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+/// RF 0x42 written through the window of either path.
+fn is_thermal_reading(access: &Access) -> bool {
+    access.write
+        && matches!(access.address, 0x0c90 | 0x0e90)
+        && access.value().is_some_and(|value| value >> 20 & 0xff == 0x42)
+}
+
+/// The hash of the accesses without their times.
+fn trace_hash(accesses: &[Access]) -> u64 {
+    let text: Vec<String> = accesses
+        .iter()
+        .map(|a| format!("{}{:04x}{:02x?}\n", if a.write { 'W' } else { 'R' }, a.address, a.data))
+        .collect();
+    hash(text.iter().map(String::as_bytes))
+}
+
+/// Writes the steps of a range that is the same in all runs, with the pauses that all of them make.
+fn write_steps(text: &mut String, runs: &[Recorded], range: core::ops::Range<usize>) {
+    let mut pause = Duration::ZERO;
+    for at in range {
+        let gaps = runs.iter().map(|run| {
+            let before = at.checked_sub(1).map_or(Duration::ZERO, |before| run.accesses[before].at);
+            run.accesses[at].at.saturating_sub(before)
+        });
+        let gap = gaps.min().unwrap_or_default();
+        // One run alone cannot tell a pause from the machine's own: it only tells in company.
+        if runs.len() > 1 && gap >= DELAY_MIN && at > runs[0].probe {
+            pause += gap;
+        }
+        if let Some(step) = Step::of(&runs[0].accesses[at]) {
+            if pause > Duration::ZERO {
+                let _ = writeln!(text, "{}", Step::Delay(core::mem::take(&mut pause)));
+            }
+            let _ = writeln!(text, "{step}");
+        }
+    }
+}
+
+/// Parses a trace that the exporter wrote; firmware blocks keep their length but not their bytes.
+pub fn parse_trace(text: &str) -> Option<Vec<Access>> {
+    text.lines().map(parse_access).collect()
+}
+
+fn parse_access(line: &str) -> Option<Access> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [at, kind, address, mark, value] = words[..] else { return None };
+    let (direction, width) = kind.split_at_checked(1)?;
+    let width: usize = width.parse().ok()?;
+    let number = u64::from_str_radix(value, 16).ok()?;
+    let mut data = number.to_le_bytes().to_vec();
+    data.resize(width, 0);
+    Some(Access {
+        at: Duration::from_micros(at.parse().ok()?),
+        address: u16::from_str_radix(address, 16).ok()?,
+        write: direction == "W",
+        data,
+        ok: mark != "!",
+    })
+}
