@@ -55,7 +55,7 @@ while read -r module; do
     esac
     number=$((number + 1))
 done < "$work/order"
-firmware=${4:-$(ls "$fetched"/firmware-realtek/{usr/,}lib/firmware/rtw88/rtw8812a_fw.bin 2> /dev/null | head -1)}
+firmware=${4:-$(find "$fetched/firmware-realtek" -name rtw8812a_fw.bin)}
 cp "$firmware" "$root/lib/firmware/rtw88/rtw8812a_fw.bin"
 
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) > "$output"

@@ -1,5 +1,5 @@
-//! Offers emulated RTL8812AU adapters over USB/IP to the guest of the ground-truth harness, each fresh, as bus
-//! ids 1-1 to 1-8: `airlift-export FOLDER [--lenient]`. `mainline/run.sh` starts it; it ends when its standard
+//! Offers emulated RTL8812AU adapters on one virtual air over USB/IP to the guest of the ground-truth harness,
+//! each fresh, as bus ids 1-1 to 1-8: `airlift-export FOLDER [--lenient]`. `mainline/run.sh` starts it; it ends when its standard
 //! input does.
 //!
 //! `--lenient` lets accesses pass that break a rule of strict mode. They are listed either way.
@@ -11,7 +11,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use airlift_emu::{Probe, Rtl8812au};
+use airlift_emu::{Air, Probe, Rtl8812au};
 use airlift_tests::export::Exporter;
 use airlift_tests::state::State;
 
@@ -45,8 +45,9 @@ fn main() -> ExitCode {
 
 fn run(folder: PathBuf, strict: bool) -> std::io::Result<()> {
     let mut exporter = Exporter::bind(0, &folder)?;
+    let air = Air::default_scene(1);
     for number in 1..=8 {
-        let adapter = Rtl8812au::builder().strict(strict).build();
+        let adapter = Rtl8812au::builder().strict(strict).air(&air).build();
         let probe = adapter.probe();
         exporter = exporter.export(&format!("1-{number}"), adapter, Box::new(move || describe(&probe)));
     }
