@@ -307,7 +307,6 @@ impl fmt::Debug for Cpu {
 /// The time given to [`Cpu::timeout`] was up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the time was up")]
-#[non_exhaustive]
 pub struct Elapsed;
 
 /// IRQs are off while this lives; made by [`Cpu::irqs_off`]. Must not live across an await.

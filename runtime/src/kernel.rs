@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use futures::channel::oneshot;
@@ -13,16 +13,16 @@ use futures::channel::oneshot;
 use crate::cpu::Cpu;
 use crate::executor::doorbell::Doorbell;
 use crate::executor::task::{self, JoinHandle, TaskHeader};
-use crate::executor::{self, Core};
+use crate::executor::{self, Parts};
 use crate::irq::line::{IrqLine, IrqToken, LineShared, LineTable};
 use crate::softirq::VECTORS;
 use crate::stats::KernelStats;
 use crate::time::Clock;
+use crate::time::clock::Inner;
 
 /// The kernel was shut down, or is being shut down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the kernel core has been shut down")]
-#[non_exhaustive]
 pub struct KernelGone;
 
 /// Why a kernel could not be started.
@@ -222,22 +222,17 @@ impl KernelBuilder {
             state: AtomicU8::new(RUNNING),
         });
         let (report, done) = oneshot::channel();
-        let (started, start) = mpsc::channel();
-        let for_thread = shared.clone();
-        let chaos = self.chaos;
-        let thread = thread::Builder::new().name(self.name).spawn(move || {
-            match Core::new(for_thread, receiver, chaos) {
-                Ok(core) => {
-                    let _ = started.send(Ok(()));
-                    let _ = report.send(executor::run(core));
-                }
-                Err(error) => {
-                    let _ = started.send(Err(error));
-                }
+        let parts = Parts::prepare(shared.clone(), receiver, self.chaos)?;
+        let started = thread::Builder::new().name(self.name).spawn(move || {
+            // Nobody may be waiting for it.
+            let _ = report.send(executor::run(parts));
+        });
+        let thread = started.inspect_err(|_| {
+            if let Inner::Virtual(clock) = &shared.clock.inner {
+                // Its executor will never be heard of again.
+                clock.detach_bell(&shared.bell);
             }
         })?;
-        // The thread answers at once; a kernel that was built is one that runs.
-        start.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended")))?;
         Ok(Kernel { shared, done: Some(done), thread: Some(thread) })
     }
 }

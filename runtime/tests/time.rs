@@ -1,59 +1,207 @@
-//! Time: R9 and R16 as tasks see them.
+//! Kernel time: R9.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
 
-use airlift_runtime::{Clock, Kernel};
+use airlift_runtime::{Clock, Elapsed, HZ, JIFFY, Kernel, Timer};
+use common::{Log, kernel, on_kernel};
 use futures::executor::block_on;
 
+const MS: Duration = Duration::from_millis(1);
+
 #[test]
-fn r9_msleep_is_never_early_on_either_clock() {
+fn r9_sleeps_are_never_early_on_either_clock() {
     for clock in [Clock::system(), Clock::virtual_time()] {
         let kernel = Kernel::builder().clock(clock).build().unwrap();
         let task = kernel.handle().spawn("sleeper", |cpu| async move {
-            let before = cpu.now();
-            cpu.msleep(3).await;
-            cpu.now() - before
+            let mut slept = Vec::new();
+            for _ in 0..3 {
+                let before = cpu.now();
+                cpu.msleep(2).await;
+                slept.push((cpu.now() - before, 2 * MS));
+                let before = cpu.now();
+                cpu.sleep(Duration::from_nanos(70_001)).await;
+                slept.push((cpu.now() - before, Duration::from_nanos(70_001)));
+                let before = cpu.now();
+                cpu.schedule_timeout(2).await;
+                slept.push((cpu.now() - before, 2 * JIFFY));
+            }
+            slept
         });
-        assert!(block_on(task.unwrap()).unwrap() >= Duration::from_millis(3));
-        assert!(kernel.shutdown_blocking().is_clean());
+        for (slept, asked) in block_on(task.unwrap()).unwrap() {
+            assert!(slept >= asked, "{slept:?} < {asked:?}");
+        }
     }
 }
 
 #[test]
-fn r16_sleeping_for_a_year_takes_no_time() {
-    let kernel = Kernel::builder().clock(Clock::virtual_time()).build().unwrap();
-    let year = Duration::from_secs(365 * 24 * 3600);
-    let task = kernel.handle().spawn("sleeper", move |cpu| async move {
-        cpu.sleep(year).await;
+fn r9_a_high_resolution_sleep_ends_on_the_nanosecond() {
+    let slept = on_kernel(|cpu| async move {
+        cpu.sleep(Duration::from_nanos(1)).await;
+        cpu.sleep(Duration::from_nanos(12_345)).await;
         cpu.now()
     });
-    assert_eq!(block_on(task.unwrap()).unwrap(), year);
+    assert_eq!(slept, Duration::from_nanos(12_346));
 }
 
 #[test]
-fn r16_host_threads_take_turns_with_kernel_timers() {
-    let clock = Clock::virtual_time();
-    let kernel = Kernel::builder().clock(clock.clone()).build().unwrap();
-    let mut timer = clock.host_timer("device");
-    let line = kernel.handle().irq_line("device").unwrap();
-    let raise = line.clone();
-    let thread = std::thread::spawn(move || {
-        for ms in [5u64, 10, 15] {
-            timer.wait_until(Some(Duration::from_millis(ms)));
-            raise.trigger().unwrap();
-        }
+fn r9_schedule_timeout_sleeps_whole_jiffies_to_the_beginning_of_one() {
+    let ends = on_kernel(|cpu| async move {
+        cpu.schedule_timeout(2).await;
+        let from_a_boundary = cpu.now();
+        cpu.sleep(MS / 4).await;
+        cpu.schedule_timeout(2).await;
+        (from_a_boundary, cpu.now())
     });
-    let task = kernel.handle().spawn("main", move |cpu| async move {
-        use futures::StreamExt;
-        let mut log = Vec::new();
-        let mut edges = line.edges();
-        for _ in 0..3 {
-            edges.next().await;
-            log.push(cpu.now().as_millis());
-            cpu.msleep(2).await;
-            log.push(cpu.now().as_millis());
-        }
-        log
+    assert_eq!(ends, (2 * JIFFY, 5 * JIFFY));
+}
+
+#[test]
+fn r9_jiffies_follow_the_clock_and_stand_still_with_irqs_off() {
+    assert_eq!(JIFFY * HZ as u32, Duration::from_secs(1));
+    let jiffies = on_kernel(|cpu| async move {
+        let at_start = cpu.jiffies();
+        cpu.msleep(7).await;
+        (at_start, cpu.jiffies())
     });
-    assert_eq!(block_on(task.unwrap()).unwrap(), [5, 7, 10, 12, 15, 17]);
-    thread.join().unwrap();
+    assert_eq!(jiffies, (0, 7));
+
+    let kernel = Kernel::builder().clock(Clock::system()).build().unwrap();
+    let task = kernel.handle().spawn("spinner", |cpu| async move {
+        let frozen = cpu.with_irqs_off(|| {
+            let (jiffies, begin) = (cpu.jiffies(), cpu.now());
+            while cpu.now() - begin < 3 * JIFFY {
+                cpu.cpu_relax();
+            }
+            cpu.jiffies() == jiffies
+        });
+        let jiffies = cpu.jiffies();
+        // The loop that Linux drivers write, `while (time_before(jiffies, end)) cpu_relax();`, ends.
+        while cpu.jiffies() < jiffies + 2 {
+            cpu.cpu_relax();
+        }
+        frozen
+    });
+    assert!(block_on(task.unwrap()).unwrap());
+}
+
+#[test]
+fn r9_mod_timer_arms_moves_and_fires_once() {
+    let (armed, fired) = on_kernel(|cpu| async move {
+        let log = Log::new();
+        let entries = log.clone();
+        let timer = cpu.timer("test", move |softirq| entries.push(softirq.jiffies()));
+        let armed = [timer.mod_timer(5), timer.mod_timer(9), timer.is_pending(), timer.expires() == Some(9)];
+        cpu.msleep(20).await;
+        timer.arm_in(3 * MS);
+        cpu.msleep(20).await;
+        assert!(!timer.is_pending());
+        (armed, log.take())
+    });
+    assert_eq!(armed, [false, true, true, true]);
+    assert_eq!(fired, [9, 23]);
+}
+
+#[test]
+fn r9_a_timer_may_arm_itself_again() {
+    let fired = on_kernel(|cpu| async move {
+        let log = Log::new();
+        let own: Rc<RefCell<Option<Timer>>> = Rc::default();
+        let (entries, again) = (log.clone(), own.clone());
+        let timer = cpu.timer("periodic", move |softirq| {
+            entries.push(softirq.jiffies());
+            if entries.len() < 3 {
+                again.borrow().as_ref().unwrap().mod_timer(softirq.jiffies() + 10);
+            }
+        });
+        timer.mod_timer(10);
+        *own.borrow_mut() = Some(timer);
+        cpu.msleep(100).await;
+        own.borrow_mut().take();
+        log.take()
+    });
+    assert_eq!(fired, [10, 20, 30]);
+}
+
+#[test]
+fn r9_a_deleted_timer_does_not_fire_even_when_it_was_due() {
+    let fired = on_kernel(|cpu| async move {
+        let fired = Rc::new(Cell::new(false));
+        let flag = fired.clone();
+        let timer = cpu.timer("test", move |_| flag.set(true));
+        timer.mod_timer(5);
+        let was_armed = timer.timer_delete_sync();
+        let again = timer.timer_delete_sync();
+        cpu.msleep(10).await;
+        timer.mod_timer(15);
+        drop(timer);
+        cpu.msleep(10).await;
+        // Expired in the interrupt, deleted before its softirq.
+        let flag = fired.clone();
+        let timer = cpu.timer("late", move |_| flag.set(true));
+        timer.mod_timer(cpu.jiffies() + 1);
+        let sleep = cpu.msleep(1);
+        sleep.await;
+        (was_armed, again, fired.get(), timer.timer_delete())
+    });
+    // The last one fired within the interrupt that ended the sleep, or was still to be deleted: never both.
+    assert!(fired.0 && !fired.1);
+    assert_ne!(fired.2, fired.3);
+}
+
+#[test]
+fn r9_deleting_a_timer_from_its_own_callback_synchronously_is_refused() {
+    let message = on_kernel(|cpu| async move {
+        let own: Rc<RefCell<Option<Timer>>> = Rc::default();
+        let again = own.clone();
+        let timer = cpu.timer("own", move |_| {
+            again.borrow().as_ref().unwrap().timer_delete_sync();
+        });
+        timer.mod_timer(1);
+        *own.borrow_mut() = Some(timer);
+        cpu.msleep(2).await;
+        let timer = own.borrow_mut().take().unwrap();
+        timer.panicked()
+    });
+    assert!(message.unwrap().contains("it would wait for itself"));
+}
+
+#[test]
+fn r9_an_idle_kernel_is_tickless() {
+    let kernel = kernel();
+    let task = kernel.handle().spawn("sleeper", |cpu| async move {
+        cpu.sleep(Duration::from_secs(3600)).await;
+        cpu.jiffies()
+    });
+    assert_eq!(block_on(task.unwrap()).unwrap(), 3_600_000);
+    let stats = kernel.handle().stats();
+    // One interrupt in that hour: the one that ended the sleep.
+    assert_eq!(stats.line(0).unwrap().raised, 1);
+}
+
+#[test]
+fn r9_a_cancelled_sleep_moves_no_time() {
+    let now = on_kernel(|cpu| async move {
+        let short = cpu.timeout(Duration::from_secs(60), cpu.msleep(1)).await;
+        assert_eq!(short, Ok(()));
+        let long = cpu.timeout(2 * MS, cpu.sleep(Duration::from_secs(60))).await;
+        assert_eq!(long, Err(Elapsed));
+        cpu.yield_now().await;
+        cpu.now()
+    });
+    assert_eq!(now, 3 * MS);
+}
+
+#[test]
+fn a5_a_sleep_counts_from_the_call_not_from_the_first_poll() {
+    let now = on_kernel(|cpu| async move {
+        let sleep = cpu.msleep(10);
+        cpu.msleep(7).await;
+        sleep.await;
+        cpu.now()
+    });
+    assert_eq!(now, 10 * MS);
 }

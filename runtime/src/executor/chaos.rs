@@ -66,11 +66,11 @@ impl Core {
         }
     }
 
-    /// May let the virtual clock take a step here.
-    pub(crate) fn chaos_point(&self) {
-        let Some(chaos) = &self.chaos else { return };
+    /// May let the virtual clock take a step here. True if it may have.
+    pub(crate) fn chaos_point(&self) -> bool {
+        let Some(chaos) = &self.chaos else { return false };
         if self.in_hardirq.get() || chaos.next() & 3 != 0 {
-            return;
+            return false;
         }
         self.settle();
         if let Inner::Virtual(clock) = &self.shared.clock.inner
@@ -79,5 +79,6 @@ impl Core {
             self.release_timer(key);
         }
         self.settle();
+        true
     }
 }

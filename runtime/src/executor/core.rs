@@ -1,6 +1,6 @@
 //! [`Core`]: the state of the kernel's thread, and what happens around a poll.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
@@ -58,6 +58,37 @@ impl fmt::Display for RunningContext {
     }
 }
 
+/// What a core is made of; sent to its thread.
+pub(crate) struct Parts {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) tokens: async_channel::Receiver<IrqToken>,
+    timer_line: Arc<LineShared>,
+    event: Option<ClockEvent>,
+    executor_id: ExecutorId,
+    chaos: Option<u64>,
+}
+
+impl Parts {
+    /// Joins the clock; on the system clock this starts the timer thread.
+    pub(crate) fn prepare(
+        shared: Arc<Shared>,
+        tokens: async_channel::Receiver<IrqToken>,
+        chaos: Option<u64>,
+    ) -> io::Result<Self> {
+        let timer_line = shared.lines().get_or_add(&shared, Some(0), "timer");
+        let mut executor_id = 0;
+        let mut event = None;
+        match &shared.clock.inner {
+            Inner::System(_) => {
+                let name = format!("{}/timer", shared.name);
+                event = Some(ClockEvent::start(&shared.clock, name, timer_line.clone())?);
+            }
+            Inner::Virtual(clock) => executor_id = clock.attach(shared.bell.clone()),
+        }
+        Ok(Self { shared, tokens, timer_line, event, executor_id, chaos })
+    }
+}
+
 /// Everything that belongs to the kernel's thread; see the module above for who touches what.
 pub(crate) struct Core {
     pub(crate) shared: Arc<Shared>,
@@ -77,30 +108,17 @@ pub(crate) struct Core {
     pub(crate) timers: Timers,
     timer_line: Arc<LineShared>,
     event: RefCell<Option<ClockEvent>>,
-    executor_id: OnceCell<ExecutorId>,
+    executor_id: ExecutorId,
     pub(crate) chaos: Option<Chaos>,
     pub(crate) spin: RefCell<Spin>,
+    /// Tasks that were asked for, on this thread, when the end had begun.
+    pub(crate) spawns_refused: Cell<usize>,
 }
 
 impl Core {
-    /// Made on the kernel's own thread.
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        tokens: async_channel::Receiver<IrqToken>,
-        chaos: Option<u64>,
-    ) -> io::Result<Rc<Self>> {
-        let timer_line = shared.lines().get_or_add(&shared, Some(0), "timer");
-        let executor_id = OnceCell::new();
-        let mut event = None;
-        match &shared.clock.inner {
-            Inner::System(_) => {
-                let name = format!("{}/timer", shared.name);
-                event = Some(ClockEvent::start(&shared.clock, name, timer_line.clone())?);
-            }
-            Inner::Virtual(clock) => {
-                let _ = executor_id.set(clock.attach(shared.bell.clone()));
-            }
-        }
+    /// Made on the kernel's own thread, of what the builder prepared.
+    pub(crate) fn new(parts: Parts) -> Rc<Self> {
+        let Parts { shared, tokens, timer_line, event, executor_id, chaos } = parts;
         let chaos = chaos.filter(|_| shared.clock.is_virtual()).map(Chaos::new);
         let core = Rc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -119,10 +137,11 @@ impl Core {
             executor_id,
             chaos,
             spin: RefCell::new(Spin::new()),
+            spawns_refused: Cell::new(0),
             shared,
         });
         core.update_jiffies();
-        Ok(core)
+        core
     }
 
     pub(crate) fn rc(&self) -> Rc<Self> {
@@ -162,6 +181,11 @@ impl Core {
     {
         if header.aborted.load(Ordering::Acquire) {
             self.shared.counters.tasks_cancelled.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if !self.shared.is_running() {
+            // Its handle learns it from the dropped `finish`.
+            self.spawns_refused.set(self.spawns_refused.get() + 1);
             return;
         }
         let cpu = self.cpu();
@@ -295,7 +319,7 @@ impl Core {
     // ---- time ------------------------------------------------------------------------------------------------
 
     pub(crate) fn executor_id(&self) -> ExecutorId {
-        self.executor_id.get().copied().unwrap_or_default()
+        self.executor_id
     }
 
     /// Brings jiffies up to date. They never run backwards, and stand still for those who look with IRQs off.

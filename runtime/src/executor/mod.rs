@@ -42,7 +42,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-pub(crate) use self::core::Core;
+pub(crate) use self::core::{Core, Parts};
 
 use crate::kernel::{Shared, ShutdownReport, Work};
 use crate::time::clock::Inner;
@@ -67,15 +67,21 @@ pub(crate) fn deliver_if_current(kernel: &Arc<Shared>) {
 }
 
 /// The kernel's thread: runs until it is asked to stop, then takes everything down.
-pub(crate) fn run(core: Rc<Core>) -> ShutdownReport {
+pub(crate) fn run(parts: Parts) -> ShutdownReport {
+    let core = Core::new(parts);
     CURRENT.with(|current| *current.borrow_mut() = Some(core.clone()));
     while core.shared.is_running() {
         core.take_released_timer();
-        core.chaos_point();
         core.deliver();
         core.run_softirqs();
         match core.next_work() {
-            Some(work) => core.perform(work),
+            Some(work) => {
+                // Not once a round: how many rounds there are depends on the host's threads, turns do not.
+                if core.chaos_point() {
+                    core.deliver();
+                }
+                core.perform(work);
+            }
             None => idle(&core),
         }
     }
@@ -160,6 +166,7 @@ fn shut_down(core: &Rc<Core>) -> ShutdownReport {
         }
     }
     report.tasks_dropped = core.cancel_all();
+    report.spawns_dropped += core.spawns_refused.get();
     report.timers_dropped = core.timers.clear();
     core.irq.clear();
     core.softirq.clear();

@@ -139,6 +139,13 @@ impl VirtualClock {
         state.ring_all();
     }
 
+    /// [`detach`](Self::detach) for an executor that never came to life.
+    pub(crate) fn detach_bell(&self, bell: &Arc<Doorbell>) {
+        let mut state = self.state();
+        state.executors.retain(|_, executor| !Arc::ptr_eq(&executor.bell, bell));
+        state.ring_all();
+    }
+
     /// The kernel timer of `id` that another executor released, if any.
     pub(crate) fn take_released(&self, id: ExecutorId) -> Option<Key> {
         self.state().executors.get_mut(&id).and_then(|executor| executor.released.take())
@@ -209,6 +216,10 @@ impl VirtualClock {
             (None, None) => return Released::Nobody,
         };
         let now = self.now();
+        if key.0.as_nanos() > u128::from(u64::MAX) {
+            // Beyond the clock's range, 584 years: as good as never.
+            return Released::Nobody;
+        }
         if key.0 > now {
             if state.holds > 0 && state.leave().is_none_or(|leave| key.0 > leave) {
                 return Released::Nobody;

@@ -1,0 +1,296 @@
+//! Locks and waiting: what exists of R10, and A5 for all that sleeps.
+
+mod common;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use airlift_runtime::{Completion, Cpu, IrqReturn, Mutex, Softirq, SpinLock, WaitQueue};
+use common::{Log, kernel, on_kernel};
+use futures::executor::block_on;
+
+/// Polls a future once; it is not woken by this.
+fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(&futures::task::noop_waker()))
+}
+
+#[test]
+fn r10_a_contended_spinlock_panics_and_names_both_owners() {
+    let kernel = kernel();
+    let line = kernel.handle().irq_line("device").unwrap();
+    let task = kernel.handle().spawn("driver", move |cpu| async move {
+        let lock = Rc::new(SpinLock::new("rx ring", 0));
+        let (in_handler, theirs) = (cpu.clone(), lock.clone());
+        let action = cpu
+            .request_irq(&line, "rx", move |irq| {
+                let _ = &in_handler;
+                theirs.with(irq, |count| *count += 1);
+                IrqReturn::Handled
+            })
+            .unwrap();
+        // The bug: the lock is taken without irqsave.
+        lock.with(&cpu, |_| line.trigger().unwrap());
+        (action.panicked().unwrap().message, lock.is_locked())
+    });
+    let (message, locked) = block_on(task.unwrap()).unwrap();
+    for part in [r#""rx ring""#, r#"irq handler "rx""#, r#"task "driver""#, "locks.rs"] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert!(!locked);
+}
+
+#[test]
+fn r10_irqsave_keeps_the_handler_out_until_the_lock_is_free() {
+    let kernel = kernel();
+    let line = kernel.handle().irq_line("device").unwrap();
+    let task = kernel.handle().spawn("driver", move |cpu| async move {
+        let lock = Rc::new(SpinLock::new("ring", Vec::new()));
+        let theirs = lock.clone();
+        let _irq = cpu.request_irq(&line, "rx", move |irq| {
+            theirs.with(irq, |log| log.push("handler"));
+            IrqReturn::Handled
+        });
+        lock.with_irqsave(&cpu, |log| {
+            log.push("begin");
+            line.trigger().unwrap();
+            log.push("end");
+        });
+        // The guard form, nested.
+        let other = SpinLock::new("other", ());
+        let outer = lock.lock_irqsave(&cpu);
+        let inner = other.lock_irqsave(&cpu);
+        drop(inner);
+        assert!(!cpu.irqs_enabled());
+        drop(outer);
+        assert!(cpu.irqs_enabled());
+        lock.with(&cpu, |log| log.clone())
+    });
+    assert_eq!(block_on(task.unwrap()).unwrap(), ["begin", "end", "handler"]);
+}
+
+#[test]
+fn r10_bh_keeps_softirqs_out_until_the_lock_is_free() {
+    let log = on_kernel(|cpu| async move {
+        let log = Log::new();
+        let lock = Rc::new(SpinLock::new("shared", ()));
+        let (entries, theirs) = (log.clone(), lock.clone());
+        let _softirq = cpu.open_softirq(Softirq::NetRx, move |softirq| {
+            theirs.with(softirq, |()| entries.push("softirq"));
+        });
+        lock.with_bh(&cpu, |()| {
+            cpu.raise_softirq(Softirq::NetRx);
+            // An interrupt would run softirqs on its way out.
+            cpu.cpu_relax();
+            log.push("held");
+        });
+        log.push("released");
+        log.take()
+    });
+    assert_eq!(log, ["held", "softirq", "released"]);
+}
+
+#[test]
+fn r10_a_spinlock_held_across_an_await_is_reported() {
+    let kernel = kernel();
+    #[expect(clippy::await_holding_invalid_type, reason = "the bug that is to be reported")]
+    let task = kernel.handle().spawn("bad", |cpu| async move {
+        let lock = SpinLock::new("held", ());
+        let guard = lock.lock(&cpu);
+        cpu.yield_now().await;
+        drop(guard);
+    });
+    block_on(task.unwrap()).unwrap();
+    assert_eq!(kernel.handle().stats().suspended_with_lock, 1);
+}
+
+#[test]
+fn r10_a_mutex_is_held_across_awaits_and_handed_on_in_order() {
+    let log = on_kernel(|cpu| async move {
+        let mutex = Rc::new(Mutex::new(Vec::new()));
+        let tasks: Vec<_> = (0..3)
+            .map(|number| {
+                let mutex = mutex.clone();
+                cpu.spawn(format!("{number}"), move |cpu| async move {
+                    for _ in 0..2 {
+                        let mut log = mutex.lock(&cpu).await;
+                        log.push((number, "in"));
+                        cpu.msleep(1).await;
+                        log.push((number, "out"));
+                    }
+                })
+            })
+            .collect();
+        futures::future::join_all(tasks).await;
+        let log = mutex.lock(&cpu).await.clone();
+        log
+    });
+    let order: Vec<_> = log.chunks(2).map(|pair| pair[0].0).collect();
+    assert!(log.chunks(2).all(|pair| pair[0].0 == pair[1].0 && pair[0].1 == "in" && pair[1].1 == "out"));
+    assert_eq!(order, [0, 1, 2, 0, 1, 2]);
+}
+
+#[test]
+fn a5_a_cancelled_lock_leaves_the_queue_and_passes_the_mutex_on() {
+    on_kernel(|cpu| async move {
+        let mutex = Mutex::new(0);
+        let held = mutex.try_lock(&cpu).unwrap();
+        let mut third = {
+            let mut first = Box::pin(mutex.lock(&cpu));
+            let mut second = Box::pin(mutex.lock(&cpu));
+            let mut third = Box::pin(mutex.lock(&cpu));
+            assert!(poll_once(first.as_mut()).is_pending());
+            assert!(poll_once(second.as_mut()).is_pending());
+            assert!(poll_once(third.as_mut()).is_pending());
+            // One leaves the queue before its turn, one after it was handed the mutex.
+            drop(second);
+            drop(held);
+            assert!(mutex.try_lock(&cpu).is_none(), "it is the first one's");
+            drop(first);
+            third
+        };
+        let guard = match poll_once(third.as_mut()) {
+            Poll::Ready(guard) => guard,
+            Poll::Pending => panic!("the cancelled one swallowed its turn"),
+        };
+        drop(guard);
+        let mut last = Box::pin(mutex.lock(&cpu));
+        let guard = poll_once(last.as_mut());
+        drop(guard);
+        // Handed to one that is cancelled while nobody else waits: free again.
+        let held = mutex.try_lock(&cpu).unwrap();
+        let mut only = Box::pin(mutex.lock(&cpu));
+        assert!(poll_once(only.as_mut()).is_pending());
+        drop(held);
+        drop(only);
+        assert!(mutex.try_lock(&cpu).is_some());
+    });
+}
+
+#[test]
+fn r10_a_completion_counts_and_a_handler_may_complete_it() {
+    let kernel = kernel();
+    let line = kernel.handle().irq_line("device").unwrap();
+    let task = kernel.handle().spawn("driver", move |cpu| async move {
+        let done = Rc::new(Completion::new());
+        let complete = done.clone();
+        let _irq = cpu.request_irq(&line, "device", move |_| {
+            complete.complete();
+            IrqReturn::Handled
+        });
+        line.trigger().unwrap();
+        line.trigger().unwrap();
+        done.wait(&cpu).await;
+        done.wait(&cpu).await;
+        let third = cpu.timeout(Cpu::JIFFY, done.wait(&cpu)).await.is_err();
+        let raiser = cpu.spawn("later", move |cpu| async move {
+            cpu.msleep(1).await;
+            line.trigger().unwrap();
+        });
+        done.wait(&cpu).await;
+        raiser.await.unwrap();
+        done.complete_all();
+        done.wait(&cpu).await;
+        done.wait(&cpu).await;
+        let for_good = done.is_done();
+        done.reinit();
+        (third, for_good, done.is_done())
+    });
+    assert_eq!(block_on(task.unwrap()).unwrap(), (true, true, false));
+}
+
+#[test]
+fn a5_a_cancelled_wait_takes_no_completion() {
+    on_kernel(|cpu| async move {
+        let done = Completion::new();
+        let mut first = Box::pin(done.wait(&cpu));
+        let mut second = Box::pin(done.wait(&cpu));
+        assert!(poll_once(first.as_mut()).is_pending());
+        assert!(poll_once(second.as_mut()).is_pending());
+        done.complete();
+        drop(first);
+        assert!(poll_once(second.as_mut()).is_ready());
+        assert!(!done.is_done());
+    });
+}
+
+#[test]
+fn r10_a_wait_queue_wakes_one_or_all_and_looks_at_the_condition() {
+    let order = on_kernel(|cpu| async move {
+        let (queue, open, log) = (Rc::new(WaitQueue::new()), Rc::new(Cell::new(0)), Log::new());
+        let tasks: Vec<_> = (0..3)
+            .map(|number| {
+                let (queue, open, log) = (queue.clone(), open.clone(), log.clone());
+                cpu.spawn(format!("{number}"), move |cpu| async move {
+                    queue.wait_event(&cpu, || open.get() > 0).await;
+                    log.push(number);
+                })
+            })
+            .collect();
+        cpu.yield_now().await;
+        // Woken for nothing.
+        queue.wake_up_all();
+        cpu.yield_now().await;
+        assert_eq!(log.len(), 0);
+        cpu.yield_now().await;
+        open.set(1);
+        queue.wake_up();
+        cpu.yield_now().await;
+        assert_eq!(log.len(), 1);
+        queue.wake_up_all();
+        futures::future::join_all(tasks).await;
+        log.take()
+    });
+    assert_eq!(order, [0, 1, 2]);
+}
+
+#[test]
+fn a5_a_cancelled_wait_event_passes_its_wake_up_on() {
+    on_kernel(|cpu| async move {
+        let (queue, open) = (WaitQueue::new(), Cell::new(false));
+        let mut first = Box::pin(queue.wait_event(&cpu, || open.get()));
+        let mut second = Box::pin(queue.wait_event(&cpu, || open.get()));
+        assert!(poll_once(first.as_mut()).is_pending());
+        assert!(poll_once(second.as_mut()).is_pending());
+        open.set(true);
+        queue.wake_up();
+        drop(first);
+        // The second was woken in its place: its entry has left the queue.
+        assert!(format!("{queue:?}").contains("waiting: 0"), "{queue:?}");
+        assert!(poll_once(second.as_mut()).is_ready());
+    });
+}
+
+#[test]
+fn r8_softirqs_run_lowest_first_and_not_before_the_handlers_are_done() {
+    let kernel = kernel();
+    let (a, b) = (kernel.handle().irq_line("a").unwrap(), kernel.handle().irq_line("b").unwrap());
+    let task = kernel.handle().spawn("main", move |cpu| async move {
+        let log = Log::new();
+        let mut opened = Vec::new();
+        for vector in [Softirq::Tasklet, Softirq::Hi, Softirq::NetRx] {
+            let entries = log.clone();
+            opened.push(cpu.open_softirq(vector, move |_| entries.push(format!("{vector:?}"))).unwrap());
+        }
+        assert!(cpu.open_softirq(Softirq::Hi, |_| {}).is_err());
+        assert!(cpu.open_softirq(Softirq::Timer, |_| {}).is_err());
+        let entries = log.clone();
+        let _a = cpu.request_irq(&a, "a", move |irq| {
+            irq.raise_softirq(Softirq::Tasklet);
+            irq.raise_softirq(Softirq::NetRx);
+            b.trigger().unwrap();
+            entries.push("a".into());
+            IrqReturn::Handled
+        });
+        let entries = log.clone();
+        let b = cpu.kernel().irq_line_at(2, "b").unwrap();
+        let _b = cpu.request_irq(&b, "b", move |irq| {
+            irq.raise_softirq(Softirq::Hi);
+            entries.push("b".into());
+            IrqReturn::Handled
+        });
+        a.trigger().unwrap();
+        log.take()
+    });
+    assert_eq!(block_on(task.unwrap()).unwrap(), ["a", "b", "Hi", "NetRx", "Tasklet"]);
+}

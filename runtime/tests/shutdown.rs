@@ -1,0 +1,164 @@
+//! The end of a kernel: A4, A5 and R1.
+
+mod common;
+
+use std::future::pending;
+use std::sync::mpsc;
+
+use airlift_runtime::{Clock, IrqReturn, JoinError, Kernel, Softirq};
+use common::{OnDrop, kernel, receive};
+use futures::executor::block_on;
+
+#[test]
+fn a4_dropping_a_kernel_waits_for_nothing() {
+    let kernel = kernel();
+    let (in_poll, is_in_poll) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let (end, ended) = mpsc::channel::<()>();
+    let task = kernel.handle().spawn("stuck", move |_| async move {
+        let _until_dropped = end;
+        in_poll.send(()).unwrap();
+        receive(&released);
+        pending::<()>().await;
+    });
+    receive(&is_in_poll);
+    // The kernel's thread is stuck in that poll, and only what comes after this drop releases it.
+    drop(kernel);
+    release.send(()).unwrap();
+    assert_eq!(ended.recv_timeout(common::HANG), Err(mpsc::RecvTimeoutError::Disconnected));
+    assert_eq!(block_on(task.unwrap()), Err(JoinError::KernelGone));
+}
+
+#[test]
+fn a4_after_the_shutdown_the_threads_are_gone() {
+    fn threads(name: &str) -> usize {
+        let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+        tasks
+            .filter(|task| {
+                let comm = std::fs::read_to_string(task.path().join("comm"));
+                comm.is_ok_and(|comm| comm.starts_with(name))
+            })
+            .count()
+    }
+    let kernel = Kernel::builder().name("a4gone").clock(Clock::system()).build().unwrap();
+    block_on(kernel.handle().spawn("up", |cpu| async move { cpu.msleep(1).await }).unwrap()).unwrap();
+    if cfg!(target_os = "linux") {
+        // The kernel's own and its timer's.
+        assert_eq!(threads("a4gone"), 2);
+    }
+    block_on(kernel.shutdown());
+    // Joined, but Linux may take a moment more to strike it from its list.
+    let begin = std::time::Instant::now();
+    while threads("a4gone") > 0 {
+        assert!(begin.elapsed() < common::HANG, "a thread outlived the shutdown");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn r1_shutdown_reports_what_it_dropped() {
+    let kernel = kernel();
+    let hold = kernel.handle().clock().hold();
+    let line = kernel.handle().irq_line("unheard").unwrap();
+    line.trigger().unwrap();
+    let (ready, is_ready) = mpsc::channel();
+    for name in ["first", "second"] {
+        let ready = ready.clone();
+        let task = kernel.handle().spawn(name, move |cpu| async move {
+            let sleep = cpu.msleep(10);
+            ready.send(()).unwrap();
+            sleep.await;
+        });
+        drop(task);
+    }
+    (0..2).for_each(|_| receive(&is_ready));
+    let report = kernel.shutdown_blocking();
+    assert_eq!(report.tasks_dropped, ["first", "second"]);
+    assert!(!report.is_clean());
+    drop(hold);
+}
+
+#[test]
+fn r1_a_shutdown_with_nothing_left_is_clean() {
+    let kernel = kernel();
+    let task = kernel.handle().spawn("done", |cpu| async move { cpu.msleep(10).await });
+    block_on(task.unwrap()).unwrap();
+    assert!(kernel.shutdown_blocking().is_clean());
+}
+
+#[test]
+fn r1_what_is_raised_before_the_shutdown_is_delivered() {
+    let kernel = kernel();
+    let line = kernel.handle().irq_line("last").unwrap();
+    let (handled, is_handled) = mpsc::channel();
+    let (in_poll, is_in_poll) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let for_handler = line.clone();
+    let task = kernel.handle().spawn("driver", move |cpu| async move {
+        let softirq_ran = handled.clone();
+        let _irq = cpu.request_irq(&for_handler, "last", move |irq| {
+            handled.send("irq").unwrap();
+            irq.raise_softirq(Softirq::NetRx);
+            IrqReturn::Handled
+        });
+        let _softirq = cpu.open_softirq(Softirq::NetRx, move |_| softirq_ran.send("softirq").unwrap());
+        in_poll.send(()).unwrap();
+        receive(&released);
+        pending::<()>().await;
+    });
+    receive(&is_in_poll);
+    line.trigger().unwrap();
+    let ended = kernel.shutdown();
+    release.send(()).unwrap();
+    let report = block_on(ended);
+    assert_eq!((receive(&is_handled), receive(&is_handled)), ("irq", "softirq"));
+    assert_eq!(report.tasks_dropped, ["driver"]);
+    assert_eq!(report.irqs_dropped, 0);
+    drop(task);
+}
+
+#[test]
+fn a5_dropping_the_shutdown_future_still_ends_the_kernel() {
+    let kernel = kernel();
+    let (end, ended) = mpsc::channel::<()>();
+    let task = kernel.handle().spawn("forever", move |_| async move {
+        let _until_dropped = end;
+        pending::<()>().await;
+    });
+    drop(kernel.shutdown());
+    assert_eq!(ended.recv_timeout(common::HANG), Err(mpsc::RecvTimeoutError::Disconnected));
+    drop(task);
+}
+
+#[test]
+fn a_task_may_shut_down_the_kernel_that_runs_it() {
+    let kernel = kernel();
+    let handle = kernel.handle();
+    let task = handle.spawn("suicidal", move |_| async move { kernel.shutdown().await });
+    assert_eq!(block_on(task.unwrap()).map(drop), Err(JoinError::KernelGone));
+}
+
+#[test]
+fn tasks_dropped_by_the_shutdown_may_still_use_their_kernel() {
+    let kernel = kernel();
+    let line = kernel.handle().irq_line("test").unwrap();
+    let (ready, is_ready) = mpsc::channel();
+    let (said, says) = mpsc::channel();
+    let task = kernel.handle().spawn("main", move |cpu| async move {
+        let in_drop = cpu.clone();
+        let irq = cpu.request_irq(&line, "test", |_| IrqReturn::Handled).unwrap();
+        let mut irq = Some(irq);
+        let _drop = OnDrop(move || {
+            drop(irq.take());
+            let spawned = in_drop.spawn("too late", |_| async {});
+            said.send((line.trigger().is_err(), in_drop.irqs_enabled(), block_on(spawned))).unwrap();
+        });
+        ready.send(()).unwrap();
+        pending::<()>().await;
+    });
+    receive(&is_ready);
+    let report = kernel.shutdown_blocking();
+    assert_eq!(receive(&says), (true, true, Err(JoinError::KernelGone)));
+    assert_eq!(report.spawns_dropped, 1);
+    drop(task);
+}

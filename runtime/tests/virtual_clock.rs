@@ -1,0 +1,407 @@
+//! The virtual clock: R16.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use airlift_runtime::{Clock, HostTimer, IrqLine, IrqReturn, Kernel, Notifier, Woken};
+use common::{Log, on_kernel, receive};
+use futures::StreamExt;
+use futures::executor::block_on;
+
+const MS: Duration = Duration::from_millis(1);
+
+fn kernel_on(clock: &Clock) -> Kernel {
+    Kernel::builder().clock(clock.clone()).build().unwrap()
+}
+
+#[test]
+fn r16_sleeping_for_a_year_takes_no_time() {
+    let year = Duration::from_secs(365 * 24 * 3600);
+    let now = on_kernel(move |cpu| async move {
+        cpu.sleep(year).await;
+        cpu.now()
+    });
+    assert_eq!(now, year);
+}
+
+#[test]
+fn r16_host_threads_and_kernel_timers_come_in_one_order() {
+    let clock = Clock::virtual_time();
+    let hold = clock.hold();
+    let kernel = kernel_on(&clock);
+    let line = kernel.handle().irq_line("device").unwrap();
+    let mut timer = clock.host_timer("device");
+    let raise = line.clone();
+    let device = thread::spawn(move || {
+        for ms in [5, 10, 15] {
+            assert_eq!(timer.wait_until(Some(ms * MS)), Woken::Due);
+            assert_eq!(timer.now(), ms * MS);
+            raise.trigger().unwrap();
+        }
+    });
+    let (ready, is_ready) = mpsc::channel();
+    let task = kernel.handle().spawn("main", move |cpu| async move {
+        let mut log = Vec::new();
+        let mut edges = line.edges();
+        ready.send(()).unwrap();
+        for _ in 0..3 {
+            edges.next().await;
+            log.push(cpu.now().as_millis());
+            cpu.msleep(2).await;
+            log.push(cpu.now().as_millis());
+        }
+        log
+    });
+    receive(&is_ready);
+    drop(hold);
+    assert_eq!(block_on(task.unwrap()).unwrap(), [5, 7, 10, 12, 15, 17]);
+    device.join().unwrap();
+}
+
+#[test]
+fn r16_parties_due_at_one_instant_are_released_one_by_one_in_the_order_of_their_registration() {
+    let clock = Clock::virtual_time();
+    let hold = clock.hold();
+    let kernel = kernel_on(&clock);
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let mut threads = Vec::new();
+    for number in 0..5 {
+        let mut timer = clock.host_timer(format!("{number}"));
+        let line = kernel.handle().irq_line(&format!("{number}")).unwrap();
+        let (entries, for_handler, raise) = (log.clone(), line.clone(), line);
+        let handler = kernel.handle().spawn("handler", move |cpu| async move {
+            let _irq = cpu.request_irq(&for_handler, "test", move |_| {
+                entries.lock().unwrap().push(format!("irq {number}"));
+                IrqReturn::Handled
+            });
+            std::future::pending::<()>().await;
+        });
+        drop(handler);
+        let (registers, is_registering) = mpsc::channel();
+        let entries = log.clone();
+        threads.push(thread::spawn(move || {
+            registers.send(()).unwrap();
+            timer.wait_until(Some(MS));
+            entries.lock().unwrap().push(format!("host {number}"));
+            raise.trigger().unwrap();
+            // Still busy: nobody else may be released, however long this takes.
+            (0..1000).for_each(|_| thread::yield_now());
+            entries.lock().unwrap().push(format!("done {number}"));
+        }));
+        receive(&is_registering);
+        // The registration itself is the only thing that lets the kernel settle, and tasks run only then.
+        block_on(kernel.handle().spawn("settled", |_| async {}).unwrap()).unwrap();
+    }
+    drop(hold);
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    block_on(kernel.handle().spawn("settled", |_| async {}).unwrap()).unwrap();
+    let log = log.lock().unwrap();
+    for number in 0..5 {
+        let of = |what: &str| log.iter().position(|entry| *entry == format!("{what} {number}")).unwrap();
+        assert!(of("host") < of("irq"));
+        if number > 0 {
+            let before =
+                |what: &str| log.iter().position(|e| *e == format!("{what} {}", number - 1)).unwrap();
+            assert!(before("done") < of("host") && before("irq") < of("host"), "{log:?}");
+        }
+    }
+}
+
+#[test]
+fn r16_time_stands_still_while_a_host_thread_is_busy() {
+    let clock = Clock::virtual_time();
+    let kernel = kernel_on(&clock);
+    let mut timer = clock.host_timer("worker");
+    let notifier = timer.notifier();
+    let (begin, begins) = mpsc::channel();
+    let seen = clock.clone();
+    let worker = thread::spawn(move || {
+        assert_eq!(timer.wait_until(None), Woken::Notified);
+        let before = seen.now();
+        begin.send(()).unwrap();
+        (0..10_000).for_each(|_| thread::yield_now());
+        (before, seen.now())
+    });
+    let task = kernel.handle().spawn("main", move |cpu| async move {
+        cpu.msleep(1).await;
+        notifier.notify();
+        cpu.msleep(1).await;
+        cpu.now()
+    });
+    receive(&begins);
+    assert_eq!(worker.join().unwrap(), (MS, MS));
+    assert_eq!(block_on(task.unwrap()).unwrap(), 2 * MS);
+}
+
+#[test]
+fn r16_a_notification_during_work_ends_the_next_wait_and_counts_once() {
+    let clock = Clock::virtual_time();
+    let kernel = kernel_on(&clock);
+    for clock in [clock.clone(), Clock::system()] {
+        let mut timer = clock.host_timer("worker");
+        let notifier = timer.notifier();
+        notifier.notify();
+        notifier.notify();
+        assert_eq!(timer.wait_until(None), Woken::Notified);
+        assert_eq!(timer.wait_until(Some(clock.now() + MS)), Woken::Due);
+    }
+    drop(kernel);
+}
+
+#[test]
+fn r16_a_notification_takes_a_sleeper_off_the_clock() {
+    let clock = Clock::virtual_time();
+    let hold = clock.hold();
+    let kernel = kernel_on(&clock);
+    let mut timer = clock.host_timer("worker");
+    let notifier = timer.notifier();
+    let worker = thread::spawn(move || {
+        let first = timer.wait_until(Some(Duration::from_secs(100)));
+        (first, timer.now(), timer.wait_until(Some(MS)), timer.now())
+    });
+    notifier.notify();
+    drop(hold);
+    assert_eq!(worker.join().unwrap(), (Woken::Notified, Duration::ZERO, Woken::Due, MS));
+    assert_eq!(kernel.handle().clock().now(), MS);
+}
+
+#[test]
+fn r16_a_dropped_host_timer_holds_nobody_up() {
+    let clock = Clock::virtual_time();
+    let kernel = kernel_on(&clock);
+    let timer = clock.host_timer("never waits");
+    let task = kernel.handle().spawn("main", |cpu| async move {
+        cpu.msleep(1).await;
+        cpu.now()
+    });
+    drop(timer);
+    assert_eq!(block_on(task.unwrap()).unwrap(), MS);
+}
+
+#[test]
+fn r16_time_stands_still_under_a_hold_but_what_is_due_happens() {
+    let clock = Clock::virtual_time();
+    let kernel = kernel_on(&clock);
+    let hold = clock.hold();
+    let second = clock.hold();
+    let (now, nows) = mpsc::channel();
+    let task = kernel.handle().spawn("main", move |cpu| async move {
+        let timer_now = now.clone();
+        let timer = cpu.timer("due now", move |softirq| timer_now.send(softirq.now()).unwrap());
+        timer.mod_timer(0);
+        cpu.msleep(1).await;
+        now.send(cpu.now()).unwrap();
+    });
+    assert_eq!(receive(&nows), Duration::ZERO);
+    drop(hold);
+    // Held by the other one: the kernel answers, and no time has passed.
+    block_on(kernel.handle().spawn("probe", |cpu| async move { cpu.yield_now().await }).unwrap()).unwrap();
+    assert_eq!(clock.now(), Duration::ZERO);
+    assert!(nows.try_recv().is_err());
+    drop(second);
+    assert_eq!(receive(&nows), MS);
+    block_on(task.unwrap()).unwrap();
+}
+
+#[test]
+fn r16_run_until_moves_the_time_so_far_and_no_farther() {
+    let clock = Clock::virtual_time();
+    let kernel = kernel_on(&clock);
+    let _hold = clock.hold();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let entries = log.clone();
+    let task = kernel.handle().spawn("ticker", move |cpu| async move {
+        loop {
+            cpu.msleep(10).await;
+            entries.lock().unwrap().push(cpu.now());
+        }
+    });
+    let seen = || std::mem::take(&mut *log.lock().unwrap());
+    drop(block_on(clock.run_until(25 * MS)));
+    assert_eq!((clock.now(), seen()), (25 * MS, vec![10 * MS, 20 * MS]));
+    // All that is due at that very instant has happened.
+    drop(block_on(clock.run_until(40 * MS)));
+    assert_eq!((clock.now(), seen()), (40 * MS, vec![30 * MS, 40 * MS]));
+    // The past is reached already.
+    drop(block_on(clock.run_until(MS)));
+    assert_eq!((clock.now(), seen()), (40 * MS, vec![]));
+    drop(task);
+}
+
+#[test]
+fn r16_run_until_without_a_hold_stops_where_it_was_told_to() {
+    let clock = Clock::virtual_time();
+    let kernel = kernel_on(&clock);
+    let start = clock.hold();
+    let task = kernel.handle().spawn("sleeper", |cpu| async move {
+        cpu.msleep(30).await;
+        cpu.now()
+    });
+    let until = clock.run_until(20 * MS);
+    let held = {
+        let mut until = std::pin::pin!(until);
+        let waker = futures::task::noop_waker();
+        assert!(until.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+        drop(start);
+        block_on(until)
+    };
+    assert_eq!(clock.now(), 20 * MS);
+    drop(held);
+    assert_eq!(block_on(task.unwrap()).unwrap(), 30 * MS);
+}
+
+#[test]
+fn a5_a_cancelled_run_until_lets_no_time_pass_after() {
+    let clock = Clock::virtual_time();
+    let hold = clock.hold();
+    {
+        // No kernel runs on the clock yet, so nobody can have moved it.
+        let mut until = std::pin::pin!(clock.run_until(Duration::from_secs(1)));
+        let waker = futures::task::noop_waker();
+        assert!(until.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+    }
+    let kernel = kernel_on(&clock);
+    let task = kernel.handle().spawn("sleeper", |cpu| async move {
+        cpu.msleep(1).await;
+        cpu.now()
+    });
+    block_on(kernel.handle().spawn("probe", |cpu| async move { cpu.yield_now().await }).unwrap()).unwrap();
+    assert_eq!(clock.now(), Duration::ZERO);
+    drop(hold);
+    assert_eq!(block_on(task.unwrap()).unwrap(), MS);
+}
+
+#[test]
+fn r16_kernels_on_one_clock_wait_for_each_other() {
+    let clock = Clock::virtual_time();
+    let hold = clock.hold();
+    let (one, two) = (kernel_on(&clock), kernel_on(&clock));
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let tasks: Vec<_> = [(&one, 2), (&two, 3)]
+        .into_iter()
+        .map(|(kernel, period)| {
+            let log = log.clone();
+            let task = kernel.handle().spawn("ticker", move |cpu| async move {
+                for _ in 0..4 {
+                    cpu.msleep(period).await;
+                    log.lock().unwrap().push((cpu.now().as_millis(), period));
+                }
+            });
+            task.unwrap()
+        })
+        .collect();
+    for kernel in [&one, &two] {
+        block_on(kernel.handle().spawn("probe", |_| async {}).unwrap()).unwrap();
+    }
+    drop(hold);
+    tasks.into_iter().for_each(|task| block_on(task).unwrap());
+    let log = log.lock().unwrap();
+    let times: Vec<_> = log.iter().map(|(at, _)| *at).collect();
+    assert!(times.is_sorted(), "{log:?}");
+    assert_eq!(log.len(), 8);
+}
+
+#[test]
+fn r16_the_end_of_a_kernel_lets_the_time_of_the_others_run() {
+    let clock = Clock::virtual_time();
+    let (one, two) = (kernel_on(&clock), kernel_on(&clock));
+    let task = two.handle().spawn("sleeper", |cpu| async move {
+        cpu.msleep(5).await;
+        cpu.now()
+    });
+    one.shutdown_blocking();
+    assert_eq!(block_on(task.unwrap()).unwrap(), 5 * MS);
+}
+
+/// A device that answers each of `requests` requests by an interrupt some time later.
+fn device(mut timer: HostTimer, line: IrqLine, requests: usize) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        for request in 0..requests as u32 {
+            assert_eq!(timer.wait_until(None), Woken::Notified);
+            let due = timer.now() + Duration::from_micros(50 + u64::from(request) % 7 * 30);
+            while timer.wait_until(Some(due)) == Woken::Notified {}
+            if line.trigger().is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// What a small driver sees of its device, entry by entry, in one run with `seed`.
+fn trace(seed: Option<u64>) -> Vec<String> {
+    const REQUESTS: usize = 20;
+    let clock = Clock::virtual_time();
+    let hold = clock.hold();
+    let mut builder = Kernel::builder().clock(clock.clone());
+    if let Some(seed) = seed {
+        builder = builder.chaos(seed);
+    }
+    let kernel = builder.build().unwrap();
+    let line = kernel.handle().irq_line("device").unwrap();
+    let timer = clock.host_timer("device");
+    let notifier: Notifier = timer.notifier();
+    let device = device(timer, line.clone(), REQUESTS);
+    let task = kernel.handle().spawn("driver", move |cpu| async move {
+        let log = Log::new();
+        let done = std::rc::Rc::new(airlift_runtime::Completion::new());
+        let (entries, complete, in_handler) = (log.clone(), done.clone(), cpu.clone());
+        let _irq = cpu.request_irq(&line, "device", move |_| {
+            entries.push(format!("{:?} irq", in_handler.now()));
+            complete.complete();
+            IrqReturn::Handled
+        });
+        let entries = log.clone();
+        let ticker = cpu.spawn("ticker", move |cpu| async move {
+            loop {
+                cpu.sleep(Duration::from_micros(40)).await;
+                entries.push(format!("{:?} tick", cpu.now()));
+            }
+        });
+        for request in 0..REQUESTS {
+            notifier.notify();
+            let pending = cpu.with_irqs_off(|| {
+                // Mid-poll, IRQs off: chaos may land the interrupt here.
+                let flags = cpu.local_irq_save();
+                cpu.local_irq_restore(flags);
+                line.is_pending()
+            });
+            log.push(format!("{:?} request {request} {pending}", cpu.now()));
+            done.wait(&cpu).await;
+        }
+        ticker.abort();
+        log.take()
+    });
+    drop(hold);
+    let log = block_on(task.unwrap()).unwrap();
+    drop(kernel);
+    device.join().unwrap();
+    log
+}
+
+#[test]
+fn r16_a_run_in_virtual_time_repeats_itself_exactly() {
+    let first = trace(None);
+    for _ in 0..20 {
+        assert_eq!(trace(None), first);
+    }
+}
+
+#[test]
+fn r16_chaos_repeats_itself_by_seed_and_differs_between_seeds() {
+    let mut traces = BTreeSet::new();
+    let mut landed_with_irqs_off = 0;
+    for seed in 0..10 {
+        let first = trace(Some(seed));
+        assert_eq!(trace(Some(seed)), first, "seed {seed}");
+        landed_with_irqs_off += first.iter().filter(|entry| entry.ends_with("true")).count();
+        traces.insert(first);
+    }
+    assert!(traces.len() > 5, "{} different traces", traces.len());
+    // In the middle of a poll, with IRQs off: never without chaos.
+    assert!(landed_with_irqs_off > 0);
+    assert!(trace(None).iter().all(|entry| !entry.ends_with("true")));
+}
