@@ -122,8 +122,7 @@ fn r10_a_mutex_is_held_across_awaits_and_handed_on_in_order() {
             })
             .collect();
         futures::future::join_all(tasks).await;
-        let log = mutex.lock(&cpu).await.clone();
-        log
+        mutex.lock(&cpu).await.clone()
     });
     let order: Vec<_> = log.chunks(2).map(|pair| pair[0].0).collect();
     assert!(log.chunks(2).all(|pair| pair[0].0 == pair[1].0 && pair[0].1 == "in" && pair[1].1 == "out"));
