@@ -1,0 +1,228 @@
+//! `airlift capture`: frames of a channel, shown and written down, until enough was seen.
+//!
+//! Neighbours: [`crate::session`] brings the adapter up, [`crate::output`] is where frames go.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use airlift_emu::Capture;
+use airlift_wifi::{Frame, FrameStream, StreamEnd, StreamOptions};
+use futures::future::{self, OptionFuture};
+use futures::{FutureExt as _, StreamExt as _, pin_mut};
+
+use crate::args::{self, Target};
+use crate::devices;
+use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
+use crate::output::{Output, Place, Written};
+use crate::progress::{notice, shown};
+use crate::render::{self, counted, grouped};
+use crate::session::Session;
+
+/// How often, and in how small steps of the kernel's time, frames of a finished replay are waited for that are
+/// still inside the adapter.
+const DRAIN_STEPS: u32 = 50;
+const DRAIN_STEP: Duration = Duration::from_millis(20);
+
+/// Why a capture ended.
+#[derive(Debug)]
+enum Ending {
+    /// As many frames as asked for, the time asked for, or the end of the replay.
+    Enough,
+    /// Nobody reads standard output any more.
+    Unread,
+    /// Ctrl-C or SIGTERM.
+    Interrupted,
+    /// The interface ended first.
+    Stream(StreamEnd),
+}
+
+/// Carries the command out.
+///
+/// # Errors
+/// Everything that ends a capture before what was asked for was done.
+pub(crate) async fn run(options: args::Capture) -> Result<Exit, Failure> {
+    let mut interrupt = Interrupt::listen();
+    let chosen_for_want = devices::choose(options.device.as_ref())?;
+    let replay =
+        options.replay.as_ref().map(|(path, _)| read_replay(path, options.write.as_ref())).transpose()?;
+    let place = options.write.as_ref().map(Place::open).transpose()?;
+    if chosen_for_want {
+        let firmware = if options.firmware_dir.is_some() { "" } else { " (stand-in firmware)" };
+        notice(format_args!("no adapter found: using emulated:rtl8812au{firmware}"));
+    }
+    let session = Session::start(&options, replay, &mut interrupt).await?;
+    let result = watch(&options, &session, place, &mut interrupt).await;
+    let end = session.end().await;
+    let exit = result?;
+    end?;
+    Ok(exit)
+}
+
+fn read_replay(path: &Path, write: Option<&Target>) -> Result<Capture, Failure> {
+    if let Some(Target::File(target)) = write
+        && let (Ok(from), Ok(to)) = (path.canonicalize(), target.canonicalize())
+        && from == to
+    {
+        return Err(Failure::new(
+            Exit::Usage,
+            "--replay and --write name the same file, which would be lost",
+        ));
+    }
+    Capture::open(path).map_err(|error| {
+        Failure::failed(format!("cannot replay {}: {error}", path.display()))
+            .help("--replay takes pcap and pcapng files with 802.11 frames, plain or gzip")
+    })
+}
+
+/// Takes frames from the interface to the output until the end, and tells the account.
+async fn watch(
+    options: &args::Capture,
+    session: &Session,
+    place: Option<Place>,
+    interrupt: &mut Interrupt,
+) -> Result<Exit, Failure> {
+    // A replay is to come out complete; on the air, damaged frames are counted but not shown.
+    let wanted = StreamOptions::new().bad_fcs(options.replay.is_some());
+    let mut stream = session.wlan.frames(wanted);
+    let mut output = Output::begin(options, place, &session.wlan, session.clock.now())?;
+    if output.shows_table() {
+        notice(render::HEAD);
+    }
+    let (begin, begin_kernel) = (Instant::now(), session.clock.now());
+    session.air.start_replay();
+
+    let mut taken = 0;
+    let ending = take(options, session, &mut stream, &mut output, interrupt, &mut taken).await?;
+    let (took, took_kernel) = (begin.elapsed(), session.clock.now() - begin_kernel);
+    let stats = stream.stats();
+    output.finish(&stats)?;
+
+    let on_the_air = match session.clock.is_virtual() {
+        true => format!(" ({} on the air)", shown(took_kernel)),
+        false => String::new(),
+    };
+    let target = match &options.write {
+        Some(Target::File(path)) => {
+            format!(" \u{2192} {}", crate::escape::escaped(&path.display().to_string()))
+        }
+        _ => String::new(),
+    };
+    notice(format_args!("{} in {}{on_the_air}{target}", counted(taken, "frame"), shown(took)));
+    notice(stats);
+    if options.replay.is_some() && session.air.is_finished() {
+        let played = session.air.stats().received;
+        if played > stats.chip {
+            let missing = grouped(played - stats.chip);
+            notice(format_args!(
+                "replay {} = chip {} + lost in the adapter {missing}",
+                grouped(played),
+                stats.chip
+            ));
+        }
+    }
+    match ending {
+        Ending::Enough | Ending::Unread => Ok(Exit::Done),
+        // Without a limit the user's word is the end that was asked for.
+        Ending::Interrupted
+            if options.count.is_none() && options.duration.is_none() && options.replay.is_none() =>
+        {
+            Ok(Exit::Done)
+        }
+        Ending::Interrupted => Ok(Exit::Interrupted),
+        Ending::Stream(StreamEnd::Failed(error)) => Err(error.into()),
+        Ending::Stream(StreamEnd::Unplugged) => {
+            Err(Failure::new(Exit::Unplugged, "the adapter was unplugged").help("plug the adapter in again"))
+        }
+        Ending::Stream(end) => Err(Failure::failed(end.to_string())),
+    }
+}
+
+/// The loop: frames, until something ends it.
+async fn take(
+    options: &args::Capture,
+    session: &Session,
+    stream: &mut FrameStream,
+    output: &mut Output,
+    interrupt: &mut Interrupt,
+    taken: &mut u64,
+) -> Result<Ending, Failure> {
+    let time_up = OptionFuture::from(options.duration.map(|duration| session.sleep(duration)));
+    // An absent limit never comes.
+    let time_up = async {
+        if time_up.await.is_none() {
+            future::pending().await
+        }
+    }
+    .fuse();
+    let replay_over = async {
+        if options.replay.is_none() {
+            future::pending::<()>().await;
+        }
+        session.air.finished().await;
+    }
+    .fuse();
+    pin_mut!(time_up, replay_over);
+    loop {
+        tokio::select! {
+            biased;
+            () = interrupt.come() => return Ok(Ending::Interrupted),
+            () = &mut time_up => return Ok(Ending::Enough),
+            frame = stream.next() => {
+                let Some(frame) = frame else {
+                    return Ok(stream.end().map_or(Ending::Enough, Ending::Stream));
+                };
+                if let Some(ending) = put(options, stream, output, taken, Some(frame))? {
+                    return Ok(ending);
+                }
+            }
+            () = &mut replay_over => {
+                return Ok(drain(options, session, stream, output, taken).await?.unwrap_or(Ending::Enough));
+            }
+        }
+    }
+}
+
+/// Puts out `frame` and whatever else is queued, then lets it be seen.
+fn put(
+    options: &args::Capture,
+    stream: &mut FrameStream,
+    output: &mut Output,
+    taken: &mut u64,
+    mut frame: Option<Frame>,
+) -> Result<Option<Ending>, Failure> {
+    while let Some(next) = frame {
+        *taken += 1;
+        if output.put(&next)? == Written::Unread {
+            return Ok(Some(Ending::Unread));
+        }
+        if options.count == Some(*taken) {
+            output.flush()?;
+            return Ok(Some(Ending::Enough));
+        }
+        frame = stream.try_next();
+    }
+    Ok((output.flush()? == Written::Unread).then_some(Ending::Unread))
+}
+
+/// After a replay's last frame: takes those that are still between the adapter and here.
+async fn drain(
+    options: &args::Capture,
+    session: &Session,
+    stream: &mut FrameStream,
+    output: &mut Output,
+    taken: &mut u64,
+) -> Result<Option<Ending>, Failure> {
+    let played = session.air.stats().received;
+    for _ in 0..DRAIN_STEPS {
+        let frame = stream.try_next();
+        if let Some(ending) = put(options, stream, output, taken, frame)? {
+            return Ok(Some(ending));
+        }
+        if stream.stats().chip >= played && stream.stats().waiting == 0 {
+            break;
+        }
+        session.sleep(DRAIN_STEP).await;
+    }
+    Ok(None)
+}

@@ -1,0 +1,141 @@
+//! An adapter from plugging in to switching off: kernel core, host controller, emulated adapter, interface.
+//!
+//! Neighbours: [`crate::capture`] reads frames from it.
+
+use std::time::{Duration, Instant};
+
+use airlift_emu::{Air, Capture, ReplayOptions, Rtl8812au, stand_in_firmware};
+use airlift_hcd::{HostController, Latency, MockPort};
+use airlift_runtime::{Clock, Kernel, KernelHandle};
+use airlift_wifi::{Firmware, Wlan, WlanOptions};
+use futures::channel::mpsc;
+use futures::{FutureExt as _, StreamExt as _, pin_mut};
+
+use crate::args::{self, ReplaySpeed};
+use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
+use crate::progress::{BringUp, notice, shown};
+use crate::render::counted;
+
+/// An adapter that is up, and all that it hangs on.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) wlan: Wlan,
+    pub(crate) air: Air,
+    pub(crate) clock: Clock,
+    pub(crate) kernel: KernelHandle,
+    owner: Kernel,
+    port: MockPort,
+    _controller: HostController,
+}
+
+impl Session {
+    /// Brings the emulated adapter up as `options` ask, on an air with the frames of `replay` or the default
+    /// scene, and says on standard error how it went.
+    ///
+    /// # Errors
+    /// The adapter does not come up, or the user interrupts.
+    pub(crate) async fn start(
+        options: &args::Capture,
+        replay: Option<Capture>,
+        interrupt: &mut Interrupt,
+    ) -> Result<Self, Failure> {
+        let air = match replay {
+            Some(capture) => {
+                Air::replay(capture, ReplayOptions { wait_for_start: true, ..ReplayOptions::default() })
+            }
+            None => Air::default_scene(options.seed),
+        };
+        let fast = options.replay.as_ref().is_some_and(|(_, speed)| *speed == ReplaySpeed::Max);
+        let clock = if fast { Clock::virtual_time() } else { Clock::system() };
+        let gone =
+            |error: &dyn std::fmt::Display| Failure::failed(format!("cannot start the kernel core: {error}"));
+        let owner =
+            Kernel::builder().name("airlift").clock(clock.clone()).build().map_err(|error| gone(&error))?;
+        let kernel = owner.handle();
+        let controller = HostController::new(&kernel).map_err(|error| gone(&error))?;
+        let counters = Latency::default();
+        let adapter = Rtl8812au::builder().air(&air).seed(options.seed).build();
+        let port = controller.plug_with(adapter, &[&counters]);
+
+        let begin = Instant::now();
+        let attached = attach(&port, options, interrupt).await;
+        let took = begin.elapsed();
+        match attached {
+            Ok(wlan) => {
+                let counts = counters.counters();
+                notice(format_args!(
+                    "up in {}: {}, channel {} ({} MHz), {} MHz, {}, {}",
+                    shown(took),
+                    wlan.chip(),
+                    options.channel.primary(),
+                    options.channel.frequency_mhz(),
+                    options.channel.width().mhz(),
+                    counted(counts.control_transfers, "transfer"),
+                    counted(counts.waits, "wait"),
+                ));
+                Ok(Self { wlan, air, clock, kernel, owner, port, _controller: controller })
+            }
+            Err(failure) => {
+                drop(port);
+                owner.shutdown().await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Sleeps on the kernel's clock, which may be virtual.
+    pub(crate) fn sleep(&self, time: Duration) -> impl Future<Output = ()> + use<> {
+        let slept = self.kernel.spawn("airlift-sleep", move |cpu| async move { cpu.sleep(time).await });
+        async move {
+            if let Ok(slept) = slept {
+                let _ = slept.await;
+            }
+        }
+    }
+
+    /// Switches the radio off and waits until nothing of the session is left.
+    ///
+    /// # Errors
+    /// The chip could not be switched off properly.
+    pub(crate) async fn end(self) -> Result<(), Failure> {
+        let Self { wlan, owner, port, .. } = self;
+        let down = wlan.down().await;
+        drop((wlan, port));
+        owner.shutdown().await;
+        down.map_err(Failure::from)
+    }
+}
+
+/// Brings the interface up, with its progress on the terminal.
+async fn attach(
+    port: &MockPort,
+    options: &args::Capture,
+    interrupt: &mut Interrupt,
+) -> Result<Wlan, Failure> {
+    let firmware = match &options.firmware_dir {
+        Some(dir) => Firmware::Directory(dir.clone()),
+        None => Firmware::bytes("stand-in firmware", stand_in_firmware()),
+    };
+    let (tell, mut told) = mpsc::unbounded();
+    let wlan_options = WlanOptions::new()
+        .channel(options.channel)
+        .firmware(firmware)
+        .serial_io(options.serial_io)
+        .bad_fcs(true)
+        .on_progress(move |progress| {
+            let _ = tell.unbounded_send(progress);
+        });
+    let line = BringUp::new();
+    let attach = Wlan::attach(port.device(), wlan_options).fuse();
+    pin_mut!(attach);
+    loop {
+        tokio::select! {
+            attached = &mut attach => return attached.map_err(Failure::from),
+            Some(progress) = told.next() => line.show(progress),
+            () = interrupt.come() => {
+                return Err(Failure::new(Exit::Interrupted, "interrupted while the adapter was brought up"));
+            }
+        }
+    }
+}
