@@ -36,21 +36,6 @@ impl Poll {
         Self::FirmwareReady,
         Self::Mailbox,
     ];
-
-    /// The byte that is stuck: its address, the stuck bits, their value.
-    pub const fn stuck_byte(self) -> (u16, u8, u8) {
-        match self {
-            Self::PowerReady => (0x0006, 0x02, 0x00),
-            Self::MacOn => (0x0005, 0x01, 0x01),
-            Self::MacOff => (0x0005, 0x02, 0x02),
-            Self::Efuse => (0x0033, 0x80, 0x00),
-            Self::PageList => (0x01e3, 0xc0, 0x40),
-            Self::DownloadEnable => (0x0080, 0x01, 0x00),
-            Self::Checksum => (0x0080, 0x04, 0x00),
-            Self::FirmwareReady => (0x0080, 0x40, 0x00),
-            Self::Mailbox => (0x01cc, 0x0f, 0x0f),
-        }
-    }
 }
 
 /// How an emulated adapter differs from a healthy one. Several can be combined; an odd or blank EFUSE is

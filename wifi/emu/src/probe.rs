@@ -152,7 +152,7 @@ impl Probe {
 
     /// From now on this poll never ends well.
     pub fn stick_poll(&self, poll: Poll) {
-        self.chip().stick(poll.stuck_byte());
+        self.chip().stick_poll(poll);
     }
 
     /// Every poll ends well again.

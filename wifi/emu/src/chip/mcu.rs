@@ -11,6 +11,7 @@ use core::time::Duration;
 
 use super::power::take_due;
 use super::{Chip, Latency};
+use crate::Poll;
 
 const DOWNLOAD: u8 = 0x01;
 const READY: u8 = 0x02;
@@ -65,6 +66,7 @@ impl Mcu {
 impl Chip {
     /// Byte 0 of MCUFW_CTRL as a write leaves it.
     pub(super) fn firmware_control_write(&mut self, old: u8, value: u8) -> u8 {
+        let value = if self.is_stuck(Poll::DownloadEnable) { value & !DOWNLOAD } else { value };
         let mut new = value & !(SUM_OK | INIT_READY | RAM);
         new |= old & value & (INIT_READY | RAM); // the host can only clear these
         new |= old & SUM_OK;
@@ -142,16 +144,25 @@ impl Chip {
     }
 
     pub(super) fn advance_mcu(&mut self) {
-        if take_due(&mut self.mcu.sum_at, self.now) && self.mcu.sum == [0; 2] && self.mcu.count > 0 {
+        if !self.is_stuck(Poll::Checksum)
+            && take_due(&mut self.mcu.sum_at, self.now)
+            && self.mcu.sum == [0; 2]
+            && self.mcu.count > 0
+        {
             self.change(0x0080, 0, SUM_OK);
         }
-        if take_due(&mut self.mcu.boot_at, self.now) && self.image_is_good() {
+        if !self.is_stuck(Poll::FirmwareReady)
+            && take_due(&mut self.mcu.boot_at, self.now)
+            && self.image_is_good()
+        {
             self.mcu.running = true;
             self.change(0x0080, 0, INIT_READY);
             self.reception_changed();
         }
         for mailbox in 0..4_u16 {
-            if take_due(&mut self.mcu.mailbox_at[usize::from(mailbox)], self.now) {
+            if !self.is_stuck(Poll::Mailbox)
+                && take_due(&mut self.mcu.mailbox_at[usize::from(mailbox)], self.now)
+            {
                 self.change(0x01cc, 1 << mailbox, 0);
                 let command = (self.word(0x01f0 + 4 * mailbox), self.word(0x01d0 + 4 * mailbox));
                 if self.mcu.commands.len() < COMMANDS_KEPT {

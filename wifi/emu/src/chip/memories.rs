@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::power::take_due;
 use super::{Chip, Latency};
-use crate::Efuse;
+use crate::{Efuse, Poll};
 
 /// The EFUSE behind EFUSE_CTRL: bits 17:8 address, bits 7:0 data, bit 31 done.
 ///
@@ -63,13 +63,13 @@ impl Chip {
     }
 
     pub(super) fn advance_memories(&mut self) {
-        if take_due(&mut self.efuse.done_at, self.now) {
+        if !self.is_stuck(Poll::Efuse) && take_due(&mut self.efuse.done_at, self.now) {
             let address = self.word(0x0030) >> 8 & 0x3ff;
             let data = self.efuse.fuses.physical()[address as usize];
             self.set_byte(0x0030, data);
             self.change(0x0033, 0, 0x80);
         }
-        if take_due(&mut self.page_list.done_at, self.now) {
+        if !self.is_stuck(Poll::PageList) && take_due(&mut self.page_list.done_at, self.now) {
             self.change(0x01e3, 0xc0, 0);
         }
     }

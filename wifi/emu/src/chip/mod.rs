@@ -29,7 +29,7 @@ pub use receive::ReceiveStats;
 pub(crate) use transmit::Outgoing;
 pub use transmit::TransmitStats;
 
-use crate::personality::Personality;
+use crate::personality::{Personality, Poll};
 use crate::{Efuse, Rule, Violation};
 
 /// What a control transfer takes of the chip's time at least.
@@ -93,6 +93,8 @@ pub(crate) struct Chip {
     silent_after: Option<u64>,
     /// Bits of bytes that reads show stuck: address, mask, value.
     stuck: Vec<(u16, u8, u8)>,
+    /// Things inside that begin and never end.
+    stuck_polls: Vec<Poll>,
     pub(crate) speed: Speed,
     usb3_port: bool,
     /// The host asked the device to come back at super speed.
@@ -130,6 +132,7 @@ impl Chip {
             checksum_fails: false,
             silent_after: None,
             stuck: Vec::new(),
+            stuck_polls: Vec::new(),
             speed: options.speed,
             usb3_port: options.usb3_port,
             switch_to_super: false,
@@ -150,7 +153,7 @@ impl Chip {
         match personality {
             Personality::ChecksumFails => self.checksum_fails = true,
             Personality::McuNeverBoots => self.never_boots = true,
-            Personality::StuckPoll(poll) => self.stuck.push(poll.stuck_byte()),
+            Personality::StuckPoll(poll) => self.stuck_polls.push(poll),
             Personality::Slow(factor) => self.slow = factor.max(1),
             Personality::Silent { after } => self.silent_after = Some(after),
         }
@@ -196,6 +199,11 @@ impl Chip {
     /// When the chip wants to be brought forward next. `waiting`: the host waits for received packets.
     pub(crate) fn deadline(&self, waiting: bool) -> Option<Duration> {
         self.receive_deadline(waiting).into_iter().chain(self.transmit_deadline()).min()
+    }
+
+    /// Whether this poll is not to end well.
+    fn is_stuck(&self, poll: Poll) -> bool {
+        self.stuck_polls.contains(&poll)
     }
 
     fn advance(&mut self) {
@@ -295,7 +303,11 @@ impl Chip {
     pub(crate) fn stick(&mut self, stuck: (u16, u8, u8)) {
         self.stuck.push(stuck);
     }
+    pub(crate) fn stick_poll(&mut self, poll: Poll) {
+        self.stuck_polls.push(poll);
+    }
     pub(crate) fn unstick(&mut self) {
+        self.stuck_polls.clear();
         self.stuck.clear();
     }
     pub(crate) fn start_log(&mut self) {

@@ -6,6 +6,7 @@
 use core::time::Duration;
 
 use super::{Chip, Latency};
+use crate::Poll;
 
 /// MAC on requested; clears by itself.
 pub(super) const MAC_ON: u8 = 0x01;
@@ -94,10 +95,10 @@ impl Chip {
     }
 
     pub(super) fn advance_power(&mut self) {
-        if take_due(&mut self.power.ready_at, self.now) {
+        if !self.is_stuck(Poll::PowerReady) && take_due(&mut self.power.ready_at, self.now) {
             self.change(0x0006, 0, 0x02);
         }
-        if take_due(&mut self.power.on_at, self.now) {
+        if !self.is_stuck(Poll::MacOn) && take_due(&mut self.power.on_at, self.now) {
             self.change(0x0005, MAC_ON, 0);
             if self.power.state == State::Emulation {
                 self.power.state = State::Active;
@@ -106,7 +107,7 @@ impl Chip {
                 self.mac_reset();
             }
         }
-        if take_due(&mut self.power.off_at, self.now) {
+        if !self.is_stuck(Poll::MacOff) && take_due(&mut self.power.off_at, self.now) {
             self.change(0x0005, MAC_OFF, 0);
             if self.power.state == State::Active {
                 self.power.state = State::Emulation;

@@ -138,7 +138,9 @@ impl Host {
             self.poll8(0x06, 0x02, 0x02)?;
         }
         self.change8(0x05, 0, 0x01)?;
-        self.poll8(0x05, 0x01, 0)?;
+        if !self.poll8(0x05, 0x01, 0)? {
+            return Ok(());
+        }
         if !skip.contains(&Step("0x24 back")) {
             self.change8(0x24, 0x02, 0)?;
         }

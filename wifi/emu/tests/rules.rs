@@ -1,0 +1,290 @@
+//! E1: each rule of strict mode, broken once. The bring-up without one of its steps, or with one too early, is
+//! refused, and the violation names the rule; the bring-up as it is breaks none (`bring_up.rs`, `air.rs`).
+
+mod common;
+
+use airlift_emu::{Air, Rtl8812au, Rule, stand_in_firmware};
+use airlift_hcd::{Setup, TransferError};
+use common::{Host, Outcome, Step, outgoing, seal};
+
+type Script = fn(&mut Host) -> Outcome<()>;
+
+fn without_power_step(host: &mut Host, step: &'static str) -> Outcome<()> {
+    host.power_on(&[Step(step)])
+}
+
+/// Powered, with a running firmware, up to the point before the transmit queues are set up.
+fn running(host: &mut Host) -> Outcome<()> {
+    host.power_on(&[])?;
+    host.firmware(&stand_in_firmware()).map(drop)
+}
+
+/// A stall of a bulk OUT transfer.
+fn send(host: &mut Host, data: &[u8]) -> Outcome<()> {
+    host.send(0x02, data).expect("a broken rule is told at once")
+}
+
+fn frame() -> Vec<u8> {
+    let mut frame = vec![0; 40];
+    frame[0] = 0x80;
+    frame[4..10].fill(0xff);
+    outgoing(&frame, 0, None)
+}
+
+fn efuse_without(host: &mut Host, step: &'static str) -> Outcome<()> {
+    host.power_on(&[])?;
+    host.efuse_grant(&[Step(step)])?;
+    host.efuse_byte(0).map(drop)
+}
+
+/// How each rule is broken.
+const BREAKERS: &[(Rule, Script)] = &[
+    (Rule::UnknownRequest, |host| {
+        host.control(Setup::vendor_in(0x05, 0x0000, 0, 3), &[]).unwrap().status.map(drop)
+    }),
+    (Rule::UnknownRegister, |host| {
+        host.power_on(&[])?;
+        host.read8(0x0108).map(drop)
+    }),
+    (Rule::ReadOnlyRegister, |host| host.write32(0x00f0, 0)),
+    (Rule::BlockOutsideFirmware, |host| host.block(0x0040, &[0; 16])),
+    (Rule::MacWhileOff, |host| host.read32(0x0608).map(drop)),
+    (Rule::BasebandWhileReset, |host| {
+        host.power_on(&[])?;
+        host.write32(0x0804, 0)
+    }),
+    (Rule::MacOnWhileSuspended, |host| {
+        // Everything but the step that wakes the card, without waiting for power in vain.
+        host.power_on(&[Step("suspend"), Step("power ready")])
+    }),
+    (Rule::MacOnInLowPower, |host| {
+        host.change8(0x05, 0, 0x04)?;
+        host.power_on(&[Step("low power")])
+    }),
+    (Rule::MacOnBeforePowerReady, |host| {
+        // A slow supply, and a driver that does not look whether it is there.
+        host.power_on(&[Step("power ready")])
+    }),
+    (Rule::MacOnWithRegulatorAsleep, |host| without_power_step(host, "0x12")),
+    (Rule::MacOnWithRegulatorAsleep, |host| without_power_step(host, "0x14")),
+    (Rule::MacOnWithRegulatorAsleep, |host| without_power_step(host, "0x15")),
+    (Rule::MacOnWithRegulatorAsleep, |host| without_power_step(host, "0x23")),
+    (Rule::MacOnWithPadsParked, |host| without_power_step(host, "0x43")),
+    (Rule::MacOnWithPadsParked, |host| without_power_step(host, "0x46")),
+    (Rule::MacOnWithoutMcuBlock, |host| without_power_step(host, "mcu block")),
+    (Rule::MacOnWithoutPll, |host| without_power_step(host, "0x24")),
+    (Rule::MacOnWithoutPll, |host| without_power_step(host, "0x28")),
+    (Rule::MacWithPllForced, |host| without_power_step(host, "0x24 back")),
+    (Rule::MacWithPllForced, |host| without_power_step(host, "0x28 back")),
+    (Rule::MacOffWithBasebandRunning, |host| {
+        host.receive_on(6)?;
+        host.power_off(&[Step("baseband reset")])
+    }),
+    (Rule::SuspendWithMacOn, |host| {
+        host.power_on(&[])?;
+        host.power_off(&[Step("mac off")])
+    }),
+    (Rule::SuspendWithMcuEnabled, |host| {
+        host.power_on(&[])?;
+        host.power_off(&[Step("mcu block off")])
+    }),
+    (Rule::EfuseWithoutGrant, |host| efuse_without(host, "grant")),
+    (Rule::EfuseWithoutLoader, |host| efuse_without(host, "loader")),
+    (Rule::EfuseWithoutClock, |host| efuse_without(host, "clock")),
+    (Rule::EfuseBusy, |host| {
+        // Slow fuses, and a driver that does not wait for them.
+        host.power_on(&[])?;
+        host.efuse_grant(&[])?;
+        host.write32(0x30, 0)?;
+        host.write32(0x30, 0x100)
+    }),
+    (Rule::EfuseProgram, |host| {
+        host.power_on(&[])?;
+        host.efuse_grant(&[])?;
+        host.write32(0x30, 0x8000_0000)
+    }),
+    (Rule::LltBusy, |host| {
+        host.power_on(&[])?;
+        host.write32(0x1e0, 0x4000_0001)?;
+        host.write32(0x1e0, 0x4000_0102)
+    }),
+    (Rule::FirmwareWithoutEnable, |host| {
+        host.power_on(&[])?;
+        host.block(0x1000, &[0; 196])
+    }),
+    (Rule::FirmwareWhileRunning, |host| {
+        running(host)?;
+        host.change8(0x80, 0, 0x01)
+    }),
+    (Rule::McuStartWhileDownloading, |host| {
+        host.power_on(&[])?;
+        host.change8(0x80, 0, 0x03)?;
+        host.mcu_enable(false)?;
+        host.mcu_enable(true)
+    }),
+    (Rule::McuStartWithoutIo, |host| {
+        host.power_on(&[])?;
+        host.change8(0x80, 0, 0x02)?;
+        host.mcu_enable(false)?;
+        host.change8(0x03, 0, 0x04)
+    }),
+    (Rule::MailboxBeforeFirmware, |host| {
+        host.power_on(&[])?;
+        host.write32(0x1d0, 0)
+    }),
+    (Rule::MailboxFull, |host| {
+        running(host)?;
+        host.write32(0x1d0, 0)?;
+        host.write32(0x1d0, 0)
+    }),
+    (Rule::RfWhileOff, |host| {
+        host.receive_on(6)?;
+        host.write8(0x1f, 0)?;
+        host.write32(0xc90, 0x0180_0c06)
+    }),
+    (Rule::RfWhileOff, |host| {
+        host.receive_on(6)?;
+        host.write8(0x76, 0)?;
+        host.read32(0xd44).map(drop)
+    }),
+    (Rule::RfReadbackNotSelected, |host| {
+        host.receive_on(6)?;
+        host.read32(0xd08).map(drop)
+    }),
+    (Rule::RfReadWithoutCcaOff, |host| {
+        host.receive_on(6)?;
+        host.write8(0x8b0, 0x18)?;
+        host.read32(0xd04).map(drop)
+    }),
+    (Rule::ReceiveBeforeFirmware, |host| {
+        host.power_on(&[])?;
+        host.write16(0x116, 0x3e7f)?;
+        host.change8(0x100, 0, 0xc0)?;
+        host.baseband_on()
+    }),
+    (Rule::ReceiveWithoutBoundary, |host| {
+        running(host)?;
+        host.change8(0x100, 0, 0xc0)?;
+        host.baseband_on()
+    }),
+    (Rule::TransmitBeforeFirmware, |host| {
+        host.power_on(&[])?;
+        send(host, &frame())
+    }),
+    (Rule::TransmitDisabled, |host| {
+        running(host)?;
+        send(host, &frame())
+    }),
+    (Rule::TransmitWithoutPageList, |host| {
+        running(host)?;
+        host.change8(0x100, 0, 0x40)?;
+        send(host, &frame())
+    }),
+    (Rule::TransmitWithoutPages, |host| {
+        running(host)?;
+        host.page_list()?;
+        host.change8(0x100, 0, 0x40)?;
+        send(host, &frame())
+    }),
+    (Rule::TransmitBadChecksum, |host| {
+        host.receive_on(6)?;
+        let mut data = frame();
+        data[28] ^= 1;
+        send(host, &data)
+    }),
+    (Rule::TransmitBadDescriptor, |host| {
+        host.receive_on(6)?;
+        let mut data = frame();
+        data[0] = 200;
+        seal(&mut data);
+        send(host, &data)
+    }),
+    (Rule::TransmitTooMany, |host| {
+        host.receive_on(6)?;
+        let mut data = frame();
+        data.extend(frame());
+        data[31] = 2;
+        seal(&mut data);
+        send(host, &data)
+    }),
+];
+
+/// Rules about things that take time show themselves on a chip that takes more of it; one about early cuts on
+/// such a cut.
+fn host_for(rule: Rule) -> Host {
+    let builder = Rtl8812au::builder().air(&Air::quiet(0));
+    Host::new(match rule {
+        Rule::MacOnBeforePowerReady | Rule::EfuseBusy | Rule::LltBusy | Rule::MailboxFull => {
+            builder.personality(airlift_emu::Personality::Slow(100))
+        }
+        Rule::RfReadWithoutCcaOff => builder.cut(0),
+        _ => builder,
+    })
+}
+
+#[test]
+fn e1_every_rule_is_broken_by_a_test() {
+    for rule in Rule::ALL {
+        assert!(BREAKERS.iter().any(|(broken, _)| broken == rule), "no test breaks {rule}");
+    }
+}
+
+#[test]
+fn e1_an_access_that_breaks_a_rule_stalls_and_is_named() {
+    for (number, (rule, script)) in BREAKERS.iter().enumerate() {
+        let mut host = host_for(*rule);
+        let outcome = script(&mut host);
+        assert_eq!(outcome, Err(TransferError::Stall), "breaker {number} of {rule}");
+        let violations = host.probe.violations();
+        assert_eq!(violations.iter().map(|v| v.rule).collect::<Vec<_>>(), [*rule], "breaker {number}");
+        let text = violations[0].to_string();
+        assert!(text.contains(&violations[0].register) && text.contains(rule.name()), "{text}");
+    }
+}
+
+#[test]
+fn e1_a_lenient_chip_notes_what_a_strict_one_refuses() {
+    for (rule, script) in BREAKERS {
+        if *rule == Rule::UnknownRequest {
+            continue; // no chip can answer that
+        }
+        let builder = Rtl8812au::builder().air(&Air::quiet(0)).strict(false);
+        let slow = builder.clone().personality(airlift_emu::Personality::Slow(100));
+        let mut host = Host::new(match rule {
+            Rule::MacOnBeforePowerReady | Rule::EfuseBusy | Rule::LltBusy | Rule::MailboxFull => slow,
+            Rule::RfReadWithoutCcaOff => builder.cut(0),
+            _ => builder,
+        });
+        assert_eq!(script(&mut host), Ok(()), "{rule}");
+        assert!(host.probe.violations().iter().any(|violation| violation.rule == *rule), "{rule}");
+    }
+}
+
+#[test]
+fn e1_random_accesses_never_upset_the_chip() {
+    let mut state = 0x1234_5678_u64;
+    let mut random = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as u32
+    };
+    for strict in [true, false] {
+        let mut host = Host::new(Rtl8812au::builder().air(&Air::default_scene(1)).strict(strict));
+        host.receive_on(11).unwrap();
+        for round in 0..60_000 {
+            let address = if random() & 3 == 0 { random() as u16 } else { (random() & 0xfff) as u16 };
+            let bytes: Vec<u8> = (0..random() % 255).map(|_| random() as u8).collect();
+            let _ = match random() % 6 {
+                0 => host.read32(address).map(drop),
+                1 => host.read8(address).map(drop),
+                2 => host.write32(address, random()),
+                3 => host.write8(address, random() as u8),
+                4 => host.block(address, &bytes[..bytes.len().max(1).min(bytes.len())]),
+                _ => host.send(0x02 + (round % 3) as u8, &bytes).unwrap_or(Ok(())),
+            };
+            if round % 100 == 0 {
+                host.post_receive();
+                host.sleep(std::time::Duration::from_micros(200));
+            }
+        }
+    }
+}
