@@ -1,0 +1,36 @@
+//! Each example program runs to its end and says what it promises.
+
+use std::process::Command;
+
+fn run(program: &str) -> String {
+    let output = Command::new(program).output().expect("the program starts");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{program} failed: {}\n{out}\n{err}", output.status);
+    out.into_owned()
+}
+
+#[test]
+fn embed_receives_while_the_application_works() {
+    let out = run(env!("CARGO_BIN_EXE_embed"));
+    assert_eq!(out.lines().filter(|line| line.contains(" dBm ")).count(), 25, "{out}");
+    assert!(out.contains("\"coffee\""), "{out}");
+    assert!(out.contains("the application works on"), "{out}");
+}
+
+#[test]
+fn readers_each_get_what_they_asked_for() {
+    let out = run(env!("CARGO_BIN_EXE_readers"));
+    assert!(out.contains("beacons of \"coffee\""), "{out}");
+    assert!(out.contains("bytes of strong data"), "{out}");
+    let lost = out.lines().find_map(|line| line.strip_prefix("the sluggard lost "));
+    let lost: u64 =
+        lost.and_then(|rest| rest.split(' ').next()).and_then(|n| n.parse().ok()).expect("a count");
+    assert!(lost > 0, "{out}");
+}
+
+#[test]
+fn thermometer_interrupts_its_driver() {
+    let out = run(env!("CARGO_BIN_EXE_thermometer"));
+    assert!(out.contains("[irq] alarm at 200ms, 21 degrees"), "{out}");
+    assert!(out.contains("last reading: 23 degrees"), "{out}");
+}
