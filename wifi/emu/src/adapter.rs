@@ -145,7 +145,7 @@ impl UsbFunction for Rtl8812au {
             }
             endpoint if descriptors::BULK_OUT.contains(&endpoint) => {
                 self.chip().advance_to(now);
-                if self.senders.is_empty() {
+                if self.senders.is_empty() && !self.chip().is_silent() {
                     match self.chip().send(&urb) {
                         Outgoing::Done(Ok(())) => return urb.ok().into(),
                         Outgoing::Done(Err(error)) => return urb.fail(error).into(),
@@ -163,13 +163,14 @@ impl UsbFunction for Rtl8812au {
         let mut chip = self.chip.lock().unwrap_or_else(PoisonError::into_inner);
         chip.advance_to(now);
         if let Some(urb) = self.senders.pop_front() {
-            match chip.send(&urb) {
+            let outcome = if chip.is_silent() { Outgoing::Wait } else { chip.send(&urb) };
+            match outcome {
                 Outgoing::Done(Ok(())) => return Some(urb.ok()),
                 Outgoing::Done(Err(error)) => return Some(urb.fail(error)),
                 Outgoing::Wait => self.senders.push_front(urb),
             }
         }
-        if !chip.has_delivery() {
+        if chip.is_silent() || !chip.has_delivery() {
             return None;
         }
         let urb = self.receivers.pop_front()?;
@@ -177,7 +178,8 @@ impl UsbFunction for Rtl8812au {
     }
 
     fn next_deadline(&self) -> Option<Duration> {
-        self.chip().deadline(!self.receivers.is_empty())
+        let chip = self.chip();
+        if chip.is_silent() { None } else { chip.deadline(!self.receivers.is_empty()) }
     }
 
     fn cancel(&mut self, id: UrbId) -> Option<FunctionUrb> {

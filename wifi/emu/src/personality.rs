@@ -51,9 +51,10 @@ pub enum Personality {
     StuckPoll(Poll),
     /// Everything inside takes this many times as long.
     Slow(u32),
-    /// Answers this many control transfers, then falls silent: nothing fails, nothing comes back.
+    /// Answers this many register accesses, then falls silent on every endpoint: nothing fails, nothing comes
+    /// back. It still enumerates.
     Silent {
-        /// Control transfers that are still answered.
+        /// Register accesses that are still answered.
         after: u64,
     },
 }

@@ -32,12 +32,18 @@ pub struct ReceiveStats {
     pub filtered: u64,
     /// Frames that passed the filter and found the buffer full.
     pub overflowed: u64,
+    /// Of those admitted, how many are in the buffer now.
+    pub waiting: u64,
+    /// Of those admitted, how many were in the buffer when the MAC lost its power.
+    pub discarded: u64,
 }
 
 #[derive(Debug)]
 struct Packet {
     bytes: Bytes,
     ready: Duration,
+    /// A frame, and no message of the firmware.
+    is_frame: bool,
 }
 
 #[derive(Debug, Default)]
@@ -53,7 +59,10 @@ pub(super) struct Receive {
 impl Receive {
     /// The buffer is emptied; the counters are the adapter's and stay.
     pub(super) fn reset(&mut self) {
-        *self = Self { stats: self.stats, ..Self::default() };
+        let mut stats = self.stats;
+        stats.discarded += stats.waiting;
+        stats.waiting = 0;
+        *self = Self { stats, ..Self::default() };
     }
 }
 
@@ -85,7 +94,8 @@ impl Chip {
                 continue;
             }
             self.receive.stats.admitted += 1;
-            self.buffer(packet, frame.end);
+            self.receive.stats.waiting += 1;
+            self.buffer(packet, frame.end, true);
         }
     }
 
@@ -96,9 +106,9 @@ impl Chip {
             || self.receive.buffered + 4096 <= self.buffer_size()
     }
 
-    fn buffer(&mut self, packet: Bytes, ready: Duration) {
+    fn buffer(&mut self, packet: Bytes, ready: Duration, is_frame: bool) {
         self.receive.buffered += packet.len();
-        self.receive.packets.push_back(Packet { bytes: packet, ready });
+        self.receive.packets.push_back(Packet { bytes: packet, ready, is_frame });
     }
 
     /// A message of the firmware (C2H) joins the received packets.
@@ -114,7 +124,7 @@ impl Chip {
         packet.put_slice(payload);
         pad(&mut packet);
         if self.receive.buffered + packet.len() <= self.buffer_size() {
-            self.buffer(packet.freeze(), at);
+            self.buffer(packet.freeze(), at, false);
         }
     }
 
@@ -276,7 +286,7 @@ impl Chip {
         let packets = &mut self.receive.packets;
         let mut taken = 0;
         let mut rest = Bytes::new();
-        let mut buffered = self.receive.buffered;
+        let (mut buffered, mut waiting) = (self.receive.buffered, self.receive.stats.waiting);
         let reply = urb.fill(|buffer| {
             while let Some(packet) = packets.front() {
                 let fits = taken + packet.bytes.len() <= room;
@@ -285,6 +295,7 @@ impl Chip {
                 }
                 let Some(mut packet) = packets.pop_front() else { break };
                 buffered -= packet.bytes.len();
+                waiting -= u64::from(packet.is_frame);
                 if !fits {
                     rest = packet.bytes.split_off(room);
                 }
@@ -292,7 +303,7 @@ impl Chip {
                 buffer.extend_from_slice(&packet.bytes);
             }
         });
-        (self.receive.buffered, self.receive.rest) = (buffered, rest);
+        (self.receive.buffered, self.receive.stats.waiting, self.receive.rest) = (buffered, waiting, rest);
         reply
     }
 
