@@ -230,9 +230,10 @@ async fn run(
 /// After a bring-up that failed or was given up: no power, if the chip still answers.
 async fn give_up(adapter: &Adapter, device: &UsbDevice) {
     if !device.is_unplugged()
-        && let Err(error) = adapter.power_off().await {
-            tracing::debug!(%error, "the adapter could not be switched off after its bring-up failed");
-        }
+        && let Err(error) = adapter.power_off().await
+    {
+        tracing::debug!(%error, "the adapter could not be switched off after its bring-up failed");
+    }
 }
 
 /// Serves commands until the interface ends; why, and who is to be told.

@@ -24,9 +24,15 @@ pub(crate) mod rtl8812a;
 
 mod bb;
 mod calibrate;
+#[cfg(test)]
+mod calibrate_tests;
 mod iqk;
 mod rf;
 mod tables;
+#[cfg(test)]
+mod testbus;
+#[cfg(test)]
+mod tests;
 mod tune;
 mod txpower;
 

@@ -112,6 +112,16 @@ impl Phy {
             ))));
         }
         self.channel.set(None);
+        let tuned = self.tune(channel).await;
+        match tuned {
+            Ok(()) => self.channel.set(Some(channel)),
+            // A posted write that failed may have been one of the band's.
+            Err(_) => self.band.set(None),
+        }
+        tuned
+    }
+
+    async fn tune(&self, channel: Channel) -> Result<(), Error> {
         if self.band.get() != Some(channel.band()) {
             self.switch_band(channel.band(), channel.width()).await?;
         }
@@ -120,9 +130,7 @@ impl Phy {
         self.apply(&self.spur_writes(channel)).await?;
         self.set_filter(channel.width()).await?;
         self.write_tx_power(channel).await?;
-        self.regs.barrier().await?;
-        self.channel.set(Some(channel));
-        Ok(())
+        self.regs.barrier().await
     }
 
     fn spur_writes(&self, channel: Channel) -> Vec<FieldWrite> {

@@ -71,6 +71,11 @@ impl FakeBus {
         self.inner.borrow_mut().failing.insert(addr, error);
     }
 
+    /// From now on transfers at `addr` succeed again.
+    pub(crate) fn heal(&self, addr: u16) {
+        self.inner.borrow_mut().failing.remove(&addr);
+    }
+
     /// What was done since the last call.
     pub(crate) fn take_log(&self) -> Vec<Op> {
         core::mem::take(&mut self.inner.borrow_mut().log)

@@ -220,9 +220,10 @@ impl Regs {
         let oldest = self.shared.marks.borrow_mut().pop_front();
         if let Some((addr, mark)) = oldest
             && let Err(source) = mark.await
-                && self.shared.failed.get().is_none() {
-                    self.shared.failed.set(Some((addr, source)));
-                }
+            && self.shared.failed.get().is_none()
+        {
+            self.shared.failed.set(Some((addr, source)));
+        }
     }
 
     /// Writes `value` (a plain number, not yet shifted) into the field that `mask` names: the other bits keep

@@ -97,12 +97,12 @@ impl Limits {
         for sections in &mut self.limits[..2] {
             for streams in 1..=4 {
                 let [ht, vht] = [Section::Ht(streams), Section::Vht(streams)].map(Section::number);
-                for channel in 14..CHANNELS {
-                    match (sections[ht][channel], sections[vht][channel]) {
-                        (a, b) if a == b => {}
-                        (a, b) if a == self.max => sections[ht][channel] = b,
-                        (a, b) if b == self.max => sections[vht][channel] = a,
-                        _ => {}
+                let Ok([own, other]) = sections.get_disjoint_mut([ht, vht]) else { continue };
+                for (a, b) in own.iter_mut().zip(other).skip(14) {
+                    if *a == self.max {
+                        *a = *b;
+                    } else if *b == self.max {
+                        *b = *a;
                     }
                 }
             }

@@ -13,6 +13,8 @@ mod by_rate;
 mod calibrated;
 mod limits;
 mod rates;
+#[cfg(test)]
+mod tests;
 
 use airlift_regs::{Reg, bb};
 
