@@ -1,8 +1,9 @@
 //! Frames a second from full transfers to an application's stream, with allocations and copies a frame.
 //!
 //! `cargo bench -p airlift-wifi --bench rx` prints a line for each mix of frames and each way to read; what is
-//! shown is the best of all rounds, since others may want the processor too. What is timed: taking the transfer apart, metadata, queueing, waking, and the
-//! reader's taking and dropping of each frame. What is not: filling the buffers, which the USB controller does.
+//! shown is the best of all rounds, since others may want the processor too. What is timed: taking the transfer
+//! apart, metadata, queueing, waking, and the reader's taking and dropping of each frame. What is not: filling
+//! the buffers, which the USB controller does.
 
 use std::alloc::System;
 use std::hint::black_box;

@@ -178,7 +178,7 @@ async fn run(
         }
     };
 
-    let mut receiver = Receiver::new(found.board.chip.chip, found.board.chains);
+    let mut receiver = Receiver::new(found.board.chip.chip, found.board.chains).with_clock(&cpu.clock());
     receiver.set_channel(channel);
     let frames = receiver.source();
     end.sink.replace(Some(receiver));
@@ -207,6 +207,8 @@ async fn run(
     let _ = answer.send(Ok(up));
 
     let (reason, told) = serve(&cpu, &device, &adapter, &found, &inbox, &end, &mut failed).await;
+    // Switching off takes time, and the one who waits for it may be a reader that is behind.
+    let _time_runs = frames_of(&end).map(|frames| frames.let_time_run());
     let mut outcome = Ok(());
     if !device.is_unplugged() {
         outcome = adapter.shut().await;
@@ -225,6 +227,11 @@ async fn run(
         let outcome = outcome.or_else(|error| if error.is_unplugged() { Ok(()) } else { Err(error) });
         let _ = told.send(outcome);
     }
+}
+
+/// Where the interface's streams are opened, while it receives.
+fn frames_of(end: &End) -> Option<FrameSource> {
+    end.sink.borrow().as_ref().map(Receiver::source)
 }
 
 /// After a bring-up that failed or was given up: no power, if the chip still answers.
@@ -261,6 +268,8 @@ async fn serve(
                 return (error.unwrap_or_else(|_| down()), None);
             }
         };
+        // As for switching off: a command gets its time however far a reader is behind.
+        let _time_runs = frames_of(end).map(|frames| frames.let_time_run());
         match command {
             Command::SetChannel(channel, answer) => {
                 let result = found.phy.set_channel(channel).await;
