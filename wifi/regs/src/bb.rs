@@ -6,6 +6,7 @@ registers! {
     CCK_RPT_FORMAT: u32 = 0x0804;
     RXPSEL: u32 = 0x0808;
     TXPSEL: u32 = 0x080c;
+    AGC_PORT: u32 = 0x081c;
     CCASEL: u32 = 0x082c;
     PDMFTH: u32 = 0x0830;
     BWINDICATION: u32 = 0x0834;

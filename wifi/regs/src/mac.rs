@@ -7,6 +7,8 @@ registers! {
     PBP: u8 = 0x0104;
     TXDMA_PQ_MAP: u16 = 0x010c;
     TRXFF_BNDY: u8 = 0x0114;
+    /// The receive half: the last byte of the receive buffer.
+    TRXFF_BNDY_RX: u16 = 0x0116;
     RXFF_BNDY: u32 = 0x011c;
     CPWM: u32 = 0x012c;
     FWIMR: u32 = 0x0130;
@@ -93,6 +95,7 @@ registers! {
     BCNDMATIM: u8 = 0x0559;
     USTIME_TSF: u8 = 0x055c;
     BCN_MAX_ERR: u8 = 0x055d;
+    TSFTR: u32 = 0x0560;
     MISC_CTRL: u8 = 0x0577;
     HIQ_NO_LMT_EN: u8 = 0x05a7;
     DTIM_COUNTER_ROOT: u8 = 0x05a8;
@@ -100,12 +103,18 @@ registers! {
     RCR: u32 = 0x0608;
     RX_PKT_LIMIT: u8 = 0x060c;
     RX_DRVINFO_SZ: u8 = 0x060f;
+    MACID: u32 = 0x0610;
+    BSSID: u32 = 0x0618;
     MAR: u32 = 0x0620;
     USTIME_EDCA: u8 = 0x0638;
     MAC_SPEC_SIFS: u16 = 0x063a;
     ACKTO: u8 = 0x0640;
     NAV_CTRL: u32 = 0x0650;
     WMAC_TRXPTCL_CTL: u32 = 0x0668;
+    SEC_CMD: u32 = 0x0670;
+    SEC_WRITE: u32 = 0x0674;
+    SEC_READ: u32 = 0x0678;
+    SEC_CONFIG: u16 = 0x0680;
     RXFLTMAP0: u32 = 0x06a0;
     RXFLTMAP1: u16 = 0x06a2;
     RXFLTMAP2: u16 = 0x06a4;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use airlift_regs::bb;
 
 use super::power::take_due;
-use super::{Chip, Latency};
+use super::{Chip, Latency, at};
 
 /// RF register: channel, band, bandwidth; bit 15 starts the LC calibration and falls when it is over.
 const CHANNEL: u8 = 0x18;
@@ -66,18 +66,18 @@ impl Baseband {
 impl Chip {
     /// Whether a path's radio is powered and out of reset.
     pub(super) fn radio_is_on(&self, path: usize) -> bool {
-        let control = self.byte([0x001f, 0x0076][path]);
+        let control = self.byte([at::RADIO_A, at::RADIO_B][path]);
         control & 7 == 7 && self.baseband_is_on()
     }
 
     /// Whether the baseband is out of reset (SYS_FUNC_EN bits 0 and 1) with the MAC powered.
     pub(super) fn baseband_is_on(&self) -> bool {
-        self.power.mac_is_on() && self.byte(0x0002) & 3 == 3
+        self.power.mac_is_on() && self.byte(at::RESETS) & 3 == 3
     }
 
     pub(super) fn radio_power_written(&mut self) {
         for path in 0..2 {
-            if self.byte([0x001f, 0x0076][path]) & 2 == 0 {
+            if self.byte([at::RADIO_A, at::RADIO_B][path]) & 2 == 0 {
                 self.baseband.radios[path] = Radio::new();
             }
         }
@@ -138,7 +138,7 @@ impl Chip {
 
     /// Page C or C1 at 0xc00-0xcff and 0xe00-0xeff, by bit 31 of 0x82c.
     pub(super) fn page_c_selected(&mut self) {
-        let selected = self.byte(0x082f) & 0x80 != 0;
+        let selected = self.byte(at::PAGE_C1) & 0x80 != 0;
         if selected != self.baseband.page_c1 {
             self.baseband.page_c1 = selected;
             for (half, start) in [(0, 0x0c00), (0x100, 0x0e00)] {
@@ -151,7 +151,7 @@ impl Chip {
     /// One-shot of the transmit calibration: 0x980 goes from 0xfa000000 to 0xf8000000 (`rtw88 rtw8812a.c`,
     /// `rtw8812a_iqk`).
     pub(super) fn calibration_triggered(&mut self) {
-        match self.word(0x0980) {
+        match self.word(bb::IQK_COM64.addr()) {
             0xfa00_0000 => self.baseband.armed = true,
             0xf800_0000 if core::mem::take(&mut self.baseband.armed) => {
                 for path in 0..2 {
@@ -220,7 +220,7 @@ impl Chip {
     /// CNTRST bit 0: the counters of frames seen begin again.
     pub(super) fn counters_reset(&mut self) {
         self.regs[0x0f00..0x1000].fill(0);
-        self.set_byte(0x0a5c, 0);
-        self.set_byte(0x0a5d, 0);
+        self.set_byte(bb::FA_CCK.addr(), 0);
+        self.set_byte(bb::FA_CCK.addr() + 1, 0);
     }
 }

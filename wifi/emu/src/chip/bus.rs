@@ -1,7 +1,7 @@
 //! The register bus: one read or write as a control transfer carries it, from the rules' check to the block
 //! that owns the register.
 
-use super::{Chip, Latency, known};
+use super::{Chip, Latency, at, known};
 use airlift_regs::{bb, mac, sys};
 
 /// One access of the host, for traces.
@@ -42,8 +42,8 @@ fn read_only(address: u16) -> bool {
 fn write_one_to_clear(address: u16) -> u8 {
     match address {
         0x00b4..=0x00b7 | 0x00bc..=0x00bf => 0xff,
-        0x01cc => 0x0f,
-        0x020a => 0x01,
+        at::MAILBOXES => 0x0f,
+        at::BEACON_VALID => 0x01,
         _ => 0,
     }
 }
@@ -134,7 +134,10 @@ impl Chip {
             return;
         }
         let touched = address..address.saturating_add(data.len() as u16);
-        let old = Old { mcu_enabled: self.byte(0x0003) & 0x04 != 0, firmware_control: self.word(0x0080) };
+        let old = Old {
+            mcu_enabled: self.byte(at::FUNCTIONS) & 0x04 != 0,
+            firmware_control: self.word(at::FIRMWARE),
+        };
         for (i, byte) in data.iter().enumerate() {
             self.write_byte(address.wrapping_add(i as u16), *byte);
         }
@@ -148,8 +151,8 @@ impl Chip {
         let clear = write_one_to_clear(address);
         let old = self.byte(address);
         let new = match address {
-            0x0006 => value & !0x02 | old & 0x02, // power ready is the hardware's
-            0x0080 => self.firmware_control_write(old, value),
+            at::POWER_READY => value & !0x02 | old & 0x02, // power ready is the hardware's
+            at::FIRMWARE => self.firmware_control_write(old, value),
             _ => (value & !clear) | (old & clear & !value),
         };
         self.set_byte(address, new);
@@ -161,7 +164,7 @@ impl Chip {
         if hits(sys::SYS_FUNC_EN.addr(), 2) {
             self.mcu_enable_written(old.mcu_enabled);
         }
-        if hits(0x0005, 1) {
+        if hits(at::POWER, 1) {
             self.power_control_written();
         }
         if hits(sys::RF_CTRL.addr(), 1) || hits(sys::RF_B_CTRL.addr(), 1) {
@@ -170,7 +173,7 @@ impl Chip {
         if hits(sys::EFUSE_ACCESS.addr(), 1) {
             self.efuse.granted |= self.byte(sys::EFUSE_ACCESS.addr()) == 0x69;
         }
-        if hits(0x0033, 1) {
+        if hits(at::EFUSE_FLAG, 1) {
             self.efuse_control_written();
         }
         if hits(sys::MCUFW_CTRL.addr(), 1) {
@@ -184,16 +187,16 @@ impl Chip {
                 self.mailbox_written(mailbox);
             }
         }
-        if hits(0x0203, 1) {
+        if hits(at::PAGES_LOAD, 1) {
             self.pages_written();
         }
-        if hits(0x0673, 1) {
+        if hits(mac::SEC_CMD.addr() + 3, 1) {
             self.cam_command_written();
         }
-        if hits(0x081c, 4) {
+        if hits(bb::AGC_PORT.addr(), 4) {
             self.agc_written();
         }
-        if hits(0x082f, 1) {
+        if hits(at::PAGE_C1, 1) {
             self.page_c_selected();
         }
         if !self.baseband.page_c1 {
@@ -207,7 +210,7 @@ impl Chip {
         if self.baseband.page_c1 && (hits(bb::RFECTL_A.addr(), 4) || hits(bb::RFECTL_B.addr(), 4)) {
             self.calibration_control_written();
         }
-        if hits(0x0980, 4) {
+        if hits(bb::IQK_COM64.addr(), 4) {
             self.calibration_triggered();
         }
         if hits(bb::CNTRST.addr(), 1) && self.byte(bb::CNTRST.addr()) & 1 != 0 {

@@ -3,7 +3,7 @@
 use airlift_regs::{bb, mac, sys};
 
 use super::power::{LOW_POWER, MAC_OFF, MAC_ON, SUSPEND, State};
-use super::{Chip, bus, known};
+use super::{Chip, at, bus, known};
 use crate::Rule;
 
 /// An access of the host.
@@ -62,7 +62,7 @@ impl Chip {
             let excused = power || address == mac::CR.addr() && !write || address == mac::RCR.addr() && write;
             return (!excused).then_some(Rule::MacWhileOff);
         }
-        if self.byte(0x0024) & 0x02 != 0 || self.byte(0x0028) & 0x08 != 0 {
+        if self.byte(at::START_CLOCK_1) & 0x02 != 0 || self.byte(at::START_CLOCK_2) & 0x08 != 0 {
             return Some(Rule::MacWithPllForced);
         }
         let baseband = (0x0800..0x1000).contains(&address);
@@ -106,17 +106,17 @@ impl Chip {
     }
 
     fn power_rule(&self, write: &Write<'_>) -> Option<Rule> {
-        let (old, new) = (self.byte(0x0005), write.byte(0x0005)?);
+        let (old, new) = (self.byte(at::POWER), write.byte(at::POWER)?);
         let rises = |bit: u8| new & bit != 0 && old & bit == 0;
         if rises(SUSPEND) {
             if self.power.mac_is_on() {
                 return Some(Rule::SuspendWithMacOn);
             }
-            if self.byte(0x0003) & 0x04 != 0 {
+            if self.byte(at::FUNCTIONS) & 0x04 != 0 {
                 return Some(Rule::SuspendWithMcuEnabled);
             }
         }
-        if rises(MAC_OFF) && self.power.mac_is_on() && self.byte(0x0002) & 0x01 != 0 {
+        if rises(MAC_OFF) && self.power.mac_is_on() && self.byte(at::RESETS) & 0x01 != 0 {
             return Some(Rule::MacOffWithBasebandRunning);
         }
         if !rises(MAC_ON) || self.power.mac_is_on() {
@@ -125,12 +125,13 @@ impl Chip {
         let broken = [
             (self.power.state == State::Disabled || new & SUSPEND != 0, Rule::MacOnWhileSuspended),
             (new & LOW_POWER != 0, Rule::MacOnInLowPower),
-            (self.byte(0x0006) & 0x02 == 0, Rule::MacOnBeforePowerReady),
+            (self.byte(at::POWER_READY) & 0x02 == 0, Rule::MacOnBeforePowerReady),
             (self.regulator_asleep(), Rule::MacOnWithRegulatorAsleep),
-            (self.byte(0x0043) != 0 || self.byte(0x0046) != 0, Rule::MacOnWithPadsParked),
-            (self.byte(0x0003) & 0x04 == 0 && self.power.from_disable, Rule::MacOnWithoutMcuBlock),
+            (self.byte(at::PADS_1) != 0 || self.byte(at::PADS_2) != 0, Rule::MacOnWithPadsParked),
+            (self.byte(at::FUNCTIONS) & 0x04 == 0 && self.power.from_disable, Rule::MacOnWithoutMcuBlock),
             (
-                self.power.from_disable && (self.byte(0x0024) & 0x02 == 0 || self.byte(0x0028) & 0x08 == 0),
+                self.power.from_disable
+                    && (self.byte(at::START_CLOCK_1) & 0x02 == 0 || self.byte(at::START_CLOCK_2) & 0x08 == 0),
                 Rule::MacOnWithoutPll,
             ),
         ];
@@ -138,22 +139,22 @@ impl Chip {
     }
 
     fn regulator_asleep(&self) -> bool {
-        self.byte(0x0012) & 0x01 == 0
-            || self.byte(0x0014) & 0x80 != 0
-            || self.byte(0x0015) & 0x01 != 0
-            || self.byte(0x0023) & 0x10 != 0
+        self.byte(at::REGULATOR) & 0x01 == 0
+            || self.byte(at::REGULATOR_SLEEP_1) & 0x80 != 0
+            || self.byte(at::REGULATOR_SLEEP_2) & 0x01 != 0
+            || self.byte(at::BANDGAP_SLEEP) & 0x10 != 0
     }
 
     fn efuse_rule(&self, write: &Write<'_>) -> Option<Rule> {
-        let control = write.byte(0x0033)?;
+        let control = write.byte(at::EFUSE_FLAG)?;
         if control & 0x80 != 0 {
             let granted = self.byte(sys::EFUSE_ACCESS.addr()) == 0x69;
             return granted.then_some(Rule::EfuseProgram);
         }
         let broken = [
             (!self.efuse.granted, Rule::EfuseWithoutGrant),
-            (self.byte(0x0003) & 0x10 == 0, Rule::EfuseWithoutLoader),
-            (self.byte(0x0008) & 0x22 != 0x22, Rule::EfuseWithoutClock),
+            (self.byte(at::FUNCTIONS) & 0x10 == 0, Rule::EfuseWithoutLoader),
+            (self.byte(at::CLOCKS) & 0x22 != 0x22, Rule::EfuseWithoutClock),
             (self.efuse.done_at.is_some(), Rule::EfuseBusy),
         ];
         broken.into_iter().find_map(|(broken, rule)| broken.then_some(rule))
@@ -173,14 +174,14 @@ impl Chip {
                 return Some(Rule::FirmwareWhileRunning);
             }
         }
-        if let Some(enable) = write.byte(0x0003) {
-            let released = enable & 0x04 != 0 && self.byte(0x0003) & 0x04 == 0;
+        if let Some(enable) = write.byte(at::FUNCTIONS) {
+            let released = enable & 0x04 != 0 && self.byte(at::FUNCTIONS) & 0x04 == 0;
             if released && self.power.mac_is_on() && self.starts_into_ram() {
                 if self.byte(sys::MCUFW_CTRL.addr()) & 1 != 0 {
                     return Some(Rule::McuStartWhileDownloading);
                 }
                 // Mainline opens the interface by bit 0 to start firmware, and by bit 3 in its own reset.
-                if self.byte(0x001d) & 0x09 == 0 {
+                if self.byte(at::MCU_BUS) & 0x09 == 0 {
                     return Some(Rule::McuStartWithoutIo);
                 }
             }
@@ -203,13 +204,13 @@ impl Chip {
             return Some(Rule::LltBusy);
         }
         let control = write.byte(mac::CR.addr()).unwrap_or(self.byte(mac::CR.addr()));
-        let reset = write.byte(0x0002).unwrap_or(self.byte(0x0002));
-        let touched = write.touches(mac::CR.addr(), 1) || write.touches(0x0002, 1);
+        let reset = write.byte(at::RESETS).unwrap_or(self.byte(at::RESETS));
+        let touched = write.touches(mac::CR.addr(), 1) || write.touches(at::RESETS, 1);
         if touched && self.power.mac_is_on() && receives(control) && reset & 3 == 3 {
             if !self.mcu.running {
                 return Some(Rule::ReceiveBeforeFirmware);
             }
-            if self.byte(0x0116) == 0 && self.byte(0x0117) == 0 {
+            if self.byte(mac::TRXFF_BNDY_RX.addr()) == 0 && self.byte(mac::TRXFF_BNDY_RX.addr() + 1) == 0 {
                 return Some(Rule::ReceiveWithoutBoundary);
             }
         }

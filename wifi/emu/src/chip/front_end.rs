@@ -39,8 +39,11 @@ impl Chip {
     /// Something that decides whether and where the chip receives may have changed.
     pub(super) fn reception_changed(&mut self) {
         let tuning = self.tuning();
-        let address =
-            self.power.mac_is_on().then(|| self.address(0x0610)).filter(|address| *address != [0; 6]);
+        let address = self
+            .power
+            .mac_is_on()
+            .then(|| self.address(mac::MACID.addr()))
+            .filter(|address| *address != [0; 6]);
         let front_end = &mut self.front_end;
         let Some(radio) = &mut front_end.radio else { return };
         if front_end.tuning != tuning {

@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-use super::Chip;
+use airlift_regs::mac;
+
+use super::{Chip, at};
 
 #[derive(Debug)]
 pub(super) struct Mac {
@@ -32,16 +34,16 @@ impl Chip {
     /// Values that the MAC and baseband hold when they get their power.
     pub(super) fn mac_registers(&mut self) {
         // All transmit queues are empty.
-        self.set_byte(0x041a, 0xff);
-        self.set_byte(0x041b, 0xff);
+        self.set_byte(mac::TXPKT_EMPTY.addr(), 0xff);
+        self.set_byte(mac::TXPKT_EMPTY.addr() + 1, 0xff);
     }
 
     /// RQPN with bit 31: the queues take the pages that 0x200 and 0x214 name.
     pub(super) fn pages_written(&mut self) {
-        if self.byte(0x0203) & 0x80 == 0 {
+        if self.byte(at::PAGES_LOAD) & 0x80 == 0 {
             return;
         }
-        self.change(0x0203, 0x80, 0);
+        self.change(at::PAGES_LOAD, 0x80, 0);
         self.mac.pages_loaded = true;
         // High, low, public; normal and extra beside their own reservations.
         for (reserved, available) in

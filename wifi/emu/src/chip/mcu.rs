@@ -9,8 +9,10 @@
 
 use core::time::Duration;
 
+use airlift_regs::mac;
+
 use super::power::take_due;
-use super::{Chip, Latency};
+use super::{Chip, Latency, at};
 use crate::Poll;
 
 const DOWNLOAD: u8 = 0x01;
@@ -85,16 +87,19 @@ impl Chip {
     }
 
     pub(super) fn firmware_control_written(&mut self, old: u32) {
-        if old as u8 & INIT_READY != 0 && self.byte(0x0080) & INIT_READY == 0 && self.mcu.boot_at.is_some() {
+        if old as u8 & INIT_READY != 0
+            && self.byte(at::FIRMWARE) & INIT_READY == 0
+            && self.mcu.boot_at.is_some()
+        {
             self.mcu.boot_at = None;
         }
     }
 
     pub(super) fn firmware_write(&mut self, address: u16, data: &[u8]) {
-        if self.byte(0x0080) & DOWNLOAD == 0 {
+        if self.byte(at::FIRMWARE) & DOWNLOAD == 0 {
             return;
         }
-        let page = usize::from(self.byte(0x0082) & 7) << 12;
+        let page = usize::from(self.byte(at::FIRMWARE_PAGE) & 7) << 12;
         for (i, byte) in data.iter().enumerate() {
             let offset = usize::from(address - 0x1000) + i;
             if offset >= 0x1000 {
@@ -109,13 +114,13 @@ impl Chip {
             self.mcu.count += 1;
             self.mcu.written = self.mcu.written.max((page | offset) + 1);
         }
-        self.change(0x0080, SUM_OK, 0);
+        self.change(at::FIRMWARE, SUM_OK, 0);
         self.mcu.sum_at = Some(self.now + self.latency(Latency::Checksum));
     }
 
     /// SYS_FUNC_EN was written; `was` tells whether the MCU was released before.
     pub(super) fn mcu_enable_written(&mut self, was: bool) {
-        let enabled = self.byte(0x0003) & 0x04 != 0;
+        let enabled = self.byte(at::FUNCTIONS) & 0x04 != 0;
         if was && !enabled {
             self.mcu.running = false;
             self.mcu.boot_at = None;
@@ -128,16 +133,16 @@ impl Chip {
 
     /// Whether releasing the MCU now would start the downloaded image.
     pub(super) fn starts_into_ram(&self) -> bool {
-        self.byte(0x0080) & READY != 0
+        self.byte(at::FIRMWARE) & READY != 0
     }
 
     fn image_is_good(&self) -> bool {
-        let control = self.byte(0x0080);
-        control & (RAM | READY | SUM_OK | DOWNLOAD) == RAM | READY | SUM_OK && self.byte(0x001d) & 1 != 0
+        let control = self.byte(at::FIRMWARE);
+        control & (RAM | READY | SUM_OK | DOWNLOAD) == RAM | READY | SUM_OK && self.byte(at::MCU_BUS) & 1 != 0
     }
 
     pub(super) fn mailbox_written(&mut self, mailbox: u16) {
-        self.change(0x01cc, 0, 1 << mailbox);
+        self.change(at::MAILBOXES, 0, 1 << mailbox);
         if self.mcu.running {
             self.mcu.mailbox_at[usize::from(mailbox)] = Some(self.now + self.latency(Latency::Mailbox));
         }
@@ -149,22 +154,25 @@ impl Chip {
             && self.mcu.sum == [0; 2]
             && self.mcu.count > 0
         {
-            self.change(0x0080, 0, SUM_OK);
+            self.change(at::FIRMWARE, 0, SUM_OK);
         }
         if !self.is_stuck(Poll::FirmwareReady)
             && take_due(&mut self.mcu.boot_at, self.now)
             && self.image_is_good()
         {
             self.mcu.running = true;
-            self.change(0x0080, 0, INIT_READY);
+            self.change(at::FIRMWARE, 0, INIT_READY);
             self.reception_changed();
         }
         for mailbox in 0..4_u16 {
             if !self.is_stuck(Poll::Mailbox)
                 && take_due(&mut self.mcu.mailbox_at[usize::from(mailbox)], self.now)
             {
-                self.change(0x01cc, 1 << mailbox, 0);
-                let command = (self.word(0x01f0 + 4 * mailbox), self.word(0x01d0 + 4 * mailbox));
+                self.change(at::MAILBOXES, 1 << mailbox, 0);
+                let command = (
+                    self.word(mac::HMEBOX0_EX.addr() + 4 * mailbox),
+                    self.word(mac::HMEBOX0.addr() + 4 * mailbox),
+                );
                 if self.mcu.commands.len() < COMMANDS_KEPT {
                     self.mcu.commands.push(command);
                 }

@@ -2,8 +2,10 @@
 
 use core::time::Duration;
 
+use airlift_regs::{bb, mac, sys};
+
 use super::power::take_due;
-use super::{Chip, Latency};
+use super::{Chip, Latency, at};
 use crate::{Efuse, Poll};
 
 /// The EFUSE behind EFUSE_CTRL: bits 17:8 address, bits 7:0 data, bit 31 done.
@@ -47,7 +49,7 @@ pub(super) type Cam = [[u32; 8]; 64];
 
 impl Chip {
     pub(super) fn efuse_control_written(&mut self) {
-        let control = self.word(0x0030);
+        let control = self.word(sys::EFUSE_CTRL.addr());
         if control & 0x8000_0000 == 0 {
             self.efuse.done_at = Some(self.now + self.latency(Latency::Efuse));
         }
@@ -55,29 +57,29 @@ impl Chip {
 
     pub(super) fn page_list_written(&mut self) {
         // Bits 31:30: 01 writes, and both fall when it is done.
-        if self.byte(0x01e3) & 0xc0 == 0x40 {
-            let page = self.byte(0x01e1);
-            self.page_list.next[usize::from(page)] = Some(self.byte(0x01e0));
+        if self.byte(at::LIST_COMMAND) & 0xc0 == 0x40 {
+            let page = self.byte(at::LIST_PAGE);
+            self.page_list.next[usize::from(page)] = Some(self.byte(at::LIST_NEXT));
             self.page_list.done_at = Some(self.now + self.latency(Latency::PageList));
         }
     }
 
     pub(super) fn advance_memories(&mut self) {
         if !self.is_stuck(Poll::Efuse) && take_due(&mut self.efuse.done_at, self.now) {
-            let address = self.word(0x0030) >> 8 & 0x3ff;
+            let address = self.word(sys::EFUSE_CTRL.addr()) >> 8 & 0x3ff;
             let data = self.efuse.fuses.physical()[address as usize];
-            self.set_byte(0x0030, data);
-            self.change(0x0033, 0, 0x80);
+            self.set_byte(at::EFUSE_DATA, data);
+            self.change(at::EFUSE_FLAG, 0, 0x80);
         }
         if !self.is_stuck(Poll::PageList) && take_due(&mut self.page_list.done_at, self.now) {
-            self.change(0x01e3, 0xc0, 0);
+            self.change(at::LIST_COMMAND, 0xc0, 0);
         }
     }
 
     /// The command register of the key store: bit 31 acts and falls, bit 30 clears all, bit 16 writes
     /// (`rtw88 sec.c`, `sec.h`).
     pub(super) fn cam_command_written(&mut self) {
-        let command = self.word(0x0670);
+        let command = self.word(mac::SEC_CMD.addr());
         if command & 0x8000_0000 == 0 {
             return;
         }
@@ -85,17 +87,17 @@ impl Chip {
         if command & 0x4000_0000 != 0 {
             *self.cam = [[0; 8]; 64];
         } else if command & 0x0001_0000 != 0 {
-            self.cam[key][part] = self.word(0x0674);
+            self.cam[key][part] = self.word(mac::SEC_WRITE.addr());
         } else {
             let value = self.cam[key][part];
-            self.set_word(0x0678, value);
+            self.set_word(mac::SEC_READ.addr(), value);
         }
-        self.set_word(0x0670, command & 0x3fff_ffff);
+        self.set_word(mac::SEC_CMD.addr(), command & 0x3fff_ffff);
     }
 
     /// A word of the gain tables: the low 24 bits say which table and which entry, the high byte is the gain.
     pub(super) fn agc_written(&mut self) {
-        let value = self.word(0x081c);
+        let value = self.word(bb::AGC_PORT.addr());
         self.agc.insert(value & 0x00ff_ffff, (value >> 24) as u8);
     }
 }

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use airlift_hcd::Speed;
 
+mod at;
 mod baseband;
 mod bus;
 mod check;
@@ -171,7 +172,7 @@ impl Chip {
     /// A reset of the bus. RSV_CTRL bits 5 and 6 keep it away from the MAC (`rtw88 rtw88xxa.c`,
     /// `rtw88xxa_power_on`).
     pub(crate) fn bus_reset(&mut self) {
-        if self.byte(0x001c) & 0x60 != 0x60 {
+        if self.byte(airlift_regs::sys::RSV_CTRL.addr()) & 0x60 != 0x60 {
             self.cold_reset();
         }
     }
@@ -235,7 +236,7 @@ impl Chip {
     /// The MAC loses its power or gets it: everything but the always-on part begins anew.
     fn mac_reset(&mut self) {
         self.regs[0x0100..0xf000].fill(0);
-        for address in [0x0082, 0x0080] {
+        for address in [at::FIRMWARE_PAGE, at::FIRMWARE] {
             self.set_byte(address, 0);
         }
         self.page_list = memories::PageList::new();

@@ -5,7 +5,9 @@
 
 use core::time::Duration;
 
-use super::{Chip, Latency};
+use airlift_regs::sys;
+
+use super::{Chip, Latency, at};
 use crate::Poll;
 
 /// MAC on requested; clears by itself.
@@ -50,25 +52,25 @@ impl Power {
 impl Chip {
     /// Registers of the always-on part as a card-disable leaves them, and what the strapping says.
     pub(super) fn power_registers(&mut self) {
-        self.set_byte(0x0003, 0x00);
-        self.set_byte(0x0005, SUSPEND);
-        self.set_byte(0x0012, 0x00);
-        self.set_byte(0x0014, 0x80);
-        self.set_byte(0x0015, 0x01);
-        self.set_byte(0x0023, 0x10);
+        self.set_byte(at::FUNCTIONS, 0x00);
+        self.set_byte(at::POWER, SUSPEND);
+        self.set_byte(at::REGULATOR, 0x00);
+        self.set_byte(at::REGULATOR_SLEEP_1, 0x80);
+        self.set_byte(at::REGULATOR_SLEEP_2, 0x01);
+        self.set_byte(at::BANDGAP_SLEEP, 0x10);
         self.set_byte(0x0042, 0xcc);
-        self.set_byte(0x0043, 0x07);
-        self.set_byte(0x0046, 0xff);
+        self.set_byte(at::PADS_1, 0x07);
+        self.set_byte(at::PADS_2, 0xff);
         // Version: cut, two radios, not a test chip.
-        self.set_word(0x00f0, 0x0880_0000 | u32::from(self.cut & 0x0f) << 12);
-        self.set_byte(0x00f5, 0x01);
+        self.set_word(sys::SYS_CFG1.addr(), 0x0880_0000 | u32::from(self.cut & 0x0f) << 12);
+        self.set_byte(at::STATUS, 0x01);
         if self.speed == airlift_hcd::Speed::Super {
-            self.set_byte(0x00ff, 0x20);
+            self.set_byte(sys::SYS_CFG2.addr() + 3, 0x20);
         }
     }
 
     pub(super) fn power_control_written(&mut self) {
-        let control = self.byte(0x0005);
+        let control = self.byte(at::POWER);
         match self.power.state {
             State::Disabled if control & SUSPEND == 0 => {
                 self.power.state = State::Emulation;
@@ -78,7 +80,7 @@ impl Chip {
             State::Emulation if control & SUSPEND != 0 => {
                 self.power.state = State::Disabled;
                 self.power.ready_at = None;
-                self.change(0x0006, 0x02, 0);
+                self.change(at::POWER_READY, 0x02, 0);
             }
             _ => {}
         }
@@ -89,29 +91,29 @@ impl Chip {
             self.power.off_at = Some(self.now + self.latency(Latency::MacOff));
         }
         // Bit 7 drops the device off the bus; mainline does so to come back at super speed.
-        if control & 0x80 != 0 && self.byte(0x0074) & 0x0c == 0x08 && self.usb3_port {
+        if control & 0x80 != 0 && self.byte(sys::HCI_OPT_CTRL.addr()) & 0x0c == 0x08 && self.usb3_port {
             self.switch_to_super = true;
         }
     }
 
     pub(super) fn advance_power(&mut self) {
         if !self.is_stuck(Poll::PowerReady) && take_due(&mut self.power.ready_at, self.now) {
-            self.change(0x0006, 0, 0x02);
+            self.change(at::POWER_READY, 0, 0x02);
         }
         if !self.is_stuck(Poll::MacOn) && take_due(&mut self.power.on_at, self.now) {
-            self.change(0x0005, MAC_ON, 0);
+            self.change(at::POWER, MAC_ON, 0);
             if self.power.state == State::Emulation {
                 self.power.state = State::Active;
                 self.power.from_disable = false;
-                self.change(0x00f5, 0x01, 0);
+                self.change(at::STATUS, 0x01, 0);
                 self.mac_reset();
             }
         }
         if !self.is_stuck(Poll::MacOff) && take_due(&mut self.power.off_at, self.now) {
-            self.change(0x0005, MAC_OFF, 0);
+            self.change(at::POWER, MAC_OFF, 0);
             if self.power.state == State::Active {
                 self.power.state = State::Emulation;
-                self.change(0x00f5, 0, 0x01);
+                self.change(at::STATUS, 0, 0x01);
                 self.mac_reset();
             }
         }

@@ -69,7 +69,10 @@ impl Receive {
 impl Chip {
     /// Bytes of the receive buffer, by its boundary register.
     pub(super) fn buffer_size(&self) -> usize {
-        match u16::from_le_bytes([self.byte(0x0116), self.byte(0x0117)]) {
+        match u16::from_le_bytes([
+            self.byte(mac::TRXFF_BNDY_RX.addr()),
+            self.byte(mac::TRXFF_BNDY_RX.addr() + 1),
+        ]) {
             0 => 0,
             last => usize::from(last) + 1,
         }
@@ -153,9 +156,9 @@ impl Chip {
         } else if receiver[0] & 1 != 0 {
             rcr & 0x04 != 0
         } else {
-            rcr & 0x01 != 0 || rcr & 0x02 != 0 && receiver == self.address(0x0610)
+            rcr & 0x01 != 0 || rcr & 0x02 != 0 && receiver == self.address(mac::MACID.addr())
         };
-        let own_bss = || bssid(bytes).is_some_and(|bssid| bssid == self.address(0x0618));
+        let own_bss = || bssid(bytes).is_some_and(|bssid| bssid == self.address(mac::BSSID.addr()));
         let beacon = kind == 0 && matches!(subtype, 5 | 8);
         to_us && (rcr & 0x80 == 0 || !beacon || own_bss()) && (rcr & 0x40 == 0 || kind != 2 || own_bss())
     }

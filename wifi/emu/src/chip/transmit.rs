@@ -11,8 +11,8 @@ use airlift_hcd::{FunctionUrb, TransferError};
 use airlift_regs::mac;
 use bytes::BytesMut;
 
-use super::Chip;
 use super::front_end::rate_of;
+use super::{Chip, at};
 use crate::Rule;
 use crate::air::{AirFrame, Width};
 
@@ -119,7 +119,7 @@ impl Chip {
 
     fn send_frame(&mut self, frame: &Outbound<'_>) {
         if frame.queue() == QUEUE_BEACON {
-            self.change(0x020a, 0, 0x01);
+            self.change(at::BEACON_VALID, 0, 0x01);
             return;
         }
         let mut bytes = BytesMut::from(frame.payload);
