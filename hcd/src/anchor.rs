@@ -22,7 +22,10 @@ pub struct PostedError {
     pub error: TransferError,
 }
 
-/// A group of posted URBs. Clones are the same group.
+/// A group of posted URBs, of one device or of several. Clones are the same group.
+///
+/// A posted URB keeps nothing alive: when its device goes, or the last handle on the controller, it ends with
+/// [`TransferError::Shutdown`].
 #[derive(Clone, Default)]
 pub struct Anchor {
     pub(crate) inner: Arc<AnchorInner>,

@@ -8,6 +8,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use airlift_runtime::{Clock, Cpu, IrqLine, IrqReturn, KernelGone, KernelHandle};
@@ -255,9 +256,13 @@ impl Core {
                 return;
             }
             for entry in entries {
-                match entry {
+                // Wakers are foreign code: one that panics must not keep the other URBs from ending.
+                let finished = catch_unwind(AssertUnwindSafe(|| match entry {
                     Ended::Urb(device, reply) => device.finish(reply),
                     Ended::Device(device) => device.finish_all(),
+                }));
+                if finished.is_err() {
+                    tracing::error!("a waker panicked as an URB was given back");
                 }
             }
         }

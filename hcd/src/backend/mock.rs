@@ -5,6 +5,7 @@
 //! thread sleeps on the kernel's clock and so takes part in virtual time; between events it is parked.
 
 use core::fmt;
+use core::time::Duration;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -161,10 +162,7 @@ impl Server {
         };
         _ = catch_unwind(AssertUnwindSafe(|| {
             self.host.unplug();
-            let now = self.clock.now();
-            while let Some(reply) = self.host.poll(now) {
-                self.push(reply);
-            }
+            self.collect(self.clock.now());
         }));
         for command in commands {
             let (id, buffer) = match command {
@@ -202,9 +200,7 @@ impl Server {
             for command in commands.drain(..) {
                 self.obey(now, command);
             }
-            while let Some(reply) = self.host.poll(now) {
-                self.push(reply);
-            }
+            self.collect(now);
             if !self.replies.is_empty() {
                 self.shared.upcall.give_back(&mut self.replies);
             }
@@ -215,19 +211,24 @@ impl Server {
         }
     }
 
-    fn push(&mut self, reply: Reply) {
-        if reply.id != OWN_URB {
-            self.replies.push(reply);
+    /// Takes what has ended by `now`.
+    fn collect(&mut self, now: Duration) {
+        while let Some(reply) = self.host.poll(now) {
+            if reply.id != OWN_URB {
+                self.replies.push(reply);
+            }
         }
     }
 
-    fn obey(&mut self, now: core::time::Duration, command: Command) {
+    fn obey(&mut self, now: Duration, command: Command) {
         match command {
             Command::Submit(urb) => {
                 let urb = FunctionUrb::new(urb.id, urb.endpoint, urb.setup, urb.buffer, urb.length);
                 self.host.submit(now, urb);
             }
             Command::Cancel(id) => {
+                // What has ended is not cancelled any more: the device did it, and its status says so.
+                self.collect(now);
                 if let Some(reply) = self.host.cancel(id) {
                     self.replies.push(reply);
                 }
@@ -255,15 +256,7 @@ impl Server {
     }
 
     /// Sends a standard request without a data stage, as the host would.
-    fn standard(
-        &mut self,
-        now: core::time::Duration,
-        id: UrbId,
-        to: u8,
-        request: u8,
-        value: u16,
-        index: u16,
-    ) {
+    fn standard(&mut self, now: Duration, id: UrbId, to: u8, request: u8, value: u16, index: u16) {
         let setup = Setup { request_type: to, request, value, index, length: 0 };
         self.host.submit(now, FunctionUrb::new(id, 0, Some(setup), BytesMut::new(), 0));
     }
