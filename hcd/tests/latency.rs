@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use airlift_hcd::{
-    Anchor, HostController, Latency, LatencyCounters, LatencyModel, TransferError, Urb, UsbDevice,
+    Anchor, HostController, Latency, LatencyCounters, LatencyModel, MockPort, TransferError, Urb, UsbDevice,
 };
 use airlift_runtime::{Clock, Cpu, Kernel};
 use common::*;
@@ -17,17 +17,30 @@ fn us(us: u64) -> Duration {
     Duration::from_micros(us)
 }
 
-/// Runs a driver on a device under `model`; gives what it measured and what was counted.
+/// Runs a driver on a port under `MODEL`; gives what it returned and what was counted.
+fn drive_port<T: Send + 'static, F: Future<Output = T> + 'static>(
+    driver: impl FnOnce(Cpu, MockPort) -> F + Send + 'static,
+) -> (T, LatencyCounters) {
+    drive_model(MODEL, driver)
+}
+
+/// Runs a driver on a device under `model`; gives what it returned and what was counted.
 fn drive<T: Send + 'static, F: Future<Output = T> + 'static>(
     model: LatencyModel,
     driver: impl FnOnce(Cpu, UsbDevice) -> F + Send + 'static,
+) -> (T, LatencyCounters) {
+    drive_model(model, move |cpu, port| async move { driver(cpu, port.device()).await })
+}
+
+fn drive_model<T: Send + 'static, F: Future<Output = T> + 'static>(
+    model: LatencyModel,
+    driver: impl FnOnce(Cpu, MockPort) -> F + Send + 'static,
 ) -> (T, LatencyCounters) {
     let kernel = Kernel::builder().clock(Clock::virtual_time()).build().unwrap();
     let controller = HostController::new(&kernel.handle()).unwrap();
     let latency = Latency::new(model);
     let port = controller.plug_with(Gadget::new().0, &[&latency]);
-    let device = port.device();
-    let task = kernel.handle().spawn("driver", move |cpu| driver(cpu, device)).unwrap();
+    let task = kernel.handle().spawn("driver", move |cpu| driver(cpu, port)).unwrap();
     (block_on(task).unwrap(), latency.counters())
 }
 
@@ -133,4 +146,24 @@ fn h5_layers_stack() {
     assert_eq!((outer.counters().control_time, inner.counters().control_time), (us(125), us(0)));
     assert_eq!(inner.counters().control_reads, 1);
     assert_eq!(controller.clock().now(), us(125));
+}
+
+#[test]
+fn h6_unplug_gives_held_transfers_back_with_their_buffers() {
+    let (ended, _) = drive_port(|cpu, port| async move {
+        let device = port.device();
+        let write = |n| Urb::control_out(airlift_hcd::Setup::vendor_out(NOTE, n, 0, 4), [n as u8; 4]);
+        let held: Vec<_> = (0..5).map(|n| device.submit(write(n))).collect();
+        cpu.sleep(us(130)).await;
+        drop(port);
+        let mut ended = Vec::new();
+        for handle in held {
+            let completion = handle.await;
+            ended.push((completion.status, completion.buffer[..].to_vec()));
+        }
+        device.closed().await;
+        ended
+    });
+    let gone = |n: u8| (Err(TransferError::Shutdown), vec![n; 4]);
+    assert_eq!(ended, [(Ok(()), vec![0; 4]), gone(1), gone(2), gone(3), gone(4)]);
 }
