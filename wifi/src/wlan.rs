@@ -34,6 +34,7 @@ pub struct WlanOptions {
     firmware: Firmware,
     io: Io,
     bad_fcs: bool,
+    control_frames: bool,
     aggregation: bool,
     progress: Option<ProgressSink>,
 }
@@ -49,6 +50,7 @@ impl WlanOptions {
             firmware: Firmware::System,
             io: Io::Posted,
             bad_fcs: false,
+            control_frames: false,
             aggregation: true,
             progress: None,
         }
@@ -92,6 +94,13 @@ impl WlanOptions {
         self
     }
 
+    /// Whether the chip hands over control frames: RTS, CTS, acknowledgements and the like. Off unless asked for,
+    /// as in mainline's monitor mode.
+    pub fn control_frames(mut self, wanted: bool) -> Self {
+        self.control_frames = wanted;
+        self
+    }
+
     /// Whether the chip packs several frames into one USB transfer: less work for each frame, up to a millisecond
     /// later.
     pub fn rx_aggregation(mut self, on: bool) -> Self {
@@ -120,6 +129,7 @@ impl fmt::Debug for WlanOptions {
             .field("firmware", &self.firmware)
             .field("io", &self.io)
             .field("bad_fcs", &self.bad_fcs)
+            .field("control_frames", &self.control_frames)
             .field("rx_aggregation", &self.aggregation)
             .finish_non_exhaustive()
     }
@@ -208,6 +218,7 @@ impl Wlan {
             channel: options.channel,
             io: options.io,
             bad_fcs: options.bad_fcs,
+            control_frames: options.control_frames,
             aggregation: options.aggregation,
             progress: options.progress,
         };

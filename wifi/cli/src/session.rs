@@ -123,6 +123,7 @@ async fn attach(
         .firmware(firmware)
         .serial_io(options.serial_io)
         .bad_fcs(true)
+        .control_frames(true)
         .on_progress(move |progress| {
             let _ = tell.unbounded_send(progress);
         });

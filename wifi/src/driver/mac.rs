@@ -175,8 +175,12 @@ pub(super) async fn security_engine(regs: &Regs) -> Result<(), Error> {
     regs.write(SEC_CONFIG, config.value().await? | 0x00cf).await
 }
 
-/// Opens the receive filter.
-pub(super) async fn open_filter(regs: &Regs, bad_fcs: bool) -> Result<(), Error> {
+/// Opens the receive filter. `control_frames` takes all control frames, where mainline takes PS-Poll alone
+/// (rtw88 `rtw88xxa.c`, `rtw88xxa_init_wmac_setting`), so that its monitor sees no RTS, CTS, ACK or block ack.
+pub(super) async fn open_filter(regs: &Regs, bad_fcs: bool, control_frames: bool) -> Result<(), Error> {
+    if control_frames {
+        regs.write(mac::RXFLTMAP1, 0xffff).await?;
+    }
     regs.write(mac::RCR, receive_filter(bad_fcs)).await
 }
 

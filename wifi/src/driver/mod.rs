@@ -51,6 +51,7 @@ pub(crate) struct Settings {
     pub(crate) channel: Channel,
     pub(crate) io: Io,
     pub(crate) bad_fcs: bool,
+    pub(crate) control_frames: bool,
     pub(crate) aggregation: bool,
     pub(crate) progress: Option<ProgressSink>,
 }
@@ -161,7 +162,7 @@ impl Adapter {
         if self.settings.aggregation {
             mac::receive_aggregation(&self.regs, self.device.speed(), true).await?;
         }
-        mac::open_filter(&self.regs, self.settings.bad_fcs).await?;
+        mac::open_filter(&self.regs, self.settings.bad_fcs, self.settings.control_frames).await?;
         self.regs.barrier().await?;
         self.report(Stage::Receive, 100);
         self.regs.enter(Stage::Up);

@@ -142,13 +142,17 @@ impl Chip {
         }
         let (kind, subtype) = (control >> 2 & 3, control >> 4);
         let map = match kind {
-            0 => mac::RXFLTMAP0.addr(),
-            1 => mac::RXFLTMAP1.addr(),
-            2 => mac::RXFLTMAP2.addr(),
-            _ => return false,
+            0 => Some(mac::RXFLTMAP0.addr()),
+            1 => Some(mac::RXFLTMAP1.addr()),
+            2 => Some(mac::RXFLTMAP2.addr()),
+            // There is no map for the reserved type, which damaged frames may have; promiscuity decides below.
+            _ => None,
         };
-        let map = u16::from_le_bytes([self.byte(map), self.byte(map + 1)]);
-        if map & 1 << subtype == 0 {
+        let taken = map.is_none_or(|map| {
+            let map = u16::from_le_bytes([self.byte(map), self.byte(map + 1)]);
+            map & 1 << subtype != 0
+        });
+        if !taken {
             return false;
         }
         let to_us = if receiver == [0xff; 6] {
