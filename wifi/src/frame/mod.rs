@@ -144,6 +144,10 @@ impl Frame {
         Self { bytes: Bytes::copy_from_slice(&self.bytes), meta: self.meta }
     }
 
+    pub(crate) fn set_time(&mut self, time: Duration) {
+        self.meta.time = time;
+    }
+
     pub(crate) fn with_lost_before(mut self, lost_before: u64) -> Self {
         self.meta.lost_before = lost_before;
         self

@@ -146,6 +146,14 @@ impl Receiver {
                 }
             }
         }
+        // The frame that came last waited least for the others of its transfer: it tells best where on the host's
+        // clock all of them were.
+        for frame in &mut batch {
+            if let Some(tsf) = frame.tsf() {
+                let time = self.tsf.host_time(tsf, at);
+                frame.set_time(time);
+            }
+        }
         let buffer = self.sender.buffer(size);
         self.sender.send_transfer(&batch, buffer, &malformed, |stats| {
             stats.transfers += 1;

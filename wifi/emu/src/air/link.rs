@@ -89,7 +89,10 @@ pub(crate) fn overlap_loss_db(receiver: Tuning, sender: Tuning, rate: Rate) -> O
     }
     let offset = receiver.primary_mhz().abs_diff(center);
     match rate.modulation {
-        Modulation::Legacy(_) if rate.width != Width::Mhz20 && offset < rate.width.mhz() / 2 => Some(0),
+        // The centres of the 20 MHz parts lie 10 and 30 MHz off the whole's.
+        Modulation::Legacy(_) if rate.width != Width::Mhz20 => {
+            (offset < rate.width.mhz() / 2 && offset % 20 == 10).then_some(0)
+        }
         Modulation::Legacy(_) if rate.is_cck() => match offset {
             5 => Some(10),
             10 => Some(22),
@@ -179,6 +182,10 @@ mod tests {
         assert!(hears(Tuning::new(40, Width::Mhz40, 38).unwrap(), vht.with_width(Width::Mhz40)));
         assert!(!hears(Tuning::new(44, Width::Mhz40, 46).unwrap(), vht.with_width(Width::Mhz40)));
         assert!(hears(at(48), ofdm.with_width(Width::Mhz80)), "a duplicate is on every 20 MHz");
+        let six = Tuning::new(6, Width::Mhz40, 8).unwrap();
+        let duplicate = ofdm.with_width(Width::Mhz40);
+        assert_eq!(overlap_loss_db(at(10), six, duplicate), Some(0));
+        assert_eq!(overlap_loss_db(at(11), six, duplicate), None, "but not between them");
     }
 
     #[test]

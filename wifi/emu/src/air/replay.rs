@@ -1,5 +1,9 @@
 //! Replay of a capture: the frames of a file, put on the channel of whoever listens.
 //!
+//! A record's time stamp is taken for the start of its frame, as the TSF of a receiver tells it, so that what
+//! is captured of a replay has the time stamps of the file. A frame that is still on the air when the next one
+//! begins (the file's stamps may be coarse) delays the next one's end: frames end in the order of the file.
+//!
 //! Neighbours: [`super::capture`] reads the file, [`super::medium`] hands each radio the frames in turn.
 
 use core::time::Duration;
@@ -29,6 +33,8 @@ impl Default for ReplayOptions {
 #[derive(Debug)]
 pub(crate) struct Replay {
     frames: Vec<CapturedFrame>,
+    /// When each frame is over, from the start of the first.
+    ends: Vec<Duration>,
     options: ReplayOptions,
     started: bool,
     /// When the first frame is on the air; known once somebody listens.
@@ -41,7 +47,23 @@ impl Replay {
     pub(crate) fn new(capture: Capture, options: ReplayOptions) -> Self {
         let frames = capture.into_frames();
         let finished = frames.is_empty();
-        Self { frames, options, started: !options.wait_for_start, epoch: None, finished, wakers: Vec::new() }
+        let mut over = Duration::ZERO;
+        let ends = (frames.iter())
+            .map(|frame| {
+                let rate = frame.rate.unwrap_or(Rate::OFDM_6M);
+                over = over.max(frame.at + rate.air_time(frame.bytes.len() + 4, true));
+                over
+            })
+            .collect();
+        Self {
+            frames,
+            ends,
+            options,
+            started: !options.wait_for_start,
+            epoch: None,
+            finished,
+            wakers: Vec::new(),
+        }
     }
 
     pub(crate) fn start(&mut self) {
@@ -58,9 +80,9 @@ impl Replay {
     /// When frame `number` is over; [`Duration::ZERO`] ("ask now") if the replay is yet to be started by the
     /// first who asks.
     pub(crate) fn due(&self, number: usize) -> Option<Duration> {
-        let frame = self.frames.get(number)?;
+        let end = self.ends.get(number)?;
         match self.epoch {
-            Some(epoch) => Some(epoch.saturating_add(frame.at)),
+            Some(epoch) => Some(epoch.saturating_add(*end)),
             None => self.started.then_some(Duration::ZERO),
         }
     }
@@ -71,13 +93,12 @@ impl Replay {
         let frame = self.frames.get(number)?;
         let fallback = if tuning.is_5ghz() { Rate::OFDM_6M } else { Rate::DSSS_1M };
         let rate = frame.rate.unwrap_or(fallback);
-        let air_time = rate.air_time(frame.bytes.len() + 4, !tuning.is_5ghz());
         let air_frame = AirFrame {
             bytes: frame.bytes.clone(),
             rate,
             tuning,
             signal_dbm: frame.signal_dbm.unwrap_or([self.options.signal_dbm; super::CHAINS]),
-            start: end.saturating_sub(air_time),
+            start: self.epoch?.saturating_add(frame.at),
             end,
             fcs_error: frame.fcs_error,
             ampdu: frame.ampdu,
