@@ -105,11 +105,12 @@ fn write(chip: &mut Chip, setup: Setup, urb: FunctionUrb) -> Reply {
         chip.admit(Some(Rule::UnknownRequest), setup.value, Some(head));
         return urb.fail(TransferError::Stall);
     }
-    let broken = chip.broken_rule(setup.value, Host::Write(data));
+    let arriving = chip.as_bent(setup.value, data);
+    let broken = chip.broken_rule(setup.value, Host::Write(&arriving));
     if !chip.admit(broken, setup.value, Some(head)) {
         return urb.fail(TransferError::Stall);
     }
-    chip.write(setup.value, data);
+    chip.write(setup.value, &arriving);
     urb.ok()
 }
 

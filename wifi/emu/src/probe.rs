@@ -150,6 +150,12 @@ impl Probe {
         self.chip().stick((address, mask, value & mask));
     }
 
+    /// From now on every write of the host arrives with the bits of `mask` in the byte at `address` as in `value`,
+    /// as if its driver had left out the step that sets or clears them.
+    pub fn bend(&self, address: u16, mask: u8, value: u8) {
+        self.chip().bend((address, mask, value));
+    }
+
     /// From now on this poll never ends well.
     pub fn stick_poll(&self, poll: Poll) {
         self.chip().stick_poll(poll);

@@ -7,6 +7,7 @@
 //! progress even where the host's clock stands still.
 
 use core::time::Duration;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use airlift_hcd::Speed;
@@ -94,6 +95,8 @@ pub(crate) struct Chip {
     silent_after: Option<u64>,
     /// Bits of bytes that reads show stuck: address, mask, value.
     stuck: Vec<(u16, u8, u8)>,
+    /// Bits of bytes that every write of the host is bent to: address, mask, value.
+    bent: Vec<(u16, u8, u8)>,
     /// Things inside that begin and never end.
     stuck_polls: Vec<Poll>,
     pub(crate) speed: Speed,
@@ -133,6 +136,7 @@ impl Chip {
             checksum_fails: false,
             silent_after: None,
             stuck: Vec::new(),
+            bent: Vec::new(),
             stuck_polls: Vec::new(),
             speed: options.speed,
             usb3_port: options.usb3_port,
@@ -303,6 +307,21 @@ impl Chip {
     }
     pub(crate) fn stick(&mut self, stuck: (u16, u8, u8)) {
         self.stuck.push(stuck);
+    }
+    pub(crate) fn bend(&mut self, bent: (u16, u8, u8)) {
+        self.bent.push(bent);
+    }
+    /// A write of the host as it arrives.
+    pub(crate) fn as_bent<'a>(&self, address: u16, data: &'a [u8]) -> Cow<'a, [u8]> {
+        let mut data = Cow::Borrowed(data);
+        for (at, mask, value) in &self.bent {
+            let offset = usize::from(at.wrapping_sub(address));
+            if offset < data.len() {
+                let byte = &mut data.to_mut()[offset];
+                *byte = *byte & !mask | value & mask;
+            }
+        }
+        data
     }
     pub(crate) fn stick_poll(&mut self, poll: Poll) {
         self.stuck_polls.push(poll);
