@@ -4,7 +4,7 @@
 //! `cargo run -p airlift-examples --bin thermometer`
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Duration;
 
 use airlift_hcd::{Descriptors, FunctionUrb, HostController, Reply, Setup, Speed, Submit};
@@ -73,14 +73,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let alarm = kernel.handle().irq_line("thermometer-alarm")?;
     let mut alarms = alarm.edges();
     let driver = kernel.handle().spawn("thermometer", move |cpu: Cpu| async move {
-        let last_seen = Arc::new(SpinLock::new("last_seen", 0u8));
-        let seen_by_irq = Arc::clone(&last_seen);
+        let last_seen = Rc::new(SpinLock::new("last_seen", 0u8));
+        let seen_by_irq = Rc::clone(&last_seen);
         let _action = cpu.request_irq(&alarm, "alarm", move |irq| {
             println!("[irq] alarm at {:?}, {} degrees", irq.now(), seen_by_irq.with(irq, |degrees| *degrees));
             IrqReturn::Handled
         })?;
 
-        device.submit(Urb::control_out(Setup::vendor_out(1, 200, 0, 0), &[])).await.status?;
+        device.submit(Urb::control_out(Setup::vendor_out(1, 200, 0, 0), [])).await.status?;
         for _ in 0..8 {
             let reading = device.submit(Urb::interrupt_in(0x81, 1)).await;
             reading.status?;
