@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use airlift_emu::{Air, AirFrame, RadioOptions, Rate, Rtl8812au, Tuning};
+use airlift_emu::{Air, AirFrame, Capture, RadioOptions, Rate, ReplayOptions, Rtl8812au, Tuning};
 use airlift_hcd::UsbFunction;
 use common::{Host, outgoing, packets};
 
@@ -207,4 +207,37 @@ fn e1_a_half_tuned_chip_is_deaf() {
     assert_eq!(host.probe.tuning(), None);
     host.write32(0x860, 0x494 << 17).unwrap();
     assert_eq!(host.probe.tuning(), Tuning::channel(36));
+}
+
+#[test]
+fn e2_a_replay_waits_until_its_frames_have_been_fetched() {
+    // A capture in the classic format, link type 105: two hundred frames of up to 8,000 bytes at one instant.
+    let mut file = Vec::new();
+    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 0x0004_0000, 105] {
+        file.extend_from_slice(&word.to_le_bytes());
+    }
+    let lengths: Vec<usize> = (0..200).map(|i| 40 + i * 7919 % 7960).collect();
+    for (number, length) in lengths.iter().enumerate() {
+        for word in [1, 0, *length as u32, *length as u32] {
+            file.extend_from_slice(&word.to_le_bytes());
+        }
+        let mut frame = broadcast(*length);
+        frame[24..28].copy_from_slice(&(number as u32).to_le_bytes());
+        file.extend_from_slice(&frame);
+    }
+    let air = Air::replay(Capture::read(&file[..]).unwrap(), ReplayOptions::default());
+    let mut host = Host::new(Rtl8812au::builder().air(&air));
+    host.receive_on(11).unwrap();
+    host.write16(0x280, 0x2005).unwrap();
+    host.change8(0x10c, 0, 0x04).unwrap();
+    // Nobody fetches for a long time; then one transfer after the other.
+    host.sleep(Duration::from_secs(5));
+    let mut got = Vec::new();
+    while got.len() < lengths.len() {
+        host.post_receive();
+        let reply = host.device.poll(host.now).unwrap_or_else(|| panic!("silent after {} frames", got.len()));
+        got.extend(packets(reply.buffer.freeze()).iter().map(|packet| packet.payload.len() - 4));
+    }
+    assert_eq!(got, lengths);
+    assert_eq!(host.probe.receive_stats().overflowed, 0);
 }

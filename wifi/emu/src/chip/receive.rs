@@ -50,6 +50,8 @@ struct Packet {
 pub(super) struct Receive {
     packets: VecDeque<Packet>,
     buffered: usize,
+    /// A frame of a replay that found the buffer full, and waits for room. It is not admitted yet.
+    held: Option<Packet>,
     /// The rest of a packet for which the last URB was too short.
     rest: Bytes,
     pub(super) stats: ReceiveStats,
@@ -61,6 +63,7 @@ impl Receive {
     pub(super) fn reset(&mut self) {
         let mut stats = self.stats;
         stats.discarded += stats.waiting;
+        stats.overflowed += u64::from(self.held.is_some());
         stats.waiting = 0;
         *self = Self { stats, ..Self::default() };
     }
@@ -80,7 +83,7 @@ impl Chip {
 
     /// Takes from the air what has arrived by `now`.
     pub(super) fn pump_receiver(&mut self) {
-        while self.is_receiving() && self.may_take() {
+        while self.is_receiving() && self.release_held() {
             let Some(frame) = self.front_end.radio.as_mut().and_then(|radio| radio.receive(self.host_now))
             else {
                 break;
@@ -91,27 +94,47 @@ impl Chip {
                 self.receive.stats.filtered += 1;
                 continue;
             }
-            let packet = self.packet(&frame);
-            if self.receive.buffered + packet.len() > self.buffer_size() {
-                self.receive.stats.overflowed += 1;
-                continue;
+            let packet = Packet { bytes: self.packet(&frame), ready: frame.end, is_frame: true };
+            if self.front_end.patient && self.receive.buffered > 0 && !self.has_room(&packet) {
+                self.receive.held = Some(packet);
+                break;
             }
-            self.receive.stats.admitted += 1;
-            self.receive.stats.waiting += 1;
-            self.buffer(packet, frame.end, true);
+            self.admit_frame(packet);
         }
     }
 
-    /// Whether there is room for the longest frame, if anybody waits for that.
-    fn may_take(&self) -> bool {
-        !self.front_end.patient
-            || self.receive.buffered == 0
-            || self.receive.buffered + 4096 <= self.buffer_size()
+    /// Whether a frame may be taken from the air: none is held for want of room, or it has found some by now.
+    fn release_held(&mut self) -> bool {
+        match self.receive.held.take() {
+            Some(packet) if self.receive.buffered > 0 && !self.has_room(&packet) => {
+                self.receive.held = Some(packet);
+                false
+            }
+            Some(packet) => {
+                self.admit_frame(packet);
+                true
+            }
+            None => true,
+        }
     }
 
-    fn buffer(&mut self, packet: Bytes, ready: Duration, is_frame: bool) {
-        self.receive.buffered += packet.len();
-        self.receive.packets.push_back(Packet { bytes: packet, ready, is_frame });
+    fn has_room(&self, packet: &Packet) -> bool {
+        self.receive.buffered + packet.bytes.len() <= self.buffer_size()
+    }
+
+    fn admit_frame(&mut self, packet: Packet) {
+        if self.has_room(&packet) {
+            self.receive.stats.admitted += 1;
+            self.receive.stats.waiting += 1;
+            self.buffer(packet);
+        } else {
+            self.receive.stats.overflowed += 1;
+        }
+    }
+
+    fn buffer(&mut self, packet: Packet) {
+        self.receive.buffered += packet.bytes.len();
+        self.receive.packets.push_back(packet);
     }
 
     /// A message of the firmware (C2H) joins the received packets.
@@ -126,8 +149,9 @@ impl Chip {
         packet.put_u8(sequence);
         packet.put_slice(payload);
         pad(&mut packet);
-        if self.receive.buffered + packet.len() <= self.buffer_size() {
-            self.buffer(packet.freeze(), at, false);
+        let packet = Packet { bytes: packet.freeze(), ready: at, is_frame: false };
+        if self.has_room(&packet) {
+            self.buffer(packet);
         }
     }
 
@@ -279,7 +303,9 @@ impl Chip {
         }
         let Some(first) = self.receive.packets.front() else { return false };
         let Some((threshold, timeout)) = self.aggregation() else { return true };
-        self.receive.buffered >= threshold || first.ready + timeout <= self.host_now
+        self.receive.held.is_some()
+            || self.receive.buffered >= threshold
+            || first.ready + timeout <= self.host_now
     }
 
     /// Ends a bulk IN transfer with the packets that are to go together.
@@ -324,7 +350,7 @@ impl Chip {
 
     /// When the receiver has something to do by itself. `waiting`: the host waits for packets.
     pub(super) fn receive_deadline(&self, waiting: bool) -> Option<Duration> {
-        let arrival = if self.may_take() { self.next_arrival() } else { None };
+        let arrival = if self.receive.held.is_none() { self.next_arrival() } else { None };
         let end = self.receive.packets.front().filter(|_| waiting).map(|first| {
             let timeout = self.aggregation().map_or(Duration::ZERO, |(_, timeout)| timeout);
             first.ready + timeout
