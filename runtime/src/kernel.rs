@@ -111,6 +111,24 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// A kernel's shared part, and the receiving end of its token channel.
+    pub(crate) fn new(name: String, clock: Clock) -> (Arc<Self>, async_channel::Receiver<IrqToken>) {
+        let (tokens, receiver) = async_channel::unbounded();
+        let shared = Arc::new(Self {
+            name,
+            clock,
+            bell: Arc::new(Doorbell::new()),
+            tokens,
+            counters: Counters::default(),
+            ready: Mutex::default(),
+            lines: Mutex::default(),
+            tasks: Mutex::default(),
+            next_task: AtomicU64::new(1),
+            state: AtomicU8::new(RUNNING),
+        });
+        (shared, receiver)
+    }
+
     pub(crate) fn is_running(&self) -> bool {
         self.state.load(Ordering::Acquire) == RUNNING
     }
@@ -208,19 +226,7 @@ impl KernelBuilder {
     /// [`KernelError::Thread`] if the system refuses a thread.
     pub fn build(self) -> Result<Kernel, KernelError> {
         let clock = self.clock.unwrap_or_else(Clock::system);
-        let (tokens, receiver) = async_channel::unbounded();
-        let shared = Arc::new(Shared {
-            name: self.name.clone(),
-            clock,
-            bell: Arc::new(Doorbell::new()),
-            tokens,
-            counters: Counters::default(),
-            ready: Mutex::default(),
-            lines: Mutex::default(),
-            tasks: Mutex::default(),
-            next_task: AtomicU64::new(1),
-            state: AtomicU8::new(RUNNING),
-        });
+        let (shared, receiver) = Shared::new(self.name.clone(), clock);
         let (report, done) = oneshot::channel();
         let parts = Parts::prepare(shared.clone(), receiver, self.chaos)?;
         let started = thread::Builder::new().name(self.name).spawn(move || {

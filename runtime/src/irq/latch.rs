@@ -4,6 +4,7 @@
 //! most one token a line is ever queued, and an IRQ storm needs no memory. Counters obey
 //! `raised == delivered + coalesced` whenever nothing is pending.
 
+use crate::executor::doorbell::Doorbell;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
 /// Pending bit and counters of one line.
@@ -25,8 +26,17 @@ impl Latch {
         }
     }
 
+    /// Raises the line: counts the edge and, unless the line is pending already, sends its token and rings.
+    pub(crate) fn signal<E>(&self, bell: &Doorbell, send: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+        if self.raise() {
+            send().inspect_err(|_| self.unraise())?;
+            bell.ring();
+        }
+        Ok(())
+    }
+
     /// Counts one edge. True: the line was not pending, and the caller must send its token.
-    pub(crate) fn raise(&self) -> bool {
+    fn raise(&self) -> bool {
         self.raised.fetch_add(1, Ordering::Release);
         if self.pending.swap(true, Ordering::AcqRel) {
             self.coalesced.fetch_add(1, Ordering::Release);
@@ -36,7 +46,7 @@ impl Latch {
     }
 
     /// Takes back a [`raise`](Self::raise) whose token could not be sent.
-    pub(crate) fn unraise(&self) {
+    fn unraise(&self) {
         self.pending.store(false, Ordering::Release);
         self.raised.fetch_sub(1, Ordering::Release);
     }
@@ -65,5 +75,128 @@ impl Latch {
 
     pub(crate) fn delivered(&self) -> u64 {
         self.delivered.load(Ordering::Acquire)
+    }
+}
+
+/// The hand-over from host threads to the executor, checked by exhaustion: every interleaving that the memory model
+/// allows. `RUSTFLAGS="--cfg airlift_loom" cargo test -p airlift-runtime --lib --release loom`
+#[cfg(all(test, airlift_loom))]
+mod loom_tests {
+    use std::collections::VecDeque;
+
+    use loom::sync::Arc;
+    use loom::thread;
+
+    use super::*;
+    use crate::executor::doorbell::Spin;
+    use crate::sync::{Mutex, lock};
+
+    struct Model {
+        latch: Latch,
+        bell: Doorbell,
+        /// In the channel's place.
+        tokens: Mutex<VecDeque<()>>,
+        /// What the device has written before it raises its line.
+        written: AtomicU64,
+    }
+
+    impl Model {
+        fn new() -> Arc<Self> {
+            Arc::new(Self {
+                latch: Latch::new(),
+                bell: Doorbell::new(),
+                tokens: Mutex::new(VecDeque::new()),
+                written: AtomicU64::new(0),
+            })
+        }
+
+        fn trigger(&self) {
+            self.written.fetch_add(1, Ordering::Relaxed);
+            let sent: Result<(), ()> = self.latch.signal(&self.bell, || {
+                lock(&self.tokens).push_back(());
+                Ok(())
+            });
+            sent.unwrap();
+        }
+
+        /// Takes what is pending; what the last handler saw.
+        fn deliver(&self) -> Option<u64> {
+            let mut seen = None;
+            while lock(&self.tokens).pop_front().is_some() {
+                self.latch.take().expect("no token without a pending line");
+                seen = Some(self.written.load(Ordering::Relaxed));
+            }
+            seen
+        }
+
+        /// The executor, until its handler has seen `writes` writes: `deliver`, then `idle`, as in the real loop.
+        fn execute(&self, writes: u64) {
+            let mut spin = Spin::never();
+            let mut seen = 0;
+            while seen < writes {
+                seen = self.deliver().unwrap_or(seen);
+                self.bell.begin();
+                if seen < writes && lock(&self.tokens).is_empty() && self.bell.arm() {
+                    // A lost wake-up is a deadlock here, which loom reports.
+                    self.bell.sleep(&mut spin, None);
+                }
+            }
+        }
+    }
+
+    fn check(hosts: usize, edges: usize) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(move || {
+            let model = Model::new();
+            let threads: Vec<_> = (0..hosts)
+                .map(|_| {
+                    let model = model.clone();
+                    thread::spawn(move || (0..edges).for_each(|_| model.trigger()))
+                })
+                .collect();
+            // On a thread of its own that joins nobody: loom lets a late `unpark` break into a join.
+            let executor = model.clone();
+            let executor = thread::spawn(move || executor.execute((hosts * edges) as u64));
+            threads.into_iter().chain([executor]).for_each(|thread| thread.join().unwrap());
+            // A line may be raised after its write was seen: that edge is still to be delivered.
+            model.deliver();
+            let latch = &model.latch;
+            assert_eq!(latch.raised(), (hosts * edges) as u64);
+            assert_eq!(latch.raised(), latch.delivered() + latch.coalesced());
+        });
+    }
+
+    #[test]
+    fn r4_loom_no_wake_up_is_lost_between_nothing_pending_and_parked() {
+        check(1, 2);
+    }
+
+    #[test]
+    fn r2_loom_two_hosts_raise_one_line_and_every_write_is_seen() {
+        check(2, 1);
+    }
+
+    #[test]
+    fn r4_loom_a_deadline_loses_no_ring() {
+        loom::model(|| {
+            let bell = Arc::new(Doorbell::new());
+            let ringer = bell.clone();
+            let thread = thread::spawn(move || ringer.ring());
+            // A sleep that may end at any moment, as at a deadline; then one without.
+            let mut rung = bell.begin();
+            if !rung && bell.arm() {
+                thread::yield_now();
+                bell.disarm();
+                rung = bell.begin();
+            }
+            while !rung {
+                if bell.arm() {
+                    bell.sleep(&mut Spin::never(), None);
+                }
+                rung = bell.begin();
+            }
+            thread.join().unwrap();
+        });
     }
 }

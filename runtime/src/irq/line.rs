@@ -45,7 +45,11 @@ impl LineShared {
         if !self.kernel.is_running() {
             return Err(KernelGone);
         }
-        if self.latch.raise() { self.send() } else { Ok(()) }
+        // The channel is unbounded, so only a closed one refuses; the latch bounds what is in it.
+        let kernel = &self.kernel;
+        let sent =
+            self.latch.signal(&kernel.bell, || kernel.tokens.try_send(IrqToken { line: self.clone() }));
+        sent.map_err(|_| KernelGone)
     }
 
     /// [`raise`](Self::raise) by someone who got no answer to the last one: should the queue be empty although
@@ -54,16 +58,6 @@ impl LineShared {
         self.raise()?;
         if self.latch.is_pending() && self.kernel.tokens.is_empty() {
             let _ = self.kernel.tokens.try_send(IrqToken { line: self.clone() });
-        }
-        self.kernel.bell.ring();
-        Ok(())
-    }
-
-    fn send(self: &Arc<Self>) -> Result<(), KernelGone> {
-        // The channel is unbounded, so only a closed one refuses; the latch bounds what is in it.
-        if self.kernel.tokens.try_send(IrqToken { line: self.clone() }).is_err() {
-            self.latch.unraise();
-            return Err(KernelGone);
         }
         self.kernel.bell.ring();
         Ok(())

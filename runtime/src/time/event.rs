@@ -87,3 +87,32 @@ fn run(mut timer: HostTimer, register: &Register, line: &Arc<LineShared>) {
         }
     }
 }
+
+#[cfg(all(test, not(airlift_loom)))]
+mod tests {
+    use futures::executor::block_on;
+
+    use super::*;
+    use crate::kernel::Shared;
+
+    #[test]
+    fn r9_no_single_lost_token_stops_the_kernels_time() {
+        let clock = Clock::system();
+        // A kernel without an executor: the test takes the tokens.
+        let (shared, tokens) = Shared::new("test".to_owned(), clock.clone());
+        let line = shared.lines().get_or_add(&shared, Some(0), "timer");
+        let event = ClockEvent::start(&clock, "test/timer".to_owned(), line.clone()).unwrap();
+        event.program(Some(clock.now()));
+        for _ in 0..3 {
+            // Lost: taken off the channel, and nobody hears of it.
+            let lost = block_on(tokens.recv()).unwrap();
+            assert!(lost.line.latch.is_pending());
+        }
+        let token = block_on(tokens.recv()).unwrap();
+        assert!(token.line.latch.take().is_some());
+        assert_eq!(line.latch.raised(), line.latch.delivered() + line.latch.coalesced());
+        // The answer ends the repetition, and a later instant begins another.
+        event.program(Some(clock.now() + JIFFY));
+        while block_on(tokens.recv()).unwrap().line.latch.take().is_none() {}
+    }
+}
