@@ -144,6 +144,7 @@ impl Frame {
         Self { bytes: Bytes::copy_from_slice(&self.bytes), meta: self.meta }
     }
 
+    /// Says when the frame was on the air, once its receiver knows.
     pub(crate) fn set_time(&mut self, time: Duration) {
         self.meta.time = time;
     }

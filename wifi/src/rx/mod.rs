@@ -146,13 +146,12 @@ impl Receiver {
                 }
             }
         }
-        // The frame that came last waited least for the others of its transfer: it tells best where on the host's
-        // clock all of them were.
+        // The frame that came last waited least: it tells best where on the host's clock all of its transfer were.
+        for frame in &batch {
+            self.tsf.observe(frame.tsf().unwrap_or_default(), at);
+        }
         for frame in &mut batch {
-            if let Some(tsf) = frame.tsf() {
-                let time = self.tsf.host_time(tsf, at);
-                frame.set_time(time);
-            }
+            frame.set_time(self.tsf.place(frame.tsf().unwrap_or_default(), at));
         }
         let buffer = self.sender.buffer(size);
         self.sender.send_transfer(&batch, buffer, &malformed, |stats| {
@@ -211,7 +210,8 @@ impl Receiver {
         let ampdu = self.ampdus.next(descriptor.is_ampdu(), descriptor.ppdu_count(), modulation, tsf);
         Some(Meta {
             tsf: Some(tsf),
-            time: self.tsf.host_time(tsf, at),
+            // Set when all frames of the transfer are known.
+            time: at,
             received_at: at,
             channel: self.channel,
             modulation: Some(modulation),

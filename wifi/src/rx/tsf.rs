@@ -25,6 +25,8 @@ pub(crate) struct TsfClock {
     anchor: Option<(u64, Duration)>,
     /// Host clock minus TSF in nanoseconds, and when it was last looked at.
     offset: Option<(i128, Duration)>,
+    /// Where the frame before was placed.
+    placed: Duration,
 }
 
 impl TsfClock {
@@ -50,11 +52,9 @@ impl TsfClock {
         tsf
     }
 
-    /// When the frame with this TSF, which arrived at `at`, was on the air, on the host's clock. Never later
-    /// than `at`.
-    pub(crate) fn host_time(&mut self, tsf: u64, at: Duration) -> Duration {
-        let (tsf, at_ns) = (i128::from(tsf) * 1000, at.as_nanos() as i128);
-        let delay_free = at_ns - tsf;
+    /// Learns from a frame with this TSF, which arrived at `at`, how far the clocks are apart.
+    pub(crate) fn observe(&mut self, tsf: u64, at: Duration) {
+        let delay_free = at.as_nanos() as i128 - i128::from(tsf) * 1000;
         let offset = match self.offset {
             None => delay_free,
             Some((offset, looked)) => {
@@ -64,8 +64,17 @@ impl TsfClock {
             }
         };
         self.offset = Some((offset, at));
-        let time = (tsf + offset).clamp(0, at_ns);
-        Duration::new((time / 1_000_000_000) as u64, (time % 1_000_000_000) as u32)
+    }
+
+    /// When the frame with this TSF, which arrived at `at`, was on the air, on the host's clock: never later than
+    /// `at`, and never before a frame that was placed earlier, so that a capture is in order.
+    pub(crate) fn place(&mut self, tsf: u64, at: Duration) -> Duration {
+        let at_ns = at.as_nanos() as i128;
+        let offset = self.offset.map_or(0, |(offset, _)| offset);
+        let time = (i128::from(tsf) * 1000 + offset).clamp(0, at_ns);
+        let time = Duration::new((time / 1_000_000_000) as u64, (time % 1_000_000_000) as u32);
+        self.placed = time.max(self.placed).min(at);
+        self.placed
     }
 }
 
@@ -106,23 +115,46 @@ mod tests {
     }
 
     #[test]
-    fn air_time_follows_the_tsf_and_not_the_delay_of_the_transfer() {
+    fn w3_air_time_follows_the_tsf_and_not_the_delay_of_the_transfer() {
         let mut clock = TsfClock::default();
         let at = |us| SECOND + Duration::from_micros(us);
-        // The third frame shows the smallest delay, 50 us; all later ones are placed by it.
-        for (tsf, arrived) in [(1000, 1300), (2000, 2900), (3000, 3050)] {
-            assert!(clock.host_time(tsf, at(arrived)) <= at(arrived));
+        // Three frames of one transfer: the last one waited least, and places them all.
+        for tsf in [1000, 2000, 3000] {
+            clock.observe(tsf, at(3050));
         }
-        assert_eq!(clock.host_time(3500, at(9000)).as_micros(), at(3550).as_micros());
-        assert_eq!(clock.host_time(8950, at(9000)), at(9000));
+        for tsf in [1000, 2000, 3000] {
+            assert_eq!(clock.place(tsf, at(3050)), at(tsf + 50));
+        }
+        // A transfer that came late says nothing new but for the drift of two crystals.
+        clock.observe(3500, at(9000));
+        assert_eq!(clock.place(3500, at(9000)).as_micros(), at(3550).as_micros());
+        // One that came sooner than all before moves the later ones, and keeps the order.
+        clock.observe(8990, at(9000));
+        assert_eq!(clock.place(8990, at(9000)), at(9000));
+        clock.observe(9000, at(9001));
+        assert!(clock.place(9000, at(9001)) >= at(9000));
     }
 
     #[test]
-    fn a_tsf_that_was_set_back_is_followed() {
+    fn w3_air_time_is_in_order_whatever_the_stamps_are() {
         let mut clock = TsfClock::default();
-        clock.host_time(50_000_000, 60 * SECOND);
-        let at = 100 * SECOND;
-        assert_eq!(clock.host_time(10, at), at);
-        assert_eq!(clock.host_time(u64::MAX, at), at);
+        let mut last = Duration::ZERO;
+        for (step, tsf) in [5_000_000, 10, u64::MAX, 0, 6_000_000, 5_999_999, 1 << 40].into_iter().enumerate()
+        {
+            let at = SECOND * (step as u32 + 1);
+            clock.observe(tsf, at);
+            let time = clock.place(tsf, at);
+            assert!(time >= last && time <= at, "{tsf}");
+            last = time;
+        }
+    }
+
+    #[test]
+    fn w3_a_tsf_that_was_set_back_is_followed() {
+        let mut clock = TsfClock::default();
+        clock.observe(50_000_000, 60 * SECOND);
+        clock.place(50_000_000, 60 * SECOND);
+        clock.observe(10, 100 * SECOND);
+        assert_eq!(clock.place(10, 100 * SECOND), 100 * SECOND);
     }
 }
