@@ -1,0 +1,84 @@
+//! Bring-up to monitor mode on channel 11, 20 MHz, in numbers: control transfers, waits, and the time that they take
+//! under a model of the bus, beside what mainline's driver needs on the same emulated adapter.
+//!
+//! `cargo bench -p airlift-tests --bench bring_up`
+//!
+//! The bus model: 125 us for a transfer that is waited for, 30 us for one that is posted behind others. The delays
+//! that silicon needs are kept, printed, and excluded. Everything runs on the virtual clock, so that the figures
+//! are exact and repeat.
+
+use std::time::{Duration, Instant};
+
+use airlift_emu::{Air, Efuse, Rtl8812au, stand_in_firmware};
+use airlift_hcd::{HostController, Latency, LatencyModel};
+use airlift_runtime::{Clock, Kernel};
+use airlift_wifi::{Firmware, Wlan, WlanOptions};
+
+/// Control transfers of mainline's driver (Linux 7.2, probe to channel 11), each of which it waits for.
+const MAINLINE_TRANSFERS: u32 = 3_654;
+const MODEL: LatencyModel =
+    LatencyModel { round_trip: Duration::from_micros(125), posted: Duration::from_micros(30) };
+
+fn main() {
+    let mainline = MODEL.round_trip * MAINLINE_TRANSFERS;
+    println!(
+        "bring-up of an emulated RTL8812AU to channel 11, 20 MHz; EFUSE with {} programmed bytes",
+        Efuse::ordinary().programmed()
+    );
+    println!("{:<26} {:>9} {:>6} {:>6} {:>10} {:>10}", "", "transfers", "reads", "waits", "bus", "delays");
+    println!(
+        "{:<26} {:>9} {:>6} {:>6} {:>10} {:>10}",
+        "mainline (rtw88, measured)",
+        MAINLINE_TRANSFERS,
+        1_097,
+        MAINLINE_TRANSFERS,
+        ms(mainline),
+        "-"
+    );
+    for (name, serial) in [("airlift, posted", false), ("airlift, --serial-io", true)] {
+        let (counts, total) = bring_up(serial);
+        println!(
+            "{name:<26} {:>9} {:>6} {:>6} {:>10} {:>10}   {:.2} of mainline's time",
+            counts.control_transfers,
+            counts.control_reads,
+            counts.waits,
+            ms(counts.control_time),
+            ms(total - counts.control_time),
+            counts.control_time.as_secs_f64() / mainline.as_secs_f64(),
+        );
+    }
+    let start = Instant::now();
+    const RUNS: u32 = 20;
+    for _ in 0..RUNS {
+        bring_up(false);
+    }
+    println!("the host's own time for one of them: {}", ms(start.elapsed() / RUNS));
+}
+
+/// Control transfers, and the virtual time that the bring-up took.
+fn bring_up(serial: bool) -> (airlift_hcd::LatencyCounters, Duration) {
+    let kernel = Kernel::builder().clock(Clock::virtual_time()).build().expect("a kernel core");
+    let clock = kernel.handle().clock();
+    let latency = Latency::new(MODEL);
+    let controller = HostController::new(&kernel.handle()).expect("a controller");
+    let adapter = Rtl8812au::builder().efuse(Efuse::ordinary()).air(&Air::quiet(1)).strict(true).build();
+    let held = clock.hold();
+    let port = controller.plug_with(adapter, &[&latency]);
+    let options = WlanOptions::new()
+        .firmware(Firmware::bytes("stand-in", stand_in_firmware()))
+        .serial_io(serial)
+        .channel("11".parse().expect("a channel"));
+    let start = clock.now();
+    let attach = Wlan::attach(port.device(), options);
+    drop(held);
+    let wlan = futures::executor::block_on(attach).expect("an interface");
+    let figures = (latency.counters(), clock.now() - start);
+    futures::executor::block_on(wlan.down()).expect("the chip is switched off");
+    drop(port);
+    kernel.shutdown_blocking();
+    figures
+}
+
+fn ms(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+}
