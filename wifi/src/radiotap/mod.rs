@@ -5,6 +5,18 @@
 //! parsed from a view, or emitted into [`HeaderBytes`]. Headers come from capture files and are hostile:
 //! parsing never panics and looks at no byte outside of the header.
 //!
+//! Where the header of a received frame differs from the one that Linux writes for the same chip (rtw88
+//! `rtw_rx_fill_rx_status`, mac80211 `ieee80211_add_rx_radiotap_header`):
+//!
+//! | field | Linux | here | why |
+//! |---|---|---|---|
+//! | TSFT | lower 32 bits | 64 bits | unwrapped |
+//! | RX flags | always 0 | absent | the chip reports no PLCP check |
+//! | signal of chain B of a CCK frame | 0 dBm | absent | CCK is received on chain A alone |
+//! | guard interval, LDPC, STBC (HT, VHT) | long, none, none | as the descriptor says | rtw88 does not read these bits |
+//! | A-MPDU status | absent | reference number | rtw88 does not read these bits |
+//! | rate of a CCK frame at 5 GHz | 6 Mbit/s | as the descriptor says | an index without a meaning there |
+//!
 //! Neighbours: [`frame`](crate::frame) has [`Frame::radiotap`](crate::Frame::radiotap),
 //! [`pcapng`](crate::pcapng) writes it before each frame.
 //!
