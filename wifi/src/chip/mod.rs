@@ -116,6 +116,9 @@ pub(crate) struct ChipInfo {
     pub(crate) shadow: ShadowPolicy,
     /// From "card disabled" to "active".
     pub(crate) power_on: &'static [PowerStep],
+    /// Clocks that [`power_on`](Self::power_on) forces while it runs and releases at its end: `(address, bits)`. A
+    /// sequence that was broken off leaves them forced.
+    pub(crate) power_forced: &'static [(u16, u8)],
     /// Before switching off: transmitters stop, queues run dry.
     pub(crate) enter_lps: &'static [PowerStep],
     /// From "active" to "card disabled".

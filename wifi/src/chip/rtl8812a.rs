@@ -141,6 +141,7 @@ pub(crate) static INFO: ChipInfo = ChipInfo {
     usb_ids: USB_IDS,
     shadow: SHADOW,
     power_on: POWER_ON,
+    power_forced: &[(0x0024, 0x02), (0x0028, 0x08)],
     enter_lps: ENTER_LPS,
     power_off: POWER_OFF,
     firmware_name: "rtw88/rtl8812a_fw.bin",

@@ -97,6 +97,7 @@ pub(crate) fn start(
     let state = Arc::new(Mutex::new(State::default()));
     let shared = state.clone();
     let task = move |cpu: Cpu| async move {
+        let inbox = Inbox(inbox);
         let end = End { state: shared, sink: Rc::default(), _own: own, _alive: alive };
         run(cpu, device, settings, image, inbox, answer, end).await;
     };
@@ -105,6 +106,23 @@ pub(crate) fn start(
         Err(gone) => return Err(Error::new(Stage::Power, ErrorKind::Kernel(gone.to_string()))),
     }
     Ok((Link { commands, ended, state }, up))
+}
+
+/// The commands' receiving end. When it is gone nobody waits for an answer any more.
+struct Inbox(async_channel::Receiver<Command>);
+
+impl Inbox {
+    fn close(&self) {
+        self.0.close();
+        // A queue outlives its receiver; an answer that is dropped says that none will come.
+        while self.0.try_recv().is_ok() {}
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.close();
+    }
 }
 
 /// Tells everybody how the interface ended, even if the kernel drops the task.
@@ -145,7 +163,7 @@ async fn run(
     device: UsbDevice,
     settings: Settings,
     image: Image,
-    inbox: async_channel::Receiver<Command>,
+    inbox: Inbox,
     mut answer: oneshot::Sender<Result<Up, Error>>,
     end: End,
 ) {
@@ -207,6 +225,7 @@ async fn run(
     let _ = answer.send(Ok(up));
 
     let (reason, told) = serve(&cpu, &device, &adapter, &found, &inbox, &end, &mut failed).await;
+    inbox.close();
     // Switching off takes time, and the one who waits for it may be a reader that is behind.
     let _time_runs = frames_of(&end).map(|frames| frames.let_time_run());
     let mut outcome = Ok(());
@@ -249,7 +268,7 @@ async fn serve(
     device: &UsbDevice,
     adapter: &Adapter,
     found: &Found,
-    inbox: &async_channel::Receiver<Command>,
+    inbox: &Inbox,
     end: &End,
     failed: &mut oneshot::Receiver<Error>,
 ) -> (Error, Option<Answer<()>>) {
@@ -257,7 +276,7 @@ async fn serve(
     loop {
         let closed = pin!(device.closed());
         let gone = select(closed, &mut *failed);
-        let command = match select(pin!(inbox.recv()), gone).await {
+        let command = match select(pin!(inbox.0.recv()), gone).await {
             Either::Left((Ok(command), _)) => command,
             // Every handle was dropped.
             Either::Left((Err(_), _)) => return (down(), None),

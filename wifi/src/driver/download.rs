@@ -32,8 +32,7 @@ pub(super) async fn download(
     progress: &dyn Fn(usize, usize),
 ) -> Result<(), Error> {
     let control = sys::MCUFW_CTRL;
-    cpu_enable(regs, false).await?;
-    cpu_enable(regs, true).await?;
+    restart_cpu(regs).await?;
 
     let enable = bit::MCUFWDL_EN as u8;
     regs.set_bits(control.byte(0), enable).await?;
@@ -68,8 +67,7 @@ pub(super) async fn download(
 
     let value = regs.read(control).await?;
     regs.write(control, (value | bit::MCUFWDL_RDY) & !bit::WINTINI_RDY).await?;
-    cpu_enable(regs, false).await?;
-    cpu_enable(regs, true).await?;
+    restart_cpu(regs).await?;
     let ready = bit::MCUFWDL_RDY | bit::FWDL_CHK_RPT | bit::WINTINI_RDY | bit::RAM_DL_SEL;
     regs.poll(control, ready, ready, READY_INTERVAL, READY_TIMEOUT, "the MCU running its firmware").await?;
     Ok(())
@@ -95,16 +93,15 @@ async fn write_page(regs: &Regs, number: usize, page: &[u8]) -> Result<(), Error
     Ok(())
 }
 
-/// Stops or starts the 8051 (rtw88 `mac.c`, `wlan_cpu_enable`).
-async fn cpu_enable(regs: &Regs, on: bool) -> Result<(), Error> {
+/// Stops the 8051 and starts it again (rtw88 `mac.c`, `wlan_cpu_enable`, off and on).
+async fn restart_cpu(regs: &Regs) -> Result<(), Error> {
     const CPU: u8 = 0x04;
     const WRAPPER: u8 = airlift_regs::bits::rsv_ctrl::WLMCU_IOIF as u8;
     let (enable, wrapper) = (sys::SYS_FUNC_EN.byte(1), sys::RSV_CTRL.byte(1));
-    if on {
-        regs.set_bits(wrapper, WRAPPER).await?;
-        regs.set_bits(enable, CPU).await
-    } else {
-        regs.clear_bits(enable, CPU).await?;
-        regs.clear_bits(wrapper, WRAPPER).await
-    }
+    let (enables, wrappers) = (regs.start_read(enable).await?, regs.start_read(wrapper).await?);
+    let (enables, wrappers) = (enables.value().await?, wrappers.value().await?);
+    regs.write(enable, enables & !CPU).await?;
+    regs.write(wrapper, wrappers & !WRAPPER).await?;
+    regs.write(wrapper, wrappers | WRAPPER).await?;
+    regs.write(enable, enables | CPU).await
 }

@@ -7,8 +7,9 @@
 //! all 512 cells, one after the other. Here the cells whose reading does not depend on what an earlier one holds
 //! (the words of a block and the header after it) have their write and read submitted together: the control
 //! endpoint is first in, first out, and one transfer takes longer on the bus than the 1 us that mainline waits
-//! between write and read. A read that comes too early shows bit 31 low; from that cell on the batch is read
-//! again, one cell at a time.
+//! between write and read. A read that comes too early shows bit 31 low; from that cell on they are read one at a
+//! time. The first cell is a header, which is always read alone, so a chip that is slow shows it before anything
+//! is on its way together.
 
 use core::time::Duration;
 
@@ -40,8 +41,10 @@ pub(super) async fn read(regs: &Regs, chip: &ChipInfo) -> Result<Found, Error> {
 
     let control = regs.read(sys::EFUSE_CTRL).await? & !(bit::EF_FLAG | ADDRESS | bit::MASK_EF_DATA);
     let mut parser = Parser::new(chip.efuse_physical_size, chip.efuse_logical_size);
+    let mut slow = false;
     while let Some(first) = parser.next_cell() {
-        for byte in read_run(regs, control, first, parser.wanted()).await? {
+        let count = if slow { 1 } else { parser.wanted() };
+        for byte in read_run(regs, control, first, count, &mut slow).await? {
             parser.feed(byte).map_err(|bad| regs.error(ErrorKind::Efuse(bad.to_string())))?;
         }
     }
@@ -80,7 +83,13 @@ async fn start_cell(regs: &Regs, control: u32, cell: u16) -> Result<Reading<u32>
 }
 
 /// Reads `count` cells from `first` on.
-async fn read_run(regs: &Regs, control: u32, first: u16, count: u16) -> Result<Vec<u8>, Error> {
+async fn read_run(
+    regs: &Regs,
+    control: u32,
+    first: u16,
+    count: u16,
+    slow: &mut bool,
+) -> Result<Vec<u8>, Error> {
     let mut readings = Vec::with_capacity(usize::from(count));
     for cell in first..first + count {
         readings.push(start_cell(regs, control, cell).await?);
@@ -94,8 +103,17 @@ async fn read_run(regs: &Regs, control: u32, first: u16, count: u16) -> Result<V
             bytes.push((value & bit::MASK_EF_DATA) as u8);
         }
     }
+    let missing = first + bytes.len() as u16..first + count;
+    if !missing.is_empty() {
+        *slow = true;
+        if count == 1 {
+            // Nothing followed it: it only needs more time.
+            bytes.push(wait_for_cell(regs).await?);
+            return Ok(bytes);
+        }
+    }
     // Once one was not ready, those after it may show another cell's data.
-    for cell in first + bytes.len() as u16..first + count {
+    for cell in missing {
         bytes.push(read_cell(regs, control, cell).await?);
     }
     Ok(bytes)
@@ -103,18 +121,16 @@ async fn read_run(regs: &Regs, control: u32, first: u16, count: u16) -> Result<V
 
 /// Reads one cell, waiting as long as it takes.
 async fn read_cell(regs: &Regs, control: u32, cell: u16) -> Result<u8, Error> {
-    let mut value = start_cell(regs, control, cell).await?.value().await?;
+    let value = start_cell(regs, control, cell).await?.value().await?;
     if value & bit::EF_FLAG == 0 {
-        value = regs
-            .poll(
-                sys::EFUSE_CTRL,
-                bit::EF_FLAG,
-                bit::EF_FLAG,
-                POLL_INTERVAL,
-                POLL_TIMEOUT,
-                "the EFUSE cell's byte ready",
-            )
-            .await?;
+        return wait_for_cell(regs).await;
     }
+    Ok(u8::try_from(value & bit::MASK_EF_DATA).unwrap_or(BLANK))
+}
+
+async fn wait_for_cell(regs: &Regs) -> Result<u8, Error> {
+    let flag = bit::EF_FLAG;
+    let what = "the EFUSE cell's byte ready";
+    let value = regs.poll(sys::EFUSE_CTRL, flag, flag, POLL_INTERVAL, POLL_TIMEOUT, what).await?;
     Ok(u8::try_from(value & bit::MASK_EF_DATA).unwrap_or(BLANK))
 }

@@ -57,7 +57,6 @@ pub(super) async fn configure(regs: &Regs, board: &Board) -> Result<(), Error> {
 
     filters_and_timing(regs).await?;
 
-    regs.set_bits(mac::FWHW_TXQ_CTRL.byte(0), 0x80).await?;
     regs.write(mac::ACKTO, 0x80).await?;
     regs.set_field(mac::DWBCN0_CTRL, 0xf0, u32::from(chip.tx_aggregate_descriptors)).await?;
     beacon(regs, board.efuse.bt_coex).await?;
@@ -114,9 +113,7 @@ async fn filters_and_timing(regs: &Regs) -> Result<(), Error> {
     regs.write(mac::EDCA_BE_PARAM, 0x005e_a42b).await?;
     regs.write(mac::EDCA_BK_PARAM, 0x0000_a44f).await?;
     regs.write(mac::EDCA_VI_PARAM, 0x005e_a324).await?;
-    regs.write(mac::EDCA_VO_PARAM, 0x002f_a226).await?;
-    regs.write(mac::USTIME_TSF, 0x50).await?;
-    regs.write(mac::USTIME_EDCA, 0x50).await
+    regs.write(mac::EDCA_VO_PARAM, 0x002f_a226).await
 }
 
 async fn beacon(regs: &Regs, bt_coex: bool) -> Result<(), Error> {
@@ -140,8 +137,6 @@ async fn usb_interface(regs: &Regs, speed: Speed) -> Result<(), Error> {
     };
     let mode = bits::rxdma_mode::DMA_BURST_CNT | bits::rxdma_mode::DMA_MODE | burst << 4;
     regs.write(mac::RXDMA_MODE, mode as u8).await?;
-    let drop_data = bits::txdma_offset_chk::DROP_DATA_EN as u16;
-    regs.set_bits(mac::TXDMA_OFFSET_CHK.cast::<u16>(0), drop_data).await?;
 
     regs.write(usb::USB3_RXITV, 0x01).await?;
     regs.write(mac::RXDMA_STATUS, 0x7400).await?;

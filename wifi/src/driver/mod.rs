@@ -14,6 +14,7 @@
 //! | all 512 EFUSE cells | as far as they are programmed |
 //! | receive filter first as for a station, then as for a monitor | the last value, after the channel is set |
 //! | USB receive aggregation by its watchdog, on traffic | once, when reception starts |
+//! | FWHW_TXQ_CTRL bit 7 set and cleared again, USTIME_* and DROP_DATA_EN set twice | the last value, once |
 //! | reads the old value of whole bytes that it overwrites | writes them |
 //! | Bluetooth coexistence on boards that have it | beacon function only |
 //! | watchdog: initial gain, power tracking, every 2 s | none |
@@ -71,7 +72,6 @@ pub struct Progress {
 
 /// An adapter that has power: its registers, radio and facts. Lives in the control task.
 struct Adapter {
-    cpu: Cpu,
     device: UsbDevice,
     endpoints: Endpoints,
     regs: Regs,
@@ -90,9 +90,9 @@ impl Adapter {
     /// Looks at the USB interface. Touches no register.
     fn new(cpu: Cpu, device: UsbDevice, settings: Settings) -> Result<Self, Error> {
         let endpoints = Endpoints::find(device.configuration())?;
-        let bus = UsbBus::new(device.clone(), cpu.clone());
+        let bus = UsbBus::new(device.clone(), cpu);
         let regs = Regs::new(bus, settings.io, settings.chip.info().shadow);
-        Ok(Self { cpu, device, endpoints, regs, settings, board: RefCell::new(None) })
+        Ok(Self { device, endpoints, regs, settings, board: RefCell::new(None) })
     }
 
     fn enter(&self, stage: Stage) {
@@ -113,7 +113,7 @@ impl Adapter {
         let (regs, chip) = (&self.regs, self.settings.chip.info());
         self.enter(Stage::Power);
         let version = power::identify(regs, chip).await?;
-        power::power_on(regs, chip).await?;
+        power::power_on(regs, chip, version).await?;
 
         self.enter(Stage::Queues);
         queues::write_page_list(regs, chip).await?;

@@ -25,6 +25,8 @@ const CR_POWERED_OFF: u8 = 0xea;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Version {
     pub(super) cut: u8,
+    /// The chip feeds itself from its own regulator.
+    own_regulator: bool,
 }
 
 /// Reads and checks the chip's version register.
@@ -39,16 +41,16 @@ pub(super) async fn identify(regs: &Regs, chip: &ChipInfo) -> Result<Version, Er
         }));
     }
     let cut = u8::try_from(version >> 12 & 0xf).unwrap_or(0);
-    Ok(Version { cut: cut + chip.cut_offset })
+    Ok(Version { cut: cut + chip.cut_offset, own_regulator: version & bits::sys_cfg1::LDO != 0 })
 }
 
 /// Brings the MAC to "active". A chip that was left on is switched off first.
-pub(super) async fn power_on(regs: &Regs, chip: &ChipInfo) -> Result<(), Error> {
-    pre_config(regs).await?;
+pub(super) async fn power_on(regs: &Regs, chip: &ChipInfo, version: Version) -> Result<(), Error> {
+    pre_config(regs, version).await?;
     if is_on(regs).await? {
         run(regs, chip.power_off).await?;
         regs.forget();
-        pre_config(regs).await?;
+        pre_config(regs, version).await?;
     }
 
     // The radios' resets are released before the MAC gets power.
@@ -76,14 +78,10 @@ pub(super) async fn power_on(regs: &Regs, chip: &ChipInfo) -> Result<(), Error> 
 }
 
 /// rtw88 `mac.c`, `rtw_mac_pre_system_cfg`: unlock, and choose between regulator and switching supply.
-async fn pre_config(regs: &Regs) -> Result<(), Error> {
+async fn pre_config(regs: &Regs, version: Version) -> Result<(), Error> {
     regs.write(sys::RSV_CTRL, 0).await?;
-    let config = regs.read(sys::SYS_CFG1).await?;
-    let supply = if config & bits::sys_cfg1::LDO != 0 {
-        bits::ldo_swr_ctrl::LDO_SEL
-    } else {
-        bits::ldo_swr_ctrl::SPS_SEL
-    };
+    let supply =
+        if version.own_regulator { bits::ldo_swr_ctrl::LDO_SEL } else { bits::ldo_swr_ctrl::SPS_SEL };
     regs.write(sys::LDO_SWR_CTRL.cast::<u8>(0), supply as u8).await
 }
 
@@ -142,6 +140,7 @@ pub(super) async fn power_off(
     speed: Speed,
     bt_coex: bool,
 ) -> Result<(), Error> {
+    release_forced(regs, chip).await?;
     let cr = regs.read(mac::CR.byte(0)).await?;
     if cr == 0 || cr == CR_POWERED_OFF {
         return Ok(());
@@ -178,6 +177,17 @@ pub(super) async fn power_off(
     }
     regs.forget();
     regs.barrier().await
+}
+
+/// Releases the clocks that a broken-off power-on left forced: with them no MAC register may be looked at.
+async fn release_forced(regs: &Regs, chip: &ChipInfo) -> Result<(), Error> {
+    for &(addr, forced) in chip.power_forced {
+        let value = regs.read_at::<u8>(addr).await?;
+        if value & forced != 0 {
+            regs.write_at::<u8>(addr, value & !forced).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs a sequence. Writes between two polls go to different registers mostly; their old values are then asked

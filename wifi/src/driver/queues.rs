@@ -15,7 +15,7 @@ const LAST_PAGE: u8 = 255;
 const END_OF_LIST: u8 = 0xff;
 /// The bits that fall when an entry is written.
 const BUSY: u32 = 0xc000_0000;
-/// Entries whose writes and read-backs are on their way together.
+/// Entries whose writes and read-backs may be on their way together.
 const BATCH: usize = 32;
 /// Mainline looks 21 times.
 const POLL_INTERVAL: Duration = Duration::from_micros(50);
@@ -23,9 +23,10 @@ const POLL_TIMEOUT: Duration = Duration::from_micros(21 * 50);
 
 /// Writes the page list: pages below the boundary are one chain, those above a ring of their own.
 ///
-/// Each entry's write is followed by a read of the busy bits. On a batch these pairs are submitted together:
-/// FIFO order puts each read between its write and the next. Where one reads busy, that entry and those after
-/// it are written again one by one.
+/// Each entry's write is followed by a read of the busy bits, and an entry must be done before the next is written.
+/// FIFO order puts each read between its write and the next, so on a chip that is done by then several of these
+/// pairs can be on their way together: first one, then two, and so on up to [`BATCH`]. The first that reads busy
+/// ends that; from there on each entry is waited for.
 pub(super) async fn write_page_list(regs: &Regs, chip: &ChipInfo) -> Result<(), Error> {
     let boundary = chip.reserved_boundary();
     let entries: Vec<(u8, u8)> = (0..=LAST_PAGE)
@@ -35,7 +36,11 @@ pub(super) async fn write_page_list(regs: &Regs, chip: &ChipInfo) -> Result<(), 
             p => (p, p + 1),
         })
         .collect();
-    for batch in entries.chunks(BATCH) {
+    let mut rest = entries.as_slice();
+    let mut together = 1;
+    while !rest.is_empty() {
+        let (batch, after) = rest.split_at(together.min(rest.len()));
+        rest = after;
         let mut readings = Vec::with_capacity(batch.len());
         for &(page, next) in batch {
             regs.write(mac::LLT_INIT, entry(page, next)).await?;
@@ -47,12 +52,17 @@ pub(super) async fn write_page_list(regs: &Regs, chip: &ChipInfo) -> Result<(), 
                 first_busy = Some(n);
             }
         }
-        for &(page, next) in first_busy.map_or(&[][..], |n| &batch[n..]) {
-            // The earlier write may still be going on: it must end before the next is made.
-            wait(regs).await?;
+        let Some(first_busy) = first_busy else {
+            together = (together * 2).min(BATCH);
+            continue;
+        };
+        wait(regs).await?;
+        // Entries behind the busy one may have been lost.
+        for &(page, next) in batch[first_busy + 1..].iter().chain(rest) {
             regs.write(mac::LLT_INIT, entry(page, next)).await?;
             wait(regs).await?;
         }
+        rest = &[];
     }
     regs.set_bits(mac::TXDMA_OFFSET_CHK, bits::txdma_offset_chk::DROP_DATA_EN).await?;
     regs.barrier().await

@@ -1,0 +1,77 @@
+//! An emulated adapter on a kernel in virtual time, ready to be brought up.
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test takes what it needs")]
+
+use core::time::Duration;
+
+use airlift_emu::{Access, Builder, Probe, Rtl8812au, stand_in_firmware};
+use airlift_hcd::{HostController, Latency, LatencyModel, MockPort, UsbDevice};
+use airlift_runtime::{Clock, Kernel};
+use airlift_wifi::{Error, Firmware, Wlan, WlanOptions};
+
+/// What a transfer costs in the published figures.
+pub const MODEL: LatencyModel =
+    LatencyModel { round_trip: Duration::from_micros(125), posted: Duration::from_micros(30) };
+
+/// A kernel in virtual time with one emulated adapter behind the latency layer.
+pub struct Bench {
+    pub clock: Clock,
+    pub kernel: Kernel,
+    pub controller: HostController,
+    pub port: MockPort,
+    pub probe: Probe,
+    pub latency: Latency,
+}
+
+impl Bench {
+    pub fn new(adapter: Builder) -> Self {
+        let clock = Clock::virtual_time();
+        let kernel = Kernel::builder().clock(clock.clone()).build().expect("a kernel");
+        let controller = HostController::new(&kernel.handle()).expect("a controller");
+        let adapter = adapter.build();
+        let probe = adapter.probe();
+        let latency = Latency::new(MODEL);
+        let port = controller.plug_with(adapter, &[&latency]);
+        Self { clock, kernel, controller, port, probe, latency }
+    }
+
+    /// A healthy adapter with an ordinary EFUSE.
+    pub fn ordinary() -> Self {
+        Self::new(Rtl8812au::builder())
+    }
+
+    pub fn device(&self) -> UsbDevice {
+        self.port.device()
+    }
+
+    pub async fn attach(&self) -> Result<Wlan, Error> {
+        self.attach_with(options()).await
+    }
+
+    pub async fn attach_with(&self, options: WlanOptions) -> Result<Wlan, Error> {
+        Wlan::attach(self.device(), options).await
+    }
+
+    /// Fails with the list if the chip was handled in a way that silicon would not survive.
+    pub fn assert_no_violations(&self) {
+        let violations = self.probe.violations();
+        assert!(violations.is_empty(), "{violations:#?}");
+    }
+
+    pub async fn shutdown(self) {
+        drop(self.port);
+        drop(self.controller);
+        let report = self.kernel.shutdown().await;
+        let ours: Vec<_> = report.tasks_dropped.iter().filter(|name| name.starts_with("wlan0")).collect();
+        assert!(ours.is_empty(), "{report:?}");
+    }
+}
+
+/// Options with the stand-in firmware.
+pub fn options() -> WlanOptions {
+    WlanOptions::new().firmware(Firmware::bytes("stand-in", stand_in_firmware()))
+}
+
+/// The writes of a log: address, length, value.
+pub fn writes(log: &[Access]) -> Vec<String> {
+    log.iter().map(|access| format!("{access:?}")).filter(|text| text.contains("rite")).collect()
+}

@@ -1,0 +1,100 @@
+//! From the virtual air to an application's stream, and the account of every frame.
+
+mod common;
+
+use core::time::Duration;
+
+use airlift_emu::{Air, Rtl8812au};
+use airlift_wifi::{Channel, StreamEnd, StreamOptions, Width};
+use common::{Bench, options};
+use futures::StreamExt;
+
+fn on_air(air: &Air) -> Bench {
+    Bench::new(Rtl8812au::builder().air(air))
+}
+
+/// The beacons of the default scene's access point carry what the air says.
+#[tokio::test]
+async fn w1_beacons_come_as_a_stream_with_channel_signal_and_time() {
+    let air = Air::default_scene(7);
+    let bench = on_air(&air);
+    let wlan = bench.attach().await.unwrap();
+    let mut frames = wlan.frames(StreamOptions::new());
+    let mut last = Duration::ZERO;
+    for _ in 0..50 {
+        let frame = frames.next().await.expect("the air is never quiet here");
+        assert_eq!(frame.channel(), wlan.channel());
+        assert!(frame.signal_dbm().is_some_and(|dbm| (-100..0).contains(&dbm)), "{frame:?}");
+        assert!(frame.meta().received_at >= last);
+        last = frame.meta().received_at;
+    }
+    bench.assert_no_violations();
+    wlan.down().await.unwrap();
+}
+
+/// Frames that the chip let in are those that came to the driver, and each of them is delivered or has a cause.
+#[tokio::test]
+async fn w5_every_frame_that_the_chip_admits_is_accounted_for() {
+    for bad_fcs in [false, true] {
+        let air = Air::default_scene(3);
+        let bench = on_air(&air);
+        let wlan = bench.attach_with(options().bad_fcs(bad_fcs)).await.unwrap();
+        let mut frames = wlan.frames(StreamOptions::new());
+        let mut slow = wlan.frames(StreamOptions::new().budget(0).hold_virtual_time(false));
+        let mut delivered = 0_u64;
+        while delivered < 300 {
+            frames.next().await.unwrap();
+            delivered += 1;
+        }
+        wlan.down().await.unwrap();
+        while frames.next().await.is_some() {
+            delivered += 1;
+        }
+        assert!(matches!(frames.end(), Some(StreamEnd::Down)));
+        let admitted = bench.probe.frames_admitted();
+        let stats = wlan.stats();
+        assert_eq!(stats.chip, admitted, "{stats:?} {:?}", bench.probe.receive_stats());
+        let stream = frames.stats();
+        assert_eq!(stream.delivered, delivered);
+        assert!(stream.is_balanced() && stream.chip == admitted, "{stream:?}");
+        while slow.next().await.is_some() {}
+        assert!(slow.stats().is_balanced() && slow.stats().chip == admitted, "{:?}", slow.stats());
+        bench.assert_no_violations();
+    }
+}
+
+#[tokio::test]
+async fn w1_a_change_of_channel_is_seen_on_the_frames() {
+    let air = Air::default_scene(5);
+    let bench = on_air(&air);
+    let wlan = bench.attach().await.unwrap();
+    let mut frames = wlan.frames(StreamOptions::new());
+    frames.next().await.unwrap();
+    let there = Channel::new(36, Width::Mhz80).unwrap();
+    wlan.set_channel(there).await.unwrap();
+    let mut seen = false;
+    for _ in 0..2_000 {
+        let Some(frame) = frames.next().await else { break };
+        if frame.channel() == Some(there) {
+            seen = true;
+            break;
+        }
+    }
+    assert!(seen, "no frame of the new channel");
+    wlan.down().await.unwrap();
+}
+
+/// An interface that is up and down again leaves the adapter to the next one.
+#[tokio::test]
+async fn w1_an_interface_can_be_opened_again_and_again() {
+    let air = Air::default_scene(2);
+    let bench = on_air(&air);
+    for _ in 0..4 {
+        let wlan = bench.attach().await.unwrap();
+        let mut frames = wlan.frames(StreamOptions::new());
+        assert!(frames.next().await.is_some());
+        wlan.down().await.unwrap();
+    }
+    bench.assert_no_violations();
+    bench.shutdown().await;
+}
