@@ -193,7 +193,7 @@ impl Regs {
         if self.is_serial() {
             return match shared.bus.write(addr, data).await {
                 Ok(()) => Ok(()),
-                Err(source) => Err(self.transfer_error("writing", addr, source)),
+                Err(source) => Err(self.write_failed(addr, source)),
             };
         }
         let count = shared.since_mark.get() + 1;
@@ -288,7 +288,7 @@ impl Regs {
         }
         let marked = self.shared.failed.take();
         match flushed.err().or(marked) {
-            Some((addr, source)) => Err(self.transfer_error("writing", addr, source)),
+            Some((addr, source)) => Err(self.write_failed(addr, source)),
             None => Ok(()),
         }
     }
@@ -383,6 +383,12 @@ impl Regs {
                 shadow.insert(at, byte);
             }
         }
+    }
+
+    /// A write that did not arrive: the shadow holds what the chip does not.
+    fn write_failed(&self, addr: u16, source: TransferError) -> Error {
+        self.forget();
+        self.transfer_error("writing", addr, source)
     }
 
     fn transfer_error(&self, doing: &str, addr: u16, source: TransferError) -> Error {

@@ -33,6 +33,23 @@ fn a_field_of_a_host_only_register_is_written_without_reading_it_again() {
 }
 
 #[test]
+fn w6_after_a_failed_write_nothing_is_answered_from_the_shadow() {
+    for io in [Io::Posted, Io::Serial] {
+        let (bus, regs) = with(io, chip_policy());
+        bus.poke(bb::CLKTRK.addr(), &0x0000_0001_u32.to_le_bytes());
+        bus.fail(bb::CLKTRK.addr(), TransferError::Stall);
+        block_on(async {
+            let _ = regs.write(bb::CLKTRK, 0xffff_ffff).await;
+            let _ = regs.barrier().await;
+            bus.heal(bb::CLKTRK.addr());
+            regs.set_field(bb::CLKTRK, 0xff00_0000, 0x12).await.unwrap();
+            regs.barrier().await.unwrap();
+        });
+        assert_eq!(bus.peek(bb::CLKTRK.addr()), 0x1200_0001, "{io:?}");
+    }
+}
+
+#[test]
 fn a_field_of_any_other_register_is_read_from_the_chip_each_time() {
     let (bus, regs) = with(Io::Posted, chip_policy());
     block_on(async {
