@@ -23,8 +23,13 @@ use std::time::Duration;
 use crate::state::State;
 use crate::trace::{Access, hash};
 
-/// A pause that a run of mainline's driver shows is taken for one that it means from this length on.
-const DELAY_MIN: Duration = Duration::from_micros(1500);
+/// A pause that all runs of mainline's driver show is taken for one that it means from this length on; below,
+/// the machine's own pauses cannot be told from it.
+const DELAY_MIN: Duration = Duration::from_millis(20);
+
+/// LED_CFG, which mac80211's timer writes to blink while a driver does something else: accesses to it stand
+/// anywhere in a trace, in no two runs at the same place, and are left out.
+const LED: u16 = 0x004c;
 
 /// One write, or a pause before one.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -129,7 +134,11 @@ impl Recorded {
     ///
     /// If the runs differ before `up`, if one contains its watchdog's thermal reading (a write of RF 0x42), or
     /// if a file cannot be written.
-    pub fn write_all(runs: &[Self], kernel: &str, adapter: &str, folder: &Path) -> io::Result<()> {
+    pub fn write_all(mut runs: Vec<Self>, kernel: &str, adapter: &str, folder: &Path) -> io::Result<()> {
+        for run in &mut runs {
+            run.accesses.retain(|access| access.address != LED);
+        }
+        let runs = &runs[..];
         let Some(first) = runs.first() else { return Err(invalid("no runs".into())) };
         for run in runs {
             if run.accesses.iter().any(is_thermal_reading) {

@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     };
     let recorded: io::Result<Vec<Recorded>> = steps.iter().map(|step| read(Path::new(run), step)).collect();
     let adapter = "emulated RTL8812AU, high speed, ordinary EFUSE, stand-in firmware";
-    match recorded.and_then(|runs| Recorded::write_all(&runs, kernel, adapter, Path::new(golden))) {
+    match recorded.and_then(|runs| Recorded::write_all(runs, kernel, adapter, Path::new(golden))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("airlift-golden: {error}");
