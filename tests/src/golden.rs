@@ -1,6 +1,7 @@
 //! Golden files: what mainline's driver wrote and left, for comparison with ours.
 //!
-//! `golden/CHIP/bring-up.txt` holds what is common to all channels: every write from `ip link set up` on.
+//! `golden/CHIP/bring-up.txt` holds what is common to all channels: every write of the probe, which ends with the
+//! chip switched off, and after the line `up` every write from `ip link set up` on.
 //! `golden/CHIP/NUMBER-WIDTH.txt` holds the writes that follow on that channel, and the state at the end, before
 //! the driver's first watchdog. All lines are text:
 //!
@@ -9,6 +10,7 @@
 //! # trace 9ad1… of 3604 accesses
 //! write 0838 16c88f31          width by the number of digits
 //! block 1000 196               bytes of firmware; the state has their hash
+//! up                           what went before was the probe
 //! delay 221412                 microseconds that passed at least before the next access
 //! reg 0100: ff 06 --           state, as `State` writes it
 //! ```
@@ -23,9 +25,9 @@ use std::time::Duration;
 use crate::state::State;
 use crate::trace::{Access, hash};
 
-/// A pause that all runs of mainline's driver show is taken for one that it means from this length on; below,
-/// the machine's own pauses cannot be told from it.
-const DELAY_MIN: Duration = Duration::from_millis(20);
+/// A pause that all runs of mainline's driver show is taken for one that it means from this length on; below, it
+/// cannot be told from those of a busy machine, and of the guest's script between `up` and the channel.
+const DELAY_MIN: Duration = Duration::from_millis(100);
 
 /// LED_CFG, which mac80211's timer writes to blink while a driver does something else: accesses to it stand
 /// anywhere in a trace, in no two runs at the same place, and are left out.
@@ -98,6 +100,8 @@ impl core::fmt::Display for Step {
 /// What mainline's driver wrote and left on one channel.
 #[derive(Clone, Debug)]
 pub struct Golden {
+    /// What it wrote in its probe.
+    pub probe: Vec<Step>,
     /// Everything that it wrote from `up` to the end of the channel switch.
     pub steps: Vec<Step>,
     /// The state after that.
@@ -109,8 +113,10 @@ impl Golden {
     pub fn load(folder: &Path, channel: &str) -> io::Result<Self> {
         let common = std::fs::read_to_string(folder.join("bring-up.txt"))?;
         let own = std::fs::read_to_string(folder.join(format!("{channel}.txt")))?;
+        let (probe, common) = common.split_once("\nup\n").ok_or_else(|| invalid("no line `up`".into()))?;
         let steps = common.lines().chain(own.lines()).filter_map(Step::parse).collect();
-        Ok(Self { steps, state: State::parse(&own) })
+        let probe = probe.lines().filter_map(Step::parse).collect();
+        Ok(Self { probe, steps, state: State::parse(&own) })
     }
 }
 
@@ -136,6 +142,7 @@ impl Recorded {
     /// if a file cannot be written.
     pub fn write_all(mut runs: Vec<Self>, kernel: &str, adapter: &str, folder: &Path) -> io::Result<()> {
         for run in &mut runs {
+            run.probe -= run.accesses[..run.probe].iter().filter(|access| access.address == LED).count();
             run.accesses.retain(|access| access.address != LED);
         }
         let runs = &runs[..];
@@ -164,7 +171,10 @@ impl Recorded {
                 run.probe,
             )
         };
-        let mut text = header("What rtw88 writes from `up` on, on every channel.", first, common);
+        let mut text =
+            header("What rtw88 writes in its probe, and from `up` on, on every channel.", first, common);
+        write_steps(&mut text, &runs[..1], 0..first.probe);
+        text.push_str("up\n");
         write_steps(&mut text, runs, first.probe..common);
         std::fs::write(folder.join("bring-up.txt"), text)?;
         for run in runs {
@@ -204,7 +214,7 @@ fn write_steps(text: &mut String, runs: &[Recorded], range: core::ops::Range<usi
     let mut pause = Duration::ZERO;
     for at in range {
         let gaps = runs.iter().map(|run| {
-            let before = at.checked_sub(1).map_or(Duration::ZERO, |before| run.accesses[before].at);
+            let before = at.checked_sub(1).map_or(run.accesses[at].at, |before| run.accesses[before].at);
             run.accesses[at].at.saturating_sub(before)
         });
         let gap = gaps.min().unwrap_or_default();

@@ -6,6 +6,7 @@
 //! them together, and [`golden`] are the files that it leaves for ordinary tests to compare with.
 #![forbid(unsafe_code)]
 
+pub mod compare;
 pub mod export;
 pub mod golden;
 pub mod state;

@@ -1,0 +1,176 @@
+//! Compares what two drivers did to the same device: the state that they left, and what they wrote on the way.
+//!
+//! A difference is a line of text that names the register. [`Exception`]s, each with its reason, take registers
+//! out of a comparison; one that is not needed is a difference too, so that the table cannot outlive its reasons.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::golden::{Golden, Step};
+use crate::state::State;
+
+/// Registers behind which there is a memory: gain tables, the radios' serial windows, the page list. Each write
+/// counts, in order, as a whole.
+const PORTS: [u16; 4] = [0x081c, 0x0c90, 0x0e90, 0x01e0];
+
+/// A difference that is meant, with the reason.
+#[derive(Debug)]
+pub struct Exception {
+    /// Where: byte addresses.
+    pub addresses: RangeInclusive<u16>,
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// Looks for the exception of an address and remembers that it was needed.
+struct Excuses<'a> {
+    table: &'a [Exception],
+    used: Vec<bool>,
+}
+
+impl<'a> Excuses<'a> {
+    fn new(table: &'a [Exception]) -> Self {
+        Self { table, used: vec![false; table.len()] }
+    }
+
+    fn excuse(&mut self, address: u16) -> bool {
+        let found = self.table.iter().position(|exception| exception.addresses.contains(&address));
+        found.inspect(|at| self.used[*at] = true).is_some()
+    }
+}
+
+/// Where the state that we left differs from mainline's. `exceptions` are about registers; memories behind ports
+/// have none. Which exceptions were needed comes with it, by index.
+pub fn states(golden: &State, ours: &State, exceptions: &[Exception]) -> (Vec<String>, Vec<usize>) {
+    let mut excuses = Excuses::new(exceptions);
+    let mut found = Vec::new();
+    for (address, want) in &golden.registers {
+        let got = ours.registers.get(address);
+        if got != Some(want) && !excuses.excuse(*address) {
+            found.push(format!("register {address:04x}: mainline leaves {want:02x}, we leave {got:02x?}"));
+        }
+    }
+    maps(&mut found, "rf", &golden.rf, &ours.rf);
+    maps(&mut found, "llt", &golden.llt, &ours.llt);
+    maps(&mut found, "memory", &golden.memories, &ours.memories);
+    (found, needed(&excuses))
+}
+
+fn needed(excuses: &Excuses<'_>) -> Vec<usize> {
+    excuses.used.iter().enumerate().filter(|(_, used)| **used).map(|(at, _)| at).collect()
+}
+
+fn maps<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
+    found: &mut Vec<String>,
+    what: &str,
+    golden: &BTreeMap<K, V>,
+    ours: &BTreeMap<K, V>,
+) {
+    for (key, want) in golden {
+        if ours.get(key) != Some(want) {
+            let got = ours.get(key);
+            found.push(format!("{what} {key:x?}: mainline leaves {want:x?}, we leave {got:x?}"));
+        }
+    }
+    for key in ours.keys().filter(|key| !golden.contains_key(key)) {
+        found.push(format!("{what} {key:x?}: mainline leaves nothing, we leave {:x?}", ours.get(key)));
+    }
+}
+
+/// The writes of a run, by byte address and by port.
+#[derive(Default)]
+struct Written {
+    bytes: BTreeMap<u16, Vec<u8>>,
+    ports: BTreeMap<u16, Vec<u32>>,
+}
+
+impl Written {
+    fn of(steps: &[Step]) -> Self {
+        let mut written = Self::default();
+        for step in steps {
+            let Step::Write { address, width, value } = *step else { continue };
+            if PORTS.contains(&address) {
+                written.ports.entry(address).or_default().push(value);
+                continue;
+            }
+            for (address, byte) in (address..).zip(value.to_le_bytes()).take(width) {
+                written.bytes.entry(address).or_default().push(byte);
+            }
+        }
+        written
+    }
+}
+
+/// Where what we wrote is not what mainline wrote: for each byte of a register our values must be a subsequence of
+/// its own in probe and bring-up (we do in one what it does in two), for ports the sequence must be the whole one
+/// of its bring-up.
+pub fn writes(golden: &Golden, ours: &[Step], exceptions: &[Exception]) -> (Vec<String>, Vec<usize>) {
+    let up = Written::of(&golden.steps);
+    let both = Written::of(&[&golden.probe[..], &golden.steps[..]].concat());
+    let ours = Written::of(ours);
+    let mut excuses = Excuses::new(exceptions);
+    let mut found = Vec::new();
+    for (address, values) in &ours.bytes {
+        let theirs = both.bytes.get(address).map_or(&[][..], Vec::as_slice);
+        if let Some((at, value)) = beyond(theirs, values)
+            && !excuses.excuse(*address)
+        {
+            found.push(format!(
+                "byte {address:04x}: our write number {} of {value:02x} is not in mainline's order; ours \
+                 {values:02x?}, mainline's {theirs:02x?}",
+                at + 1,
+            ));
+        }
+    }
+    for (address, theirs) in &up.bytes {
+        if !ours.bytes.contains_key(address) && !excuses.excuse(*address) {
+            found.push(format!("byte {address:04x}: mainline writes {theirs:02x?}, we never do"));
+        }
+    }
+    for address in PORTS {
+        let empty = Vec::new();
+        let theirs = up.ports.get(&address).unwrap_or(&empty);
+        let values = ours.ports.get(&address).unwrap_or(&empty);
+        if theirs == values || excuses.excuse(address) {
+            continue;
+        }
+        let at = theirs.iter().zip(values).take_while(|(a, b)| a == b).count();
+        found.push(format!(
+            "port {address:04x}: {} writes, mainline makes {}; the first difference is number {}: ours {:x?}, \
+             mainline's {:x?}",
+            values.len(),
+            theirs.len(),
+            at + 1,
+            values.get(at..).map(|rest| &rest[..rest.len().min(4)]),
+            theirs.get(at..).map(|rest| &rest[..rest.len().min(4)]),
+        ));
+    }
+    (found, needed(&excuses))
+}
+
+/// The first of `values` that a walk along `theirs` does not find.
+fn beyond(theirs: &[u8], values: &[u8]) -> Option<(usize, u8)> {
+    let mut rest = theirs.iter();
+    values.iter().enumerate().find(|(_, value)| !rest.any(|their| their == *value)).map(|(at, v)| (at, *v))
+}
+
+/// Every pause of mainline's, as `(the write before it, its length)`.
+pub fn pauses(steps: &[Step]) -> Vec<(Step, Duration)> {
+    let pairs = steps.windows(2);
+    let pause = |pair: &[Step]| match pair {
+        [before, Step::Delay(time)] => Some((before.clone(), *time)),
+        _ => None,
+    };
+    pairs.filter_map(pause).collect()
+}
+
+/// Exceptions that no comparison needed.
+pub fn idle<'a>(exceptions: &'a [Exception], needed: &[usize]) -> Vec<&'a Exception> {
+    exceptions
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| !needed.contains(at))
+        .map(|(_, exception)| exception)
+        .collect()
+}

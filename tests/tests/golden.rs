@@ -1,0 +1,109 @@
+//! V2: on the same emulated adapter, mainline's driver and ours write the same and leave the same.
+
+use std::path::{Path, PathBuf};
+
+use airlift_emu::{Rtl8812au, stand_in_firmware};
+use airlift_hcd::HostController;
+use airlift_runtime::{Clock, Kernel};
+use airlift_tests::compare::{self, Exception};
+use airlift_tests::golden::{Golden, Step};
+use airlift_tests::state::State;
+use airlift_tests::trace::{Access, Traced};
+use airlift_wifi::{Channel, Firmware, Width, Wlan, WlanOptions};
+use futures::executor::block_on;
+
+/// The golden files, with the channel that each is about as the program names it.
+const CHANNELS: [(&str, &str, u16); 6] = [
+    ("11-20", "11", 20),
+    ("6-40", "6+", 40),
+    ("36-20", "36", 20),
+    ("36-80", "36", 80),
+    ("149-40", "149+", 40),
+    ("165-20", "165", 20),
+];
+
+/// Registers that may differ at the end.
+const STATE: &[Exception] = &[
+    Exception {
+        addresses: 0x0007..=0x0008,
+        reason: "mainline comes from the power-off at the end of its probe, which changes them; we come from the \
+                 bus's reset",
+    },
+    Exception { addresses: 0x004c..=0x004c, reason: "mac80211 blinks the LED" },
+    Exception {
+        addresses: 0x010c..=0x010c,
+        reason: "bit 2, receive aggregation: mainline's watchdog turns it on when there is traffic, we at once",
+    },
+    Exception { addresses: 0x0280..=0x0281, reason: "size and time of an aggregate; see 0x010c" },
+    Exception { addresses: 0x0560..=0x0567, reason: "the TSF runs" },
+    Exception { addresses: 0x0f00..=0x0fff, reason: "counters of what the virtual air held meanwhile" },
+];
+
+/// Registers that may be written otherwise.
+const WRITES: &[Exception] = &[
+    Exception {
+        addresses: 0x010c..=0x010c,
+        reason: "bit 2, receive aggregation: mainline's watchdog turns it on when there is traffic, we at once",
+    },
+    Exception { addresses: 0x0280..=0x0281, reason: "size and time of an aggregate; see 0x010c" },
+];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/rtl8812a")
+}
+
+/// What our driver does and leaves on a channel, on an adapter like the one that mainline had, in virtual time. Like
+/// mainline's it comes up on channel 1 and goes to the channel from there.
+fn ours(name: &str, mhz: u16) -> (Vec<Access>, State) {
+    let kernel = Kernel::builder().clock(Clock::virtual_time()).build().expect("a kernel");
+    let controller = HostController::new(&kernel.handle()).expect("a controller");
+    let adapter = Rtl8812au::builder().build();
+    let probe = adapter.probe();
+    let (traced, trace) = Traced::new(adapter);
+    let port = controller.plug(traced);
+    let width = Width::from_mhz(mhz).expect("a width");
+    let channel = Channel::parse(name, Some(width)).expect("a channel");
+    let options = WlanOptions::new()
+        .channel(Channel::new(1, Width::Mhz20).expect("a channel"))
+        .firmware(Firmware::bytes("stand-in", stand_in_firmware()));
+    let wlan = block_on(Wlan::attach(port.device(), options)).expect("the interface comes up");
+    block_on(wlan.set_channel(channel)).expect("the channel is there");
+    let (accesses, state) = (trace.accesses(), State::of(&probe));
+    assert_eq!(probe.violations(), [], "strict mode on {name}");
+    block_on(wlan.down()).expect("the interface goes down");
+    kernel.shutdown_blocking();
+    (accesses, state)
+}
+
+#[test]
+fn v2_we_leave_the_chip_as_mainline_does() {
+    let mut found = Vec::new();
+    let mut needed = Vec::new();
+    for (file, name, mhz) in CHANNELS {
+        let golden = Golden::load(&folder(), file).expect("golden files");
+        let (differences, used) = compare::states(&golden.state, &ours(name, mhz).1, STATE);
+        found.extend(differences.into_iter().map(|difference| format!("{file}: {difference}")));
+        needed.extend(used);
+    }
+    for exception in compare::idle(STATE, &needed) {
+        found.push(format!("exception not needed: {exception:x?}"));
+    }
+    assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn v2_our_writes_are_mainlines_in_its_order() {
+    let mut found = Vec::new();
+    let mut needed = Vec::new();
+    for (file, name, mhz) in CHANNELS {
+        let golden = Golden::load(&folder(), file).expect("golden files");
+        let steps: Vec<Step> = ours(name, mhz).0.iter().filter_map(Step::of).collect();
+        let (differences, used) = compare::writes(&golden, &steps, WRITES);
+        found.extend(differences.into_iter().map(|difference| format!("{file}: {difference}")));
+        needed.extend(used);
+    }
+    for exception in compare::idle(WRITES, &needed) {
+        found.push(format!("exception not needed: {exception:x?}"));
+    }
+    assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
+}
