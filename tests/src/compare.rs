@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::golden::{Golden, Step};
 use crate::state::State;
+use crate::trace::Access;
 
 /// Registers behind which there is a memory: gain tables, the radios' serial windows, the page list. Each write
 /// counts, in order, as a whole.
@@ -155,14 +156,30 @@ fn beyond(theirs: &[u8], values: &[u8]) -> Option<(usize, u8)> {
     values.iter().enumerate().find(|(_, value)| !rest.any(|their| their == *value)).map(|(at, v)| (at, *v))
 }
 
-/// Every pause of mainline's, as `(the write before it, its length)`.
-pub fn pauses(steps: &[Step]) -> Vec<(Step, Duration)> {
-    let pairs = steps.windows(2);
-    let pause = |pair: &[Step]| match pair {
-        [before, Step::Delay(time)] => Some((before.clone(), *time)),
-        _ => None,
-    };
-    pairs.filter_map(pause).collect()
+/// What a pause of the guest's is longer than what its driver asked for: its timers' slack, and the transfer.
+const SLACK: f64 = 0.8;
+
+/// Where we go on sooner after a write than mainline does after the same. How many pauses were compared comes
+/// with it.
+pub fn pauses(golden: &Golden, ours: &[Access]) -> (Vec<String>, usize) {
+    let mut found = Vec::new();
+    let mut compared = 0;
+    for (at, pair) in golden.steps.windows(2).enumerate() {
+        let [before @ Step::Write { .. }, Step::Delay(theirs)] = pair else { continue };
+        let count = golden.steps[..=at].iter().filter(|step| *step == before).count();
+        let same = |(_, access): &(usize, &Access)| Step::of(access).as_ref() == Some(before);
+        let Some((here, access)) = ours.iter().enumerate().filter(same).nth(count - 1) else {
+            found.push(format!("after `{before}`: mainline pauses, we never write that"));
+            continue;
+        };
+        compared += 1;
+        let next = ours.get(here + 1).map_or(Duration::MAX, |next| next.at);
+        let pause = next.saturating_sub(access.at);
+        if pause < theirs.mul_f64(SLACK) {
+            found.push(format!("after `{before}`: mainline pauses for {theirs:?}, we for {pause:?}"));
+        }
+    }
+    (found, compared)
 }
 
 /// Exceptions that no comparison needed.

@@ -107,3 +107,11 @@ fn v2_our_writes_are_mainlines_in_its_order() {
     }
     assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
 }
+
+#[test]
+fn v2_no_pause_is_shorter_than_mainlines() {
+    let golden = Golden::load(&folder(), "11-20").expect("golden files");
+    let (found, compared) = compare::pauses(&golden, &ours("11", 20).0);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    assert_eq!(compared, 1, "the radio table of path A has one long pause");
+}

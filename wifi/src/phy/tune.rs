@@ -3,8 +3,8 @@
 //! Facts: rtw88 `main.c`, `rtw_set_channel`, `rtw_update_channel`; `rtw88xxa.c`, `rtw88xxa_set_channel`,
 //! `rtw88xxa_switch_channel`, `rtw88xxa_post_set_bw_mode`, `rtw88xxa_set_channel_rf`.
 
-use airlift_regs::bits::wmac_trxptcl_ctl;
-use airlift_regs::{bb, mac, rf};
+use airlift_regs::bits::{sys_sdio_ctrl, wmac_trxptcl_ctl};
+use airlift_regs::{bb, mac, rf, sys};
 
 use super::Phy;
 use super::info::FieldWrite;
@@ -129,8 +129,21 @@ impl Phy {
         self.set_width(channel).await?;
         self.apply(&self.spur_writes(channel)).await?;
         self.set_filter(channel.width()).await?;
+        self.own_antennas().await?;
         self.write_tx_power(channel).await?;
         self.regs.barrier().await
+    }
+
+    /// Takes the front end's switch away from a Bluetooth part, whether the board has one or not. Mainline's
+    /// coexistence does so at every channel switch (`rtw88 coex.c`, `rtw_coex_coex_ctrl_owner`).
+    async fn own_antennas(&self) -> Result<(), Error> {
+        let control = sys::SYS_SDIO_CTRL.byte(3);
+        let owner = (sys_sdio_ctrl::LTE_MUX_CTRL_PATH >> 24) as u8;
+        let old = self.regs.read(control).await?;
+        if old & owner == 0 {
+            self.regs.write(control, old | owner).await?;
+        }
+        Ok(())
     }
 
     fn spur_writes(&self, channel: Channel) -> Vec<FieldWrite> {
