@@ -22,18 +22,16 @@ impl BringUp {
 
     fn on(target: ProgressDrawTarget) -> Self {
         let bar = ProgressBar::with_draw_target(Some(100), target);
-        if let Ok(style) = ProgressStyle::with_template("{prefix} {msg:<9} {bar:10} {percent:>3} %") {
+        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:10} {percent:>3} %") {
             bar.set_style(style.progress_chars("\u{2588}\u{2588}\u{2591}"));
         }
         Self(bar)
     }
 
     pub(crate) fn show(&self, progress: Progress) {
-        if let Some(number) = progress.stage.number() {
-            self.0.set_prefix(format!("[{number}/{}]", Stage::BRING_UP));
-        }
-        self.0.set_message(progress.stage.name());
+        let Some(number) = progress.stage.number() else { return };
         self.0.set_position(u64::from(progress.percent.min(100)));
+        self.0.set_message(format!("[{number}/{}] {:<9}", Stage::BRING_UP, progress.stage.name()));
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use airlift_wifi::Frame;
 use airlift_wifi::frame::Fcs;
 
-/// The table's head, in the columns of [`line`].
+/// The table's head, in the columns of [`line()`].
 pub(crate) const HEAD: &str =
     "    TIME  CH   RATE  DBM  TYPE        FROM \u{2192} TO                              INFO";
 
