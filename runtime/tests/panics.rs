@@ -6,8 +6,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use airlift_runtime::{IrqReturn, JoinError, Softirq};
-use common::{OnDrop, kernel, on_kernel};
+use common::{OnDrop, kernel, on_kernel, receive};
 use futures::executor::block_on;
+use futures::{Stream, StreamExt};
 
 #[test]
 fn r12_a_panic_in_a_task_is_told_by_its_handle() {
@@ -88,6 +89,46 @@ fn r12_a_panic_in_a_handler_is_told_by_its_action_and_others_are_served() {
     let (calls, served, message) = block_on(task.unwrap()).unwrap();
     assert_eq!((calls, served), (1, 1));
     assert_eq!(message, r#"irq handler "bad driver" panicked: on purpose"#);
+}
+
+#[test]
+fn r12_a_waker_that_panics_in_an_interrupt_is_contained() {
+    struct Bomb;
+    impl std::task::Wake for Bomb {
+        fn wake(self: std::sync::Arc<Self>) {
+            panic!("on purpose");
+        }
+    }
+    let kernel = kernel();
+    let line = kernel.handle().irq_line("watched").unwrap();
+    let (mut bad, mut good) = (line.edges(), line.edges());
+    let bomb = std::task::Waker::from(std::sync::Arc::new(Bomb));
+    let poll = std::pin::Pin::new(&mut bad).poll_next(&mut std::task::Context::from_waker(&bomb));
+    assert!(poll.is_pending());
+    // Already waiting, behind the bad one, when the interrupt comes.
+    let (wakes, is_woken) = std::sync::mpsc::channel();
+    struct Tell(std::sync::mpsc::Sender<()>);
+    impl std::task::Wake for Tell {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.send(()).unwrap();
+        }
+    }
+    let teller = std::task::Waker::from(std::sync::Arc::new(Tell(wakes)));
+    let poll = std::pin::Pin::new(&mut good).poll_next(&mut std::task::Context::from_waker(&teller));
+    assert!(poll.is_pending());
+    line.trigger().unwrap();
+    receive(&is_woken);
+    line.trigger().unwrap();
+    assert_eq!((sum(&mut good, 2), sum(&mut bad, 2)), (2, 2));
+}
+
+/// Awaits edges until there were `edges`.
+fn sum(stream: &mut airlift_runtime::IrqEdges, edges: u64) -> u64 {
+    let mut seen = 0;
+    while seen < edges {
+        seen += block_on(stream.next()).unwrap();
+    }
+    seen
 }
 
 #[test]

@@ -70,20 +70,26 @@ pub(crate) fn deliver_if_current(kernel: &Arc<Shared>) {
 pub(crate) fn run(parts: Parts) -> ShutdownReport {
     let core = Core::new(parts);
     CURRENT.with(|current| *current.borrow_mut() = Some(core.clone()));
-    while core.shared.is_running() {
-        core.take_released_timer();
-        core.deliver();
-        core.run_softirqs();
-        match core.next_work() {
-            Some(work) => {
-                // Not once a round: how many rounds there are depends on the host's threads, turns do not.
-                if core.chaos_point() {
-                    core.deliver();
+    let broken = core.contain("the executor itself", || {
+        while core.shared.is_running() {
+            core.take_released_timer();
+            core.deliver();
+            core.run_softirqs();
+            match core.next_work() {
+                Some(work) => {
+                    // Not once a round: how many rounds there are depends on the host's threads, turns do not.
+                    if core.chaos_point() {
+                        core.deliver();
+                    }
+                    core.perform(work);
                 }
-                core.perform(work);
+                None => idle(&core),
             }
-            None => idle(&core),
         }
+    });
+    if broken.is_some() {
+        // A defect of ours. All who wait for this kernel are to learn that it has ended, not to wait for ever.
+        core.shared.stop();
     }
     let report = shut_down(&core);
     CURRENT.with(|current| *current.borrow_mut() = None);
@@ -176,7 +182,8 @@ fn shut_down(core: &Rc<Core>) -> ShutdownReport {
     }
     core.detach_clock();
     core.shared.gone();
-    for line in core.shared.lines().live() {
+    let lines = core.shared.lines().live();
+    for line in lines {
         line.wake_watchers();
     }
     report

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Waker;
 
 use super::edges::IrqEdges;
 use super::latch::Latch;
-use crate::executor;
+use crate::executor::{self, task::panic_message};
 use crate::kernel::{KernelGone, Shared};
 
 /// The message on the IRQ channel: this line is pending.
@@ -73,8 +74,12 @@ impl LineShared {
             let mut watchers = self.watchers();
             (!watchers.wakers.is_empty(), watchers.wakers.values_mut().filter_map(Option::take).collect())
         };
-        // Foreign code: not under the lock.
-        wakers.into_iter().for_each(Waker::wake);
+        // Foreign code: not under the lock, and one that panics keeps no other from its wake-up.
+        for waker in wakers {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                tracing::error!(line = self.number, message = panic_message(payload), "a waker panicked");
+            }
+        }
         any
     }
 }

@@ -89,7 +89,7 @@ pub(crate) struct Irq {
 
 impl Irq {
     pub(crate) fn running(&self) -> Rc<str> {
-        self.running.borrow().clone().unwrap_or_else(|| "timer".into())
+        self.running.borrow().clone().unwrap_or_else(|| "of the kernel".into())
     }
 
     pub(crate) fn is_unsettled(&self) -> bool {
@@ -148,7 +148,8 @@ impl Core {
         line.delivered_edges.store(edges, Ordering::Release);
         let span = tracing::trace_span!("irq", line = line.number, name = %line.name);
         span.in_scope(|| {
-            let watched = line.wake_watchers();
+            // In hard-IRQ context too, so that a waker that triggers a line nests nothing.
+            let watched = self.hard_irq(None, || line.wake_watchers()).unwrap_or(true);
             let claimed = match (is_timer, action) {
                 (true, _) => {
                     // Its work is ours and the wakers'; theirs may panic, and are logged like any handler.

@@ -20,7 +20,8 @@ pub enum Woken {
 ///
 /// In virtual time the thread is *busy* except within [`wait_until`](Self::wait_until), and time stands still
 /// while it is. It must not block on anything else that only the kernel or the passing of time can end. Dropping
-/// the timer takes the thread out of the clock's count.
+/// the timer takes the thread out of the clock's count. Kernels move the virtual time: on a clock without one, no
+/// instant ever comes, and only notifications end a wait.
 #[derive(Debug)]
 pub struct HostTimer {
     name: String,
