@@ -86,6 +86,7 @@ pub fn fcs_matches(frame: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_fcs_of_an_ack_is_the_one_seen_on_the_air() {
@@ -114,5 +115,57 @@ mod tests {
             frame[bit / 8] ^= 1 << (bit % 8);
         }
         assert!(!fcs_matches(&[1, 2, 3]));
+    }
+
+    /// Asks every view of these bytes for everything.
+    fn look_at_all(mpdu: &[u8]) {
+        let _ = Info::new(mpdu).to_string();
+        let Ok(header) = Header::new(mpdu) else { return };
+        assert_eq!(header.len() + header.body().len(), mpdu.len());
+        let addrs = [header.receiver(), header.transmitter(), header.addr3(), header.addr4()];
+        for addr in [header.source(), header.destination(), header.bssid()].into_iter().flatten() {
+            let signalled = |a: MacAddr| MacAddr([a.0[0] & !1, a.0[1], a.0[2], a.0[3], a.0[4], a.0[5]]);
+            assert!(addrs.iter().flatten().any(|&a| a == addr || signalled(a) == addr));
+        }
+        let _ = (header.sequence(), header.qos(), header.ht_control(), header.duration_id());
+        let Ok(body) = Management::new(&header) else { return };
+        let Some(elements) = body.elements() else { return };
+        let len: usize = elements.clone().map_while(Result::ok).map(|e| 2 + e.body.len()).sum();
+        assert!(len <= header.body().len());
+        let _ = (elements.ssid().map(|ssid| ssid.to_string()), elements.channel(), elements.rates().count());
+        let _ =
+            elements.rsn().map(|rsn| (rsn.to_string(), rsn.pairwise().count(), rsn.key_management().count()));
+        let _ = elements.ht_capabilities().map(|ht| (ht.streams(), ht.short_gi(), ht.supports_40mhz()));
+        let _ = elements.ht_operation().map(|ht| (ht.primary_channel(), ht.secondary_offset()));
+        let _ = elements.vht_capabilities().map(VhtCapabilities::streams);
+        let _ = elements.vht_operation().map(|vht| (vht.channel_width(), vht.centers()));
+        let _ = elements.country();
+    }
+
+    proptest! {
+        #[test]
+        fn w2_any_bytes_are_looked_at_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            look_at_all(&bytes);
+        }
+
+        #[test]
+        fn w2_any_management_body_is_looked_at_or_refused(
+            subtype in 0u8..16,
+            body in proptest::collection::vec(any::<u8>(), 0..40),
+            elements in proptest::collection::vec(
+                (prop_oneof![Just(0u8), Just(1), Just(3), Just(45), Just(48), Just(61), Just(191), Just(192)],
+                 proptest::collection::vec(any::<u8>(), 0..40)),
+                0..8,
+            ),
+        ) {
+            let mut bytes = vec![subtype << 4, 0];
+            bytes.resize(24, 2);
+            bytes.extend(body);
+            for (id, body) in elements {
+                bytes.extend([id, body.len() as u8]);
+                bytes.extend(body);
+            }
+            look_at_all(&bytes);
+        }
     }
 }
