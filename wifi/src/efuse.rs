@@ -157,11 +157,9 @@ pub(crate) struct AmplifierTypes {
 /// Bytes of power settings a path in the logical map.
 pub(crate) const TX_POWER_BYTES: usize = 42;
 
-/// The EFUSE's logical map and the fields that steer the driver.
+/// What the EFUSE's logical map says.
 #[derive(Clone, Debug)]
 pub(crate) struct EfuseInfo {
-    /// The logical map.
-    pub(crate) map: Vec<u8>,
     /// Cells that were read.
     pub(crate) cells: u16,
     /// Which RF front end the board has.
@@ -182,8 +180,6 @@ pub(crate) struct EfuseInfo {
     pub(crate) bb_swing_5g: u8,
     /// Channel plan.
     pub(crate) channel_plan: u8,
-    /// Regulatory domain of the power limits (low three bits of the board option).
-    pub(crate) regd: u8,
     /// Two letters, or 0xff.
     pub(crate) country: [u8; 2],
     /// Whether a Bluetooth radio shares the board.
@@ -215,7 +211,7 @@ mod at {
 
 impl EfuseInfo {
     /// The fields of `map`, which holds `chip.efuse_logical_size` bytes.
-    pub(crate) fn new(chip: &ChipInfo, map: Vec<u8>, cells: u16) -> Self {
+    pub(crate) fn new(chip: &ChipInfo, map: &[u8], cells: u16) -> Self {
         let byte = |offset: usize| map.get(offset).copied().unwrap_or(BLANK);
         let or_zero = |offset: usize| Some(byte(offset)).filter(|b| *b != BLANK).unwrap_or(0);
 
@@ -265,13 +261,11 @@ impl EfuseInfo {
                 BLANK => 0x7f,
                 plan => plan,
             },
-            regd: byte(at::RF_BOARD_OPTION) & 0x7,
             country: [byte(at::COUNTRY), byte(at::COUNTRY + 1)],
             bt_coex: or_zero(at::RF_BOARD_OPTION) & 0xe0 == 0x20,
             usb_mode_switch: byte(at::USB_MODE) & 0x02 != 0,
             tx_power,
             mac_address,
-            map,
         }
     }
 }
@@ -353,7 +347,7 @@ mod tests {
     fn a_blank_efuse_costs_one_cell_and_gives_defaults() {
         let (map, seen) = parse(&[]).unwrap();
         assert_eq!(seen, 1);
-        let info = EfuseInfo::new(Chip::Rtl8812au.info(), map, seen);
+        let info = EfuseInfo::new(Chip::Rtl8812au.info(), &map, seen);
         assert_eq!((info.rfe_option, info.crystal_cap, info.mac_address), (0, 0x20, None));
         assert_eq!(info.front_end, FrontEnd::default());
         assert!(!info.bt_coex);
@@ -398,7 +392,7 @@ mod tests {
                 .collect();
             if let Ok((map, seen)) = parse(&cells) {
                 assert!(seen <= 512);
-                EfuseInfo::new(Chip::Rtl8812au.info(), map, seen);
+                EfuseInfo::new(Chip::Rtl8812au.info(), &map, seen);
             }
         }
     }

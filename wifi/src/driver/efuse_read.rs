@@ -51,7 +51,7 @@ pub(super) async fn read(regs: &Regs, chip: &ChipInfo) -> Result<Found, Error> {
     regs.write(sys::EFUSE_ACCESS, bits::efuse_access::EFUSE_ACCESS_OFF as u8).await?;
 
     let (map, cells) = parser.finish();
-    let info = EfuseInfo::new(chip, map, cells);
+    let info = EfuseInfo::new(chip, &map, cells);
     let (chains, allows_80_mhz) = read_options(regs, chip, control).await?;
     regs.barrier().await?;
     Ok(Found { info, chains, allows_80_mhz })

@@ -125,6 +125,18 @@ impl Adapter {
 
         self.enter(Stage::Efuse);
         let efuse = efuse_read::read(regs, chip).await?;
+        let found = &efuse.info;
+        tracing::debug!(
+            cells = found.cells,
+            cut = version.cut,
+            chains = efuse.chains,
+            rfe_option = found.rfe_option,
+            channel_plan = found.channel_plan,
+            country = ?found.country,
+            thermal_meter = found.thermal_meter,
+            may_switch_to_usb3 = found.usb_mode_switch,
+            "read the EFUSE"
+        );
         let board = Rc::new(Board {
             chip,
             cut: version.cut,

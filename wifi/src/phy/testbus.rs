@@ -124,7 +124,7 @@ pub(super) fn board(fill: impl FnOnce(&mut [u8])) -> Board {
         cut: 1,
         chains: 2,
         allows_80_mhz: true,
-        efuse: EfuseInfo::new(chip, map, 512),
+        efuse: EfuseInfo::new(chip, &map, 512),
         speed: airlift_hcd::Speed::High,
         bulk_out: 3,
     }

@@ -1,0 +1,108 @@
+//! Reception over a bus that fails: transfers end in error, and nothing falls silent.
+
+mod common;
+
+use core::task::Waker;
+use core::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use airlift_emu::{Air, Probe, Rtl8812au};
+use airlift_hcd::{
+    Descriptors, FunctionUrb, HostController, Reply, Submit, TransferError, UrbId, UsbFunction,
+};
+use airlift_runtime::{Clock, Kernel};
+use airlift_wifi::{ErrorKind, StreamEnd, StreamOptions, Wlan};
+use common::options;
+use futures::StreamExt;
+
+/// An adapter behind a cable that loses bulk-in transfers: every `every`-th, or all once `dead` is reached.
+struct BadCable {
+    adapter: Rtl8812au,
+    error: TransferError,
+    every: u64,
+    seen: Arc<AtomicU64>,
+}
+
+impl UsbFunction for BadCable {
+    fn descriptors(&self) -> Descriptors {
+        self.adapter.descriptors()
+    }
+    fn plugged(&mut self, now: Duration, waker: Waker) {
+        self.adapter.plugged(now, waker);
+    }
+    fn submit(&mut self, now: Duration, urb: FunctionUrb) -> Submit {
+        if urb.endpoint() & 0x80 != 0 && urb.setup().is_none() {
+            let count = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
+            if count.is_multiple_of(self.every) {
+                return urb.fail(self.error).into();
+            }
+        }
+        self.adapter.submit(now, urb)
+    }
+    fn poll(&mut self, now: Duration) -> Option<Reply> {
+        self.adapter.poll(now)
+    }
+    fn next_deadline(&self) -> Option<Duration> {
+        self.adapter.next_deadline()
+    }
+    fn cancel(&mut self, id: UrbId) -> Option<FunctionUrb> {
+        self.adapter.cancel(id)
+    }
+    fn set_configuration(&mut self, now: Duration, value: u8) {
+        self.adapter.set_configuration(now, value);
+    }
+    fn reset(&mut self, now: Duration) {
+        self.adapter.reset(now);
+    }
+}
+
+struct Lab {
+    kernel: Kernel,
+    wlan: Wlan,
+    probe: Probe,
+    seen: Arc<AtomicU64>,
+    _port: airlift_hcd::MockPort,
+}
+
+async fn lab(error: TransferError, every: u64) -> Lab {
+    let kernel = Kernel::builder().clock(Clock::virtual_time()).build().unwrap();
+    let controller = HostController::new(&kernel.handle()).unwrap();
+    let adapter = Rtl8812au::builder().air(&Air::default_scene(4)).build();
+    let probe = adapter.probe();
+    let seen = Arc::new(AtomicU64::new(0));
+    let port = controller.plug(BadCable { adapter, error, every, seen: seen.clone() });
+    let wlan = Wlan::attach(port.device(), options()).await.unwrap();
+    Lab { kernel, wlan, probe, seen, _port: port }
+}
+
+#[tokio::test]
+async fn w5_a_transfer_that_ends_in_error_is_counted_and_replaced() {
+    for error in [TransferError::Protocol, TransferError::Overflow, TransferError::Stall] {
+        let Lab { kernel, wlan, probe, seen, _port } = lab(error, 5).await;
+        let mut frames = wlan.frames(StreamOptions::new());
+        for n in 0..60 {
+            assert!(frames.next().await.is_some(), "{error}: frame {n}: {:?}", frames.end());
+        }
+        wlan.down().await.unwrap();
+        let stats = wlan.stats();
+        assert!(stats.failed_transfers >= 5, "{stats:?}");
+        assert!(stats.failed_transfers <= seen.load(Ordering::Relaxed), "{stats:?}");
+        assert!(!probe.firmware_runs());
+        drop(kernel.shutdown().await);
+    }
+}
+
+#[tokio::test]
+async fn w5_reception_that_keeps_failing_ends_with_its_reason() {
+    let Lab { kernel, wlan, probe, _port, .. } = lab(TransferError::Protocol, 1).await;
+    let mut frames = wlan.frames(StreamOptions::new());
+    assert!(frames.next().await.is_none());
+    let Some(StreamEnd::Failed(error)) = frames.end() else { panic!("{:?}", frames.end()) };
+    let ErrorKind::Receive { attempts, source } = error.kind() else { panic!("{error:?}") };
+    assert_eq!((*attempts, *source), (8, TransferError::Protocol));
+    assert!(error.is_retryable() && error.hint().is_some());
+    assert!(matches!(wlan.closed().await, StreamEnd::Failed(_)));
+    assert!(!probe.firmware_runs(), "the chip was switched off");
+    drop(kernel.shutdown().await);
+}
