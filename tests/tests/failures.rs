@@ -88,7 +88,7 @@ async fn w4_missing_firmware_says_where_it_looked_and_what_to_install() {
     let bench = Bench::ordinary();
     let options = WlanOptions::new().firmware(Firmware::Directory("/nonexistent/airlift".into()));
     let error = bench.attach_with(options).await.unwrap_err();
-    assert!(error.to_string().contains("/nonexistent/airlift/rtw88/rtl8812a_fw.bin"), "{error}");
+    assert!(error.to_string().contains("/nonexistent/airlift/rtw88/rtw8812a_fw.bin"), "{error}");
     assert!(error.hint().unwrap().contains("firmware-realtek"));
 }
 

@@ -146,7 +146,7 @@ pub enum ErrorKind {
     /// No firmware file was found.
     #[error("firmware: {name} not found; looked in: {}", places(.looked))]
     FirmwareMissing {
-        /// The file's name below the firmware directory: `rtw88/rtl8812a_fw.bin`.
+        /// The file's name below the firmware directory: `rtw88/rtw8812a_fw.bin`.
         name: &'static str,
         /// The places that were tried, in order.
         looked: Vec<PathBuf>,
@@ -348,13 +348,13 @@ mod tests {
         let error = Error::new(
             Stage::Firmware,
             ErrorKind::FirmwareMissing {
-                name: "rtw88/rtl8812a_fw.bin",
+                name: "rtw88/rtw8812a_fw.bin",
                 looked: vec!["/a/x.bin".into(), "/b/x.xz".into()],
                 dir_set: false,
             },
         );
         let text = error.to_string();
-        assert!(text.contains("/a/x.bin") && text.contains("/b/x.xz") && text.contains("rtl8812a_fw.bin"));
+        assert!(text.contains("/a/x.bin") && text.contains("/b/x.xz") && text.contains("rtw8812a_fw.bin"));
         assert!(error.hint().is_some_and(|hint| hint.contains("firmware-realtek")));
     }
 }

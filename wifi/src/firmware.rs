@@ -288,8 +288,8 @@ mod tests {
         let dir = scratch("missing");
         let error = Firmware::Directory(dir.clone()).load(Chip::Rtl8812au.info()).unwrap_err();
         let ErrorKind::FirmwareMissing { name, looked, .. } = error.kind() else { panic!("{error:?}") };
-        assert_eq!(*name, "rtw88/rtl8812a_fw.bin");
-        for place in ["rtw88/rtl8812a_fw.bin", "rtw88/rtl8812a_fw.bin.xz", "rtl8812a_fw.bin.zst"] {
+        assert_eq!(*name, "rtw88/rtw8812a_fw.bin");
+        for place in ["rtw88/rtw8812a_fw.bin", "rtw88/rtw8812a_fw.bin.xz", "rtw8812a_fw.bin.zst"] {
             assert!(looked.contains(&dir.join(place)), "{place}");
         }
         assert!(error.hint().unwrap().contains("firmware-realtek"));
@@ -310,7 +310,7 @@ mod tests {
             };
             let dir = scratch(&format!("packed{suffix}"));
             std::fs::create_dir_all(dir.join("rtw88")).unwrap();
-            std::fs::write(dir.join(format!("rtw88/rtl8812a_fw.bin{suffix}")), content).unwrap();
+            std::fs::write(dir.join(format!("rtw88/rtw8812a_fw.bin{suffix}")), content).unwrap();
             let loaded = Firmware::Directory(dir).load(Chip::Rtl8812au.info());
             assert_eq!(loaded.is_ok(), on, "{suffix}: {loaded:?}");
             if let Ok(image) = loaded {
@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn w4_a_damaged_packed_file_is_named_and_not_passed_over() {
         let dir = scratch("damaged");
-        std::fs::write(dir.join("rtl8812a_fw.bin.xz"), b"not xz at all").unwrap();
+        std::fs::write(dir.join("rtw8812a_fw.bin.xz"), b"not xz at all").unwrap();
         let error = Firmware::Directory(dir).load(Chip::Rtl8812au.info()).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::FirmwareInvalid { .. }), "{error:?}");
     }

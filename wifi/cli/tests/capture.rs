@@ -280,17 +280,17 @@ fn missing_firmware_exits_with_5_and_says_where_it_was_looked_for() {
     let output = capture(&["--firmware-dir", folder.to_str().unwrap()]);
     let error = text(&output.stderr);
     assert_eq!(output.status.code(), Some(5), "{error}");
-    assert!(error.contains("error: firmware: rtw88/rtl8812a_fw.bin not found"), "{error}");
+    assert!(error.contains("error: firmware: rtw88/rtw8812a_fw.bin not found"), "{error}");
     assert!(
         error.contains("  looked in: ") && error.contains("help:  Debian: apt install firmware-realtek"),
         "{error}"
     );
     // Truncated, and of no chip at all.
     for bytes in [&[0x12, 0x95][..], &[0xaa; 4096]] {
-        fs::write(folder.join("rtl8812a_fw.bin"), bytes).unwrap();
+        fs::write(folder.join("rtw8812a_fw.bin"), bytes).unwrap();
         let output = capture(&["--firmware-dir", folder.to_str().unwrap()]);
         assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
-        assert!(text(&output.stderr).contains("rtl8812a_fw.bin"));
+        assert!(text(&output.stderr).contains("rtw8812a_fw.bin"));
     }
 }
 

@@ -144,7 +144,7 @@ pub(crate) static INFO: ChipInfo = ChipInfo {
     power_forced: &[(0x0024, 0x02), (0x0028, 0x08)],
     enter_lps: ENTER_LPS,
     power_off: POWER_OFF,
-    firmware_name: "rtw88/rtl8812a_fw.bin",
+    firmware_name: "rtw88/rtw8812a_fw.bin",
     firmware_signature: 0x9500,
     firmware_max_size: 0x8000,
     efuse_physical_size: 512,
