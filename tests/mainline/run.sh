@@ -4,7 +4,8 @@
 #
 #   tests/mainline/run.sh [--golden] [--lenient] [--out FOLDER] [STEP...]
 #
-# A STEP is BUSID:CHANNEL:WIDTH:FRAMES:SCAN, for example 1-1:11:HT20:5:no; without one all six channels of the
+# A STEP is BUSID:CHANNEL:WIDTH:FRAMES:SCAN, for example 1-1:11:HT20:5:no: how many frames to capture in monitor
+# mode, and with `scan` in place of `no` an active scan in managed mode before. Without one all six channels of the
 # golden files run, the first with a capture. --golden writes those files anew, with the stand-in firmware;
 # --lenient lets accesses pass
 # that break a rule of strict mode, to see all of them (the run fails nevertheless).
@@ -53,7 +54,7 @@ kernel=$(basename "$(compgen -G "$fetched/linux-binary-*" | sort -V | tail -1)" 
 vmlinuz=$(compgen -G "$fetched/linux-binary-$kernel/*/lib/modules/$kernel/vmlinuz" \
     || compgen -G "$fetched/linux-binary-$kernel/boot/vmlinuz-*") || cannot "no vmlinuz for $kernel in $fetched"
 mkdir -p "$out"
-rm -f "$out"/*.state "$out"/*.trace "$out"/*.pcap
+rm -f "$out"/*.state "$out"/*.trace "$out"/*.pcap "$out"/*.scan
 echo "mainline: kernel $kernel"
 
 # 2. What is judged.
@@ -93,8 +94,16 @@ wait $log_pid
 # 4. The verdict.
 status=0
 for step in "${steps[@]}"; do
-    id=${step%%:*}
-    if ! grep -q "^guest: step $id: passed" "$out/console.log"; then
+    IFS=: read -r id _ _ frames scan <<< "$step"
+    captured=$(tcpdump -r "$out/$id.pcap" 2> /dev/null | wc -l)
+    if [ "$captured" -lt "$frames" ]; then
+        echo "mainline: FAILED $step: captured $captured frames of the virtual air"
+        status=1
+    elif [ "$scan" = scan ] && ! grep -q 'from Probe Response' "$out/$id.scan"; then
+        # An answer shows that what mainline sends reaches the air, and is understood there.
+        echo "mainline: FAILED $step: no access point answered mainline's probe requests"
+        status=1
+    elif ! grep -q "^guest: step $id: passed" "$out/console.log"; then
         echo "mainline: FAILED $step"
         status=1
     elif [ -f "$out/$id.end.state" ] && grep -q '^violation' "$out/$id.end.state"; then

@@ -191,3 +191,73 @@ pub fn idle<'a>(exceptions: &'a [Exception], needed: &[usize]) -> Vec<&'a Except
         .map(|(_, exception)| exception)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(address: u16, value: u32) -> Step {
+        Step::Write { address, width: 4, value }
+    }
+
+    fn golden(steps: Vec<Step>) -> Golden {
+        Golden { probe: vec![write(0x0200, 1)], steps, state: State::default() }
+    }
+
+    #[test]
+    fn v2_fewer_writes_of_a_register_are_mainlines_and_others_are_not() {
+        let golden = golden(vec![write(0x0100, 1), write(0x0100, 2), write(0x0100, 3)]);
+        let differences = |ours: &[Step]| writes(&golden, ours, &[]).0;
+        assert_eq!(differences(&[write(0x0100, 1), write(0x0100, 3)]), Vec::<String>::new());
+        assert_eq!(differences(&[write(0x0200, 1), write(0x0100, 3)]), Vec::<String>::new());
+        assert_eq!(differences(&[write(0x0100, 3), write(0x0100, 1)]).len(), 1);
+        assert_eq!(differences(&[write(0x0100, 4)]).len(), 1);
+        assert_eq!(differences(&[write(0x0100, 1), write(0x0300, 0)]).len(), 4);
+        assert_eq!(differences(&[]).len(), 4);
+    }
+
+    #[test]
+    fn v2_a_port_takes_the_whole_sequence() {
+        let golden = golden(vec![write(0x0c90, 1), write(0x0c90, 2)]);
+        let differences = |ours: &[Step]| writes(&golden, ours, &[]).0.len();
+        assert_eq!(differences(&[write(0x0c90, 1), write(0x0c90, 2)]), 0);
+        assert_eq!(differences(&[write(0x0c90, 2)]), 1);
+        assert_eq!(differences(&[write(0x0c90, 1), write(0x0c90, 2), write(0x0c90, 2)]), 1);
+    }
+
+    #[test]
+    fn v2_states_differ_where_any_part_does_and_idle_exceptions_are_told() {
+        let mut theirs = State::default();
+        theirs.registers.insert(0x0100, 1);
+        theirs.rf.insert((0, 0x18), 1);
+        theirs.llt.insert(0, Some(1));
+        theirs.memories.insert("agc 01".into(), "02".into());
+        assert_eq!(states(&theirs, &theirs.clone(), &[]).0.len(), 0);
+        assert_eq!(states(&theirs, &State::default(), &[]).0.len(), 4);
+        assert_eq!(states(&State::default(), &theirs, &[]).0.len(), 3);
+        let table = [
+            Exception { addresses: 0x0100..=0x0100, reason: "" },
+            Exception { addresses: 0x0200..=0x0200, reason: "" },
+        ];
+        let (found, needed) =
+            states(&theirs, &State { registers: BTreeMap::new(), ..theirs.clone() }, &table);
+        assert_eq!((found.len(), needed.clone()), (0, vec![0]));
+        assert_eq!(idle(&table, &needed).len(), 1);
+    }
+
+    #[test]
+    fn v2_going_on_sooner_than_mainline_is_told() {
+        let golden =
+            golden(vec![write(0x0c90, 1), Step::Delay(Duration::from_millis(220)), write(0x0c90, 2)]);
+        let access = |at: u64, value: u32| Access {
+            at: Duration::from_millis(at),
+            address: 0x0c90,
+            write: true,
+            data: value.to_le_bytes().to_vec(),
+            ok: true,
+        };
+        assert_eq!(pauses(&golden, &[access(0, 1), access(200, 2)]), (Vec::new(), 1));
+        assert_eq!(pauses(&golden, &[access(0, 1), access(50, 2)]).0.len(), 1);
+        assert_eq!(pauses(&golden, &[access(0, 2)]).0.len(), 1);
+    }
+}

@@ -252,3 +252,59 @@ fn parse_access(line: &str) -> Option<Access> {
         ok: mark != "!",
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(at: u64, address: u16, value: u32) -> Access {
+        let data = value.to_le_bytes().to_vec();
+        Access { at: Duration::from_millis(at), address, write: true, data, ok: true }
+    }
+
+    fn run(channel: &str, last: u32) -> Recorded {
+        let accesses = vec![
+            write(0, 0x0004, 1),
+            write(200, 0x0838, 2),
+            write(201, 0x0838, 3),
+            write(600, 0x0c90, 4),
+            write(601, 0x0c90, last),
+        ];
+        let mut state = State::default();
+        state.registers.insert(0x0838, 3);
+        Recorded { channel: channel.into(), probe: 1, accesses, state }
+    }
+
+    fn folder(name: &str) -> std::path::PathBuf {
+        let folder = std::env::temp_dir().join(format!("airlift-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn v2_golden_files_give_back_what_was_recorded() {
+        let folder = folder("golden-round-trip");
+        Recorded::write_all(vec![run("1-20", 5), run("2-20", 6)], "k", "a", &folder).unwrap();
+        let golden = Golden::load(&folder, "2-20").unwrap();
+        let step = |address, value| Step::Write { address, width: 4, value };
+        assert_eq!(golden.probe, [step(0x0004, 1)]);
+        let pause = Step::Delay(Duration::from_millis(399));
+        assert_eq!(golden.steps, [step(0x0838, 2), step(0x0838, 3), pause, step(0x0c90, 4), step(0x0c90, 6)],);
+        assert_eq!(golden.state, run("2-20", 6).state);
+    }
+
+    #[test]
+    fn v2_a_trace_with_the_watchdogs_thermal_reading_is_rejected() {
+        let runs = vec![run("1-20", 5), run("2-20", 0x0420_0000)];
+        let error = Recorded::write_all(runs, "k", "a", &folder("golden-watchdog")).unwrap_err();
+        assert!(error.to_string().contains("watchdog"), "{error}");
+    }
+
+    #[test]
+    fn v2_a_trace_reads_back_as_it_was_written() {
+        let read = Access { write: false, data: vec![0xea], ok: false, ..write(7, 0x0100, 0) };
+        let accesses = [write(1, 0x0838, 0x1234_5678), read];
+        let text: Vec<String> = accesses.iter().map(ToString::to_string).collect();
+        assert_eq!(parse_trace(&text.join("\n")).unwrap(), accesses);
+    }
+}

@@ -137,3 +137,18 @@ impl fmt::Display for State {
         self.memories.iter().try_for_each(|(name, value)| writeln!(f, "{name} = {value}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use airlift_emu::Rtl8812au;
+
+    #[test]
+    fn v2_a_state_reads_back_as_it_was_written() {
+        let probe = Rtl8812au::builder().build().probe();
+        probe.poke_rf(1, 0x18, 0x12345);
+        let state = State::of(&probe);
+        assert_eq!(state.rf[&(1, 0x18)], 0x12345);
+        assert_eq!(State::parse(&state.to_string()), state);
+    }
+}

@@ -59,7 +59,16 @@ impl Chip {
             // filter, and the transmit powers when the regulatory domain changes, on or off
             // (`rtw88 mac80211.c`, `rtw_ops_configure_filter`; `regd.c`, `rtw_regd_notifier`).
             let power = matches!(address & !0x0200, 0x0c20..0x0c58);
-            let excused = power || address == mac::CR.addr() && !write || address == mac::RCR.addr() && write;
+            // Changing an interface's type writes its address, network type and beacon control at any time
+            // (`mac80211.c`, `rtw_ops_remove_interface`; `main.c`, `rtw_vif_port_config`).
+            let interface = match address {
+                0x0100 => length == 4,
+                0x0550 => true,
+                0x0610..0x0620 => write,
+                _ => false,
+            };
+            let seen = address == mac::CR.addr() && !write || address == mac::RCR.addr() && write;
+            let excused = power || interface || seen;
             return (!excused).then_some(Rule::MacWhileOff);
         }
         if self.byte(at::START_CLOCK_1) & 0x02 != 0 || self.byte(at::START_CLOCK_2) & 0x08 != 0 {

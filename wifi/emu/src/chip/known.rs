@@ -1,7 +1,8 @@
 //! Where the chip has registers at all.
 //!
-//! The words are those that `rtw88` names or that its tables for this chip write (`reg.h`, `rtw8812a_table.c`),
-//! joined into ranges. Anything else is an address that no driver for this chip has a reason to touch.
+//! The words are those that `rtw88` names, or that its tables for this chip or its coexistence write (`reg.h`,
+//! `rtw8812a_table.c`, `coex.c`), joined into ranges. Anything else is an address that no driver for this chip has
+//! a reason to touch.
 
 /// Ranges `start..end` of bus addresses, in rising order.
 const RANGES: &[(u32, u32)] = &[
@@ -36,6 +37,7 @@ const RANGES: &[(u32, u32)] = &[
     (0x0650, 0x0654),
     (0x0668, 0x0684),
     (0x06a0, 0x06ac),
+    (0x06c0, 0x06d0),
     (0x0700, 0x0714),
     (0x0718, 0x071c),
     (0x0764, 0x0768),
