@@ -9,7 +9,7 @@ use airlift_emu::{Rtl8812au, stand_in_firmware};
 use airlift_examples::twins::first_twin;
 use airlift_runtime::{Clock, Kernel};
 use airlift_wifi::ieee80211::MacAddr;
-use airlift_wifi::{Firmware, StreamOptions, Wlan, WlanOptions};
+use airlift_wifi::{Firmware, Wlan, WlanOptions};
 
 const GENUINE: [u8; 6] = [2, 0, 0, 0, 0x0a, 1];
 const TWIN: [u8; 6] = [2, 0, 0, 0, 0x66, 6];
@@ -40,7 +40,7 @@ fn known() -> BTreeMap<Vec<u8>, MacAddr> {
 #[tokio::test]
 async fn an_evil_twin_is_found() {
     let (kernel, wlan0) = listen(&[access_point(GENUINE), access_point(TWIN)]).await;
-    let twin = first_twin(wlan0.frames(StreamOptions::new()), &known()).await.expect("a twin");
+    let twin = first_twin(wlan0.frames(), &known()).await.expect("a twin");
     assert_eq!(twin.twin, MacAddr::from(TWIN));
     assert_eq!(twin.channel, Some("6".parse().expect("a channel")));
     wlan0.down().await.expect("the chip is switched off");
@@ -52,7 +52,7 @@ async fn a_minute_without_a_twin_raises_no_alarm() {
     let (kernel, wlan0) = listen(&[access_point(GENUINE)]).await;
     let clock = kernel.handle().clock();
     let known = known();
-    let search = first_twin(wlan0.frames(StreamOptions::new()), &known);
+    let search = first_twin(wlan0.frames(), &known);
     let minute = async {
         drop(clock.run_until(clock.now() + Duration::from_secs(60)).await);
         let stats = wlan0.stats();

@@ -12,7 +12,7 @@ use airlift_hcd::{
     Descriptors, FunctionUrb, HostController, Reply, Submit, TransferError, UrbId, UsbFunction,
 };
 use airlift_runtime::{Clock, Kernel};
-use airlift_wifi::{ErrorKind, StreamEnd, StreamOptions, Wlan};
+use airlift_wifi::{ErrorKind, StreamEnd, Wlan};
 use common::options;
 use futures::StreamExt;
 
@@ -80,7 +80,7 @@ async fn lab(error: TransferError, every: u64) -> Lab {
 async fn w5_a_transfer_that_ends_in_error_is_counted_and_replaced() {
     for error in [TransferError::Protocol, TransferError::Overflow, TransferError::Stall] {
         let Lab { kernel, wlan, probe, seen, _port } = lab(error, 5).await;
-        let mut frames = wlan.frames(StreamOptions::new());
+        let mut frames = wlan.frames();
         for n in 0..60 {
             assert!(frames.next().await.is_some(), "{error}: frame {n}: {:?}", frames.end());
         }
@@ -96,7 +96,7 @@ async fn w5_a_transfer_that_ends_in_error_is_counted_and_replaced() {
 #[tokio::test]
 async fn w5_reception_that_keeps_failing_ends_with_its_reason() {
     let Lab { kernel, wlan, probe, _port, .. } = lab(TransferError::Protocol, 1).await;
-    let mut frames = wlan.frames(StreamOptions::new());
+    let mut frames = wlan.frames();
     assert!(frames.next().await.is_none());
     let Some(StreamEnd::Failed(error)) = frames.end() else { panic!("{:?}", frames.end()) };
     let ErrorKind::Receive { attempts, source } = error.kind() else { panic!("{error:?}") };

@@ -5,7 +5,7 @@ mod common;
 use core::time::Duration;
 
 use airlift_emu::{Air, Personality, Poll, Rtl8812au, stand_in_firmware};
-use airlift_wifi::{Channel, ErrorKind, Firmware, Stage, StreamEnd, StreamOptions, Width, Wlan, WlanOptions};
+use airlift_wifi::{Channel, ErrorKind, Firmware, Stage, StreamEnd, Width, Wlan, WlanOptions};
 use common::{Bench, options};
 use futures::future::{Either, select};
 use futures::{FutureExt, StreamExt};
@@ -140,7 +140,7 @@ async fn w6_unplugged_while_it_is_up_everything_ends_as_unplugged() {
     let air = Air::default_scene(1);
     let bench = Bench::new(Rtl8812au::builder().air(&air));
     let wlan = bench.attach().await.unwrap();
-    let mut frames = wlan.frames(StreamOptions::new());
+    let mut frames = wlan.frames();
     assert!(frames.next().await.is_some());
     bench.port.unplug();
     assert!(matches!(wlan.closed().await, StreamEnd::Unplugged));
@@ -220,7 +220,7 @@ async fn a4_down_returns_when_no_urb_is_left_and_the_chip_is_off() {
 async fn a4_the_last_handle_dropped_takes_the_interface_down() {
     let bench = Bench::ordinary();
     let wlan = bench.attach().await.unwrap();
-    let mut frames = wlan.frames(StreamOptions::new());
+    let mut frames = wlan.frames();
     drop(wlan.clone());
     drop(wlan);
     while frames.next().await.is_some() {}
@@ -234,7 +234,7 @@ async fn a6_a_kernel_that_shuts_down_ends_the_interface_and_its_streams() {
     let air = Air::default_scene(1);
     let bench = Bench::new(Rtl8812au::builder().air(&air));
     let wlan = bench.attach().await.unwrap();
-    let mut frames = wlan.frames(StreamOptions::new());
+    let mut frames = wlan.frames();
     frames.next().await.unwrap();
     drop(bench.kernel.shutdown().await);
     while frames.next().await.is_some() {}
@@ -249,7 +249,7 @@ async fn a1_an_interface_without_a_kernel_has_one_of_its_own() {
     let adapter = Rtl8812au::builder().air(&Air::default_scene(1)).build();
     let probe = adapter.probe();
     let wlan = Wlan::open(adapter, options()).await.unwrap();
-    let mut frames = wlan.frames(StreamOptions::new());
+    let mut frames = wlan.frames();
     assert!(frames.next().await.is_some());
     wlan.down().await.unwrap();
     assert!(!probe.firmware_runs());

@@ -49,9 +49,9 @@ async fn w5_what_the_chip_admits_is_delivered_or_dropped_by_name_for_every_reade
     let hold = set.clock.run_until(set.clock.now()).await;
     let before = set.wlan.stats().chip;
     let everything = StreamOptions::new().hold_virtual_time(false);
-    let mut all = set.wlan.frames(everything.clone().bad_fcs(true));
-    let mut data = set.wlan.frames(everything.clone().filter(Filter::kind(FrameType::Data)));
-    let mut slow = set.wlan.frames(everything.budget(0));
+    let mut all = set.wlan.frames_with(everything.clone().bad_fcs(true));
+    let mut data = set.wlan.frames_with(everything.clone().filter(Filter::kind(FrameType::Data)));
+    let mut slow = set.wlan.frames_with(everything.budget(0));
     // The slow one reads nothing for ten seconds of air.
     let until = set.clock.now() + Duration::from_secs(10);
     drop(hold);
@@ -85,7 +85,7 @@ async fn w5_what_the_chip_admits_is_delivered_or_dropped_by_name_for_every_reade
 #[tokio::test]
 async fn a7_the_air_waits_for_a_reader_that_is_slower() {
     let set = up().await;
-    let mut stream = set.wlan.frames(StreamOptions::new().budget(256 * 1024).bad_fcs(true));
+    let mut stream = set.wlan.frames_with(StreamOptions::new().budget(256 * 1024).bad_fcs(true));
     let mut lost = 0;
     for _ in 0..3000 {
         lost += stream.next().await.unwrap().lost_before();
@@ -103,7 +103,7 @@ async fn a7_the_air_waits_for_a_reader_that_is_slower() {
 #[tokio::test]
 async fn w2_frames_of_the_scene_parse_and_carry_what_the_chip_told() {
     let set = up().await;
-    let mut stream = set.wlan.frames(StreamOptions::new());
+    let mut stream = set.wlan.frames();
     let mut last_tsf = 0;
     let mut beacons = 0;
     for _ in 0..500 {
@@ -138,13 +138,13 @@ async fn w2_frames_of_the_scene_parse_and_carry_what_the_chip_told() {
 #[tokio::test]
 async fn a6_an_unplugged_adapter_ends_the_stream_after_its_queue() {
     let set = up().await;
-    let mut stream = set.wlan.frames(StreamOptions::new());
+    let mut stream = set.wlan.frames();
     let first = stream.next().await;
     assert!(first.is_some());
     drop(set.port);
     read_to_end(&mut stream).await;
     assert!(matches!(stream.end(), Some(StreamEnd::Unplugged)), "{:?}", stream.end());
     assert!(stream.stats().is_balanced());
-    let mut late = set.wlan.frames(StreamOptions::new()).try_frames();
+    let mut late = set.wlan.frames().try_frames();
     assert!(matches!(late.next().await, Some(Err(StreamEnd::Unplugged))));
 }

@@ -19,7 +19,7 @@ async fn w1_beacons_come_as_a_stream_with_channel_signal_and_time() {
     let air = Air::default_scene(7);
     let bench = on_air(&air);
     let wlan = bench.attach().await.unwrap();
-    let mut frames = wlan.frames(StreamOptions::new());
+    let mut frames = wlan.frames();
     let mut last = Duration::ZERO;
     for _ in 0..50 {
         let frame = frames.next().await.expect("the air is never quiet here");
@@ -39,8 +39,8 @@ async fn w5_every_frame_that_the_chip_admits_is_accounted_for() {
         let air = Air::default_scene(3);
         let bench = on_air(&air);
         let wlan = bench.attach_with(options().bad_fcs(bad_fcs)).await.unwrap();
-        let mut frames = wlan.frames(StreamOptions::new());
-        let mut slow = wlan.frames(StreamOptions::new().budget(0).hold_virtual_time(false));
+        let mut frames = wlan.frames();
+        let mut slow = wlan.frames_with(StreamOptions::new().budget(0).hold_virtual_time(false));
         let mut delivered = 0_u64;
         while delivered < 300 {
             frames.next().await.unwrap();
@@ -68,7 +68,7 @@ async fn w1_a_change_of_channel_is_seen_on_the_frames() {
     let air = Air::default_scene(5);
     let bench = on_air(&air);
     let wlan = bench.attach().await.unwrap();
-    let mut frames = wlan.frames(StreamOptions::new());
+    let mut frames = wlan.frames();
     frames.next().await.unwrap();
     let there = Channel::new(36, Width::Mhz80).unwrap();
     wlan.set_channel(there).await.unwrap();
@@ -91,7 +91,7 @@ async fn w1_an_interface_can_be_opened_again_and_again() {
     let bench = on_air(&air);
     for _ in 0..4 {
         let wlan = bench.attach().await.unwrap();
-        let mut frames = wlan.frames(StreamOptions::new());
+        let mut frames = wlan.frames();
         assert!(frames.next().await.is_some());
         wlan.down().await.unwrap();
     }

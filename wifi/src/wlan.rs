@@ -287,8 +287,15 @@ impl Wlan {
         self.ask(Command::Calibrate).await
     }
 
-    /// Opens a stream of the frames that come from now on.
-    pub fn frames(&self, options: impl Into<StreamOptions>) -> FrameStream {
+    /// Opens a stream of the frames that come from now on: each whose check sequence is right, in a queue of
+    /// 4 MiB. Every stream is its own: its queue, its losses, its pace.
+    pub fn frames(&self) -> FrameStream {
+        self.frames_with(StreamOptions::new())
+    }
+
+    /// The same for a reader with wishes: a [`Filter`](crate::filter::Filter), or [`StreamOptions`] that also
+    /// tell how large its queue is and what is dropped when that is full.
+    pub fn frames_with(&self, options: impl Into<StreamOptions>) -> FrameStream {
         self.shared.frames.open(options)
     }
 

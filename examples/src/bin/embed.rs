@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use airlift_emu::{Air, Rtl8812au, stand_in_firmware};
-use airlift_wifi::{Firmware, StreamOptions, Wlan, WlanOptions};
+use airlift_wifi::{Firmware, Wlan, WlanOptions};
 use futures::StreamExt;
 
 #[tokio::main]
@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     };
 
-    let mut frames = wlan0.frames(StreamOptions::new());
+    let mut frames = wlan0.frames();
     let mut other_work = tokio::time::interval(Duration::from_millis(100));
     let mut seen = 0;
     while seen < 25 {

@@ -25,11 +25,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let wlan0 = Wlan::open(adapter, options).await?;
     let start = clock.hold(); // until all readers have their streams, time stands still
 
-    let mut beacons = wlan0.frames(StreamOptions::new().filter(Filter::subtype(Subtype::Beacon)));
-    let mut strong_data = wlan0
-        .frames(StreamOptions::new().filter(Filter::kind(FrameType::Data) & Filter::min_signal_dbm(-45)));
+    let mut beacons = wlan0.frames_with(Filter::subtype(Subtype::Beacon));
+    let mut strong_data = wlan0.frames_with(Filter::kind(FrameType::Data) & Filter::min_signal_dbm(-45));
     // Reads nothing until the end, in a queue of 64 KiB: it keeps the newest frames and knows what it lost.
-    let mut sluggard = wlan0.frames(
+    let mut sluggard = wlan0.frames_with(
         StreamOptions::new()
             .budget(StreamOptions::MIN_BUDGET)
             .policy(DropPolicy::Oldest)

@@ -84,7 +84,7 @@ async fn watch(
 ) -> Result<Exit, Failure> {
     // A replay is to come out complete; on the air, damaged frames are counted but not shown.
     let wanted = StreamOptions::new().bad_fcs(options.replay.is_some());
-    let mut stream = session.wlan.frames(wanted);
+    let mut stream = session.wlan.frames_with(wanted);
     let mut output = Output::begin(options, place, &session.wlan, session.clock.now())?;
     if output.shows_table() {
         notice(render::HEAD);
