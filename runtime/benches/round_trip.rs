@@ -23,6 +23,9 @@ fn main() {
     report("kernel task -> own trigger -> handler (no thread)", within_the_kernel);
     let samples = wake_latency();
     println!("trigger -> handler, kernel idle for 50 us before: median {:?}", samples[samples.len() / 2]);
+    if let Some(cpu) = idle() {
+        println!("an idle kernel, 1 s: {cpu:?} of processor time");
+    }
 }
 
 fn report(what: &str, run: impl Fn() -> Duration) {
@@ -162,4 +165,26 @@ fn wake_latency() -> Vec<Duration> {
         .collect();
     samples.sort();
     samples
+}
+
+/// Processor time that an idle kernel's threads take in a second; known on Linux only.
+fn idle() -> Option<Duration> {
+    let kernel = Kernel::builder().name("idle").build().unwrap();
+    let warm = kernel.handle().spawn("warm", |cpu| async move { cpu.msleep(5).await });
+    block_on(warm.unwrap()).unwrap();
+    thread::sleep(Duration::from_millis(20));
+    let used = || -> Option<u64> {
+        let mut sum = 0;
+        for task in std::fs::read_dir("/proc/self/task").ok()?.flatten() {
+            let comm = std::fs::read_to_string(task.path().join("comm")).ok()?;
+            if comm.starts_with("idle") {
+                let times = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+                sum += times.split_whitespace().next()?.parse::<u64>().ok()?;
+            }
+        }
+        Some(sum)
+    };
+    let before = used()?;
+    thread::sleep(Duration::from_secs(1));
+    Some(Duration::from_nanos(used()? - before))
 }

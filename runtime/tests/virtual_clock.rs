@@ -138,6 +138,68 @@ fn r16_time_stands_still_while_a_host_thread_is_busy() {
 }
 
 #[test]
+fn r16_a_host_threads_work_takes_no_time_what_it_raises_is_there_at_the_next_delivery_point() {
+    let clock = Clock::virtual_time();
+    let kernel = kernel_on(&clock);
+    let line = kernel.handle().irq_line("device").unwrap();
+    let mut timer = clock.host_timer("device");
+    let notifier = timer.notifier();
+    let raise = line.clone();
+    let device = thread::spawn(move || {
+        for _ in 0..10 {
+            timer.wait_until(None);
+            // However long it takes in the world of the host.
+            (0..1000).for_each(|_| thread::yield_now());
+            raise.trigger().unwrap();
+        }
+    });
+    let task = kernel.handle().spawn("driver", move |cpu| async move {
+        let runs = std::rc::Rc::new(std::cell::Cell::new(0));
+        let count = runs.clone();
+        let _irq = cpu.request_irq(&line, "device", move |_| {
+            count.set(count.get() + 1);
+            IrqReturn::Handled
+        });
+        (0..10)
+            .map(|_| {
+                notifier.notify();
+                cpu.cpu_relax();
+                runs.get()
+            })
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(block_on(task.unwrap()).unwrap(), (1..=10).collect::<Vec<_>>());
+    device.join().unwrap();
+}
+
+#[test]
+fn r16_a_host_thread_that_waits_for_the_kernel_stops_the_time_but_not_the_kernel() {
+    let clock = Clock::virtual_time();
+    let kernel = kernel_on(&clock);
+    let mut timer = clock.host_timer("device");
+    let notifier = timer.notifier();
+    let (answer, answers) = mpsc::channel();
+    let seen = clock.clone();
+    let device = thread::spawn(move || {
+        timer.wait_until(None);
+        // Against the rules: only the kernel can end this wait.
+        receive(&answers);
+        (0..10_000).for_each(|_| thread::yield_now());
+        seen.now()
+    });
+    let task = kernel.handle().spawn("driver", move |cpu| async move {
+        notifier.notify();
+        // The kernel loses patience here, and goes on.
+        cpu.cpu_relax();
+        answer.send(()).unwrap();
+        cpu.msleep(1).await;
+        cpu.now()
+    });
+    assert_eq!(device.join().unwrap(), Duration::ZERO);
+    assert_eq!(block_on(task.unwrap()).unwrap(), MS);
+}
+
+#[test]
 fn r16_a_notification_during_work_ends_the_next_wait_and_counts_once() {
     let clock = Clock::virtual_time();
     let kernel = kernel_on(&clock);
@@ -303,6 +365,32 @@ fn r16_kernels_on_one_clock_wait_for_each_other() {
     let times: Vec<_> = log.iter().map(|(at, _)| *at).collect();
     assert!(times.is_sorted(), "{log:?}");
     assert_eq!(log.len(), 8);
+}
+
+#[test]
+fn r16_a_kernel_in_the_midst_of_a_turn_stops_the_time_of_the_others() {
+    let clock = Clock::virtual_time();
+    let (busy, idle) = (kernel_on(&clock), kernel_on(&clock));
+    let (in_turn, is_in_turn) = mpsc::channel();
+    let (release, released) = mpsc::channel();
+    let turn = busy.handle().spawn("busy", move |_| async move {
+        in_turn.send(()).unwrap();
+        receive(&released);
+    });
+    receive(&is_in_turn);
+    let parks = idle.handle().stats().parks;
+    let sleeper = idle.handle().spawn("sleeper", |cpu| async move { cpu.msleep(1).await });
+    let begin = std::time::Instant::now();
+    while idle.handle().stats().parks == parks || idle.handle().stats().task("sleeper").is_none() {
+        assert!(begin.elapsed() < common::HANG, "{}", idle.handle().stats());
+        thread::yield_now();
+    }
+    // It had nothing to do and a timer to wait for, and did not move the time.
+    assert_eq!(clock.now(), Duration::ZERO);
+    release.send(()).unwrap();
+    block_on(turn.unwrap()).unwrap();
+    block_on(sleeper.unwrap()).unwrap();
+    assert_eq!(clock.now(), MS);
 }
 
 #[test]
