@@ -25,8 +25,8 @@ const ASLEEP: u32 = 2;
 /// How long a thread that was just active spins before it parks. Waking a parked thread costs 6 to 16 us, an
 /// answer from a spinning one 0.2 us; beyond this the processor is better left to others.
 pub(crate) const SPIN: Duration = Duration::from_micros(50);
-/// The spin after one that caught nothing: enough for an answer that is already on its way.
-const SPIN_SHORT: Duration = Duration::from_micros(5);
+/// A parked sleep shorter than this, its own wake-up included, would have been caught by spinning.
+const LEARN: Duration = Duration::from_micros(100);
 
 /// A wake-up word with one owner; see the module's text.
 #[derive(Debug)]
@@ -79,7 +79,8 @@ impl Doorbell {
 
     /// Owner, armed: sleeps until rung (true) or until `deadline` (false); spins first, as `spin` tells.
     pub(crate) fn sleep(&self, spin: &mut Spin, deadline: Option<Instant>) -> bool {
-        if spin.catch(self, deadline) {
+        let start = spin.begin();
+        if spin.catch(self, start, deadline) {
             return true;
         }
         while self.is_asleep() {
@@ -95,51 +96,56 @@ impl Doorbell {
                 }
             }
         }
+        spin.learn(start);
         self.state.load(Ordering::Acquire) == RUNG
     }
 }
 
-/// How long its owner spins before it parks: long after a spin that caught something, short after one in vain.
+/// Whether its owner spins before it parks: yes, if spinning would have caught the last ring.
 #[derive(Debug)]
 pub(crate) struct Spin {
     window: Duration,
+    /// The window is adapted; otherwise it stays zero.
+    adaptive: bool,
 }
 
 impl Spin {
     pub(crate) fn new() -> Self {
-        Self { window: if cfg!(airlift_loom) { Duration::ZERO } else { SPIN } }
+        let adaptive = !cfg!(airlift_loom);
+        Self { window: if adaptive { SPIN } else { Duration::ZERO }, adaptive }
     }
 
     /// For a thread that is seldom in a hurry, such as one that waits for timers.
     pub(crate) fn never() -> Self {
-        Self { window: Duration::ZERO }
+        Self { window: Duration::ZERO, adaptive: false }
     }
 
-    fn catch(&mut self, bell: &Doorbell, deadline: Option<Instant>) -> bool {
-        if self.window.is_zero() {
-            return false;
-        }
-        let start = Instant::now();
-        let mut round = 0u32;
+    /// When a sleep begins; `None` if nobody needs to know.
+    fn begin(&self) -> Option<Instant> {
+        self.adaptive.then(Instant::now)
+    }
+
+    /// True: rung while spinning.
+    fn catch(&self, bell: &Doorbell, start: Option<Instant>, deadline: Option<Instant>) -> bool {
+        let Some(start) = start.filter(|_| !self.window.is_zero()) else { return false };
         loop {
-            if !bell.is_asleep() {
-                self.window = SPIN;
-                return true;
-            }
-            round += 1;
-            if round.is_multiple_of(64) {
-                let now = Instant::now();
-                let spun = now - start;
-                if spun >= self.window || deadline.is_some_and(|deadline| now >= deadline) {
-                    self.window = SPIN_SHORT;
-                    return false;
+            for _ in 0..32 {
+                if !bell.is_asleep() {
+                    return true;
                 }
-                if spun > SPIN_SHORT && round.is_multiple_of(512) {
-                    // On a crowded machine, whoever is to ring may need this very core.
-                    std::thread::yield_now();
-                }
+                core::hint::spin_loop();
             }
-            core::hint::spin_loop();
+            let now = Instant::now();
+            if now - start >= self.window || deadline.is_some_and(|deadline| now >= deadline) {
+                return false;
+            }
+        }
+    }
+
+    /// Learns from a sleep that was parked: the next one is likely to be as long.
+    fn learn(&mut self, start: Option<Instant>) {
+        if let Some(start) = start {
+            self.window = if start.elapsed() < LEARN { SPIN } else { Duration::ZERO };
         }
     }
 }
