@@ -2,7 +2,7 @@
 //!
 //! An `Error` is cheap to clone and may cross threads: one failure is told to every reader of the interface.
 //! It says what was expected and what came instead, and names the register. Neighbours:
-//! [`regio`](crate::regio) makes those that come from a transfer, [`wlan`](crate::wlan) hands them out.
+//! `regio` makes those that come from a transfer, [`Wlan`](crate::Wlan) hands them out.
 
 use core::fmt;
 use std::borrow::Cow;

@@ -1,6 +1,6 @@
 //! Where the chip's firmware comes from, and whether it is the chip's.
 //!
-//! [`Firmware`] says where to look; [`Image`] is a file that was found, unpacked and checked. Distributions pack
+//! [`Firmware`] says where to look; an `Image` is a file that was found, unpacked and checked. Distributions pack
 //! the files (`.xz`, `.zst`) or leave them plain (`.bin`). No vendor firmware is part of this repository.
 //! Neighbour: `driver::download` puts an image into the chip.
 

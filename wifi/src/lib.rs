@@ -1,8 +1,10 @@
 //! Airlift's Wi-Fi driver: Realtek's RTL8812AU as `wlan0`, in a tokio application.
 //!
-//! [`channel`] says where to listen, [`error`] what went wrong. Inside: [`chip`] holds the facts of each chip,
-//! [`regio`] its registers over the control endpoint, [`efuse`] what was burnt into the adapter, [`phy`] baseband
-//! and radio.
+//! [`Wlan`] is the interface: [`Wlan::attach`] brings an adapter up in monitor mode, [`Wlan::frames`] opens streams of
+//! [`Frame`]s. [`channel`] says where to listen, [`firmware`] what the chip needs, [`error`] what went wrong.
+//!
+//! Inside: `chip` holds the facts of each chip, `regio` its registers over the control endpoint, `efuse` what was burnt
+//! into the adapter, `phy` baseband and radio, `driver` the tasks on the kernel core.
 #![forbid(unsafe_code)]
 
 pub mod channel;
