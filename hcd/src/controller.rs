@@ -8,6 +8,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::collections::BTreeMap;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -15,8 +16,8 @@ use airlift_runtime::{Clock, Cpu, IrqLine, IrqReturn, KernelGone, KernelHandle};
 use bytes::BytesMut;
 use futures::future::{Either, select};
 
-use crate::backend::Upcall;
 use crate::backend::mock::MockBackend;
+use crate::backend::{Connect, Upcall};
 use crate::deadline::Deadlines;
 use crate::device::{DeviceId, DeviceInner, Identity, UsbDevice};
 use crate::function::{Reply, UsbFunction};
@@ -30,7 +31,7 @@ const NAME: &str = "hcd";
 
 /// A virtual USB host controller on a kernel core. Clones are the same controller.
 ///
-/// It lives while anything made by it does: a clone, a [`MockPort`], a [`UsbDevice`], a pending
+/// It lives while anything made by it does: a clone, a [`Port`], a [`UsbDevice`], a pending
 /// [`UrbHandle`](crate::UrbHandle) or a [`Hotplug`] stream. When the kernel core shuts down, every pending URB
 /// ends with [`TransferError::Shutdown`] and the devices' threads end.
 #[derive(Clone)]
@@ -111,33 +112,53 @@ impl HostController {
     ///
     /// After the kernel core has shut down (and if the system refuses a thread) the device is one that was
     /// unplugged at once.
-    pub fn plug(&self, function: impl UsbFunction) -> MockPort {
+    pub fn plug(&self, function: impl UsbFunction) -> Port {
         self.plug_with(function, &[])
     }
 
     /// Like [`plug`](Self::plug), with layers between the controller and the device: the first is the outermost,
     /// next to the controller.
-    pub fn plug_with(&self, function: impl UsbFunction, layers: &[&dyn Layer]) -> MockPort {
-        let core = &self.user.core;
+    pub fn plug_with(&self, function: impl UsbFunction, layers: &[&dyn Layer]) -> Port {
         let host = FunctionHost::new(function);
-        let id = DeviceId(core.next_device.fetch_add(1, Ordering::Relaxed));
+        let id = self.next_id();
         let identity = Identity::of_function(id, host.descriptors());
+        let name = identity.info.location.clone();
+        let clock = &self.user.core.clock;
+        let bottom = |upcall| MockBackend::start(clock, &name, host, upcall);
+        let (port, connected) = self.connect(identity, layers, Box::new(bottom));
+        if let Err(error) = connected {
+            tracing::error!(device = %name, %error, "cannot start the threads of a mock device");
+        }
+        port
+    }
+
+    /// A name for a device that is about to be connected.
+    pub(crate) fn next_id(&self) -> DeviceId {
+        DeviceId(self.user.core.next_device.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Connects a device through whatever backend `bottom` makes, below `layers`. If that fails, the device is one
+    /// that was unplugged at once.
+    pub(crate) fn connect(
+        &self,
+        identity: Identity,
+        layers: &[&dyn Layer],
+        bottom: Box<Connect<'_>>,
+    ) -> (Port, io::Result<()>) {
+        let core = &self.user.core;
         let name = identity.info.location.clone();
         let inner = Arc::new(DeviceInner::new(core.clone(), identity));
         let upcall: Arc<dyn Upcall> = Arc::new(DeviceUpcall(Arc::downgrade(&inner)));
         let context = LayerContext { clock: &core.clock, name: &name };
-        let bottom = |upcall| MockBackend::start(&core.clock, &name, host, upcall);
-        let connected = crate::layer::stack(layers, &context, upcall, Box::new(bottom));
-        match connected {
-            Ok(backend) => inner.connected(backend),
-            Err(error) => {
-                tracing::error!(device = %name, %error, "cannot start the threads of a mock device");
-                core.queue([Ended::Device(inner.clone())]);
-            }
+        let connected = crate::layer::stack(layers, &context, upcall, bottom).map(|backend| {
+            inner.connected(backend);
+        });
+        if connected.is_err() {
+            core.queue([Ended::Device(inner.clone())]);
         }
         let device = UsbDevice::new(inner, self.user.clone());
         core.arrive(&device);
-        MockPort { device }
+        (Port { device }, connected)
     }
 
     /// The devices that are there.
@@ -170,13 +191,17 @@ impl fmt::Debug for HostController {
     }
 }
 
-/// The port that a mock device is plugged into. Dropping it unplugs the device.
+/// The port that a device is plugged into. Dropping it unplugs the device, or, if its hardware is not ours to
+/// unplug, lets go of it.
 #[must_use = "dropping the port unplugs the device"]
-pub struct MockPort {
+pub struct Port {
     device: UsbDevice,
 }
 
-impl MockPort {
+/// The port of a function in this process.
+pub type MockPort = Port;
+
+impl Port {
     /// The device in this port.
     pub fn device(&self) -> UsbDevice {
         self.device.clone()
@@ -189,15 +214,15 @@ impl MockPort {
     }
 }
 
-impl Drop for MockPort {
+impl Drop for Port {
     fn drop(&mut self) {
         self.unplug();
     }
 }
 
-impl fmt::Debug for MockPort {
+impl fmt::Debug for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MockPort").field("device", &self.device).finish()
+        f.debug_struct("Port").field("device", &self.device).finish()
     }
 }
 

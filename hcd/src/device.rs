@@ -90,14 +90,25 @@ pub(crate) struct Identity {
 impl Identity {
     pub(crate) fn of_function(id: DeviceId, descriptors: &Descriptors) -> Self {
         let descriptor = DeviceDescriptor::from_bytes(descriptors.device);
+        let configuration = Configuration::parse(Bytes::copy_from_slice(&descriptors.configuration)).ok();
+        Self::new(id, format!("mock-{id}"), descriptors.speed, descriptor, configuration)
+    }
+
+    /// A device at `location` (for people) with these descriptors, of which `configuration` is chosen.
+    pub(crate) fn new(
+        id: DeviceId,
+        location: String,
+        speed: Speed,
+        descriptor: DeviceDescriptor,
+        configuration: Option<Configuration>,
+    ) -> Self {
         let info = DeviceInfo {
             id,
-            location: format!("mock-{id}"),
+            location,
             vendor_id: descriptor.vendor_id(),
             product_id: descriptor.product_id(),
-            speed: descriptors.speed,
+            speed,
         };
-        let configuration = Configuration::parse(Bytes::copy_from_slice(&descriptors.configuration)).ok();
         Self { info, descriptor, configuration }
     }
 }

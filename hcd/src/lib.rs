@@ -89,7 +89,7 @@ pub mod usbip;
 
 pub use anchor::{Anchor, Barrier, PostedError};
 pub use backend::{Backend, Connect, DeviceOp, FlatUrb, Upcall};
-pub use controller::{HostController, MockPort};
+pub use controller::{HostController, MockPort, Port};
 pub use descriptor::{
     AlternateSetting, Configuration, DescriptorError, DeviceDescriptor, Endpoint, EndpointMap, RawDescriptor,
     TransferType, Walk, parse_string,
