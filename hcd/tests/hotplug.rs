@@ -36,6 +36,7 @@ fn h6_devices_come_and_go_as_a_stream() {
 #[test]
 fn h6_unplug_gives_every_pending_urb_its_error() {
     let rig = rig();
+    let _still = rig.clock.hold(); // or the hour's limit may come first
     let anchor = Anchor::new();
     let device = &rig.device;
     let mut handles: Vec<_> = (0..10).map(|_| device.submit(park())).collect();

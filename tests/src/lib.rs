@@ -11,3 +11,8 @@ pub mod export;
 pub mod golden;
 pub mod state;
 pub mod trace;
+
+/// The README's snippets, compiled and run like any documentation test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
