@@ -98,7 +98,10 @@ pub use device::{DeviceId, DeviceInfo, StringError, Strings, UsbDevice};
 pub use function::{Descriptors, FunctionUrb, Reply, Speed, Submit, UrbId, UsbFunction};
 pub use function_host::FunctionHost;
 pub use hotplug::{Hotplug, HotplugEvent};
-pub use layer::{Latency, LatencyCounters, LatencyModel, Layer, LayerContext};
+pub use layer::{
+    Fault, FaultTarget, Faults, Latency, LatencyCounters, LatencyModel, Layer, LayerContext, Trace,
+    TraceOptions, TraceSummary,
+};
 pub use setup::Setup;
 pub use status::TransferError;
 pub use urb::{Completion, InBuffer, Urb, UrbHandle};

@@ -25,10 +25,6 @@ use crate::status::TransferError;
 /// counts so far.
 const OWN_URB: UrbId = UrbId(u64::MAX);
 
-const SET_CONFIGURATION: u8 = 9;
-const SET_INTERFACE: u8 = 11;
-const CLEAR_FEATURE: u8 = 1;
-
 enum Command {
     Submit(FlatUrb),
     Operate(UrbId, DeviceOp),
@@ -187,7 +183,7 @@ impl Server {
         self.host.plug(now, waker);
         // A function whose configuration cannot be read stays unconfigured.
         if let Some(value) = self.host.first_configuration() {
-            self.standard(now, OWN_URB, 0x00, SET_CONFIGURATION, value.into(), 0);
+            self.restore(now, DeviceOp::SetConfiguration(value));
         }
         let mut commands = Vec::new();
         loop {
@@ -233,31 +229,33 @@ impl Server {
                     self.replies.push(reply);
                 }
             }
-            Command::Operate(id, DeviceOp::SetConfiguration(value)) => {
-                self.standard(now, id, 0x00, SET_CONFIGURATION, value.into(), 0);
-            }
-            Command::Operate(id, DeviceOp::SetInterface { interface, alternate }) => {
-                self.standard(now, id, 0x01, SET_INTERFACE, alternate.into(), interface.into());
-            }
-            Command::Operate(id, DeviceOp::ClearHalt(endpoint)) => {
-                self.standard(now, id, 0x02, CLEAR_FEATURE, 0, endpoint.into());
-            }
-            Command::Operate(id, DeviceOp::Reset) => {
-                let configuration = self.host.configuration();
-                let alternates = self.host.alternates().to_vec();
-                self.host.reset(now);
-                self.standard(now, OWN_URB, 0x00, SET_CONFIGURATION, configuration.into(), 0);
-                for (interface, alternate) in alternates {
-                    self.standard(now, OWN_URB, 0x01, SET_INTERFACE, alternate.into(), interface.into());
+            Command::Operate(id, op) => match op.setup() {
+                Some(setup) => self.standard(now, id, setup),
+                None => {
+                    let configuration = self.host.configuration();
+                    let alternates = self.host.alternates().to_vec();
+                    self.host.reset(now);
+                    let restored = alternates
+                        .into_iter()
+                        .map(|(interface, alternate)| DeviceOp::SetInterface { interface, alternate });
+                    for op in core::iter::once(DeviceOp::SetConfiguration(configuration)).chain(restored) {
+                        self.restore(now, op);
+                    }
+                    self.replies.push(Reply { id, status: Ok(0), buffer: BytesMut::new() });
                 }
-                self.replies.push(Reply { id, status: Ok(0), buffer: BytesMut::new() });
-            }
+            },
+        }
+    }
+
+    /// Does what the controller does by itself.
+    fn restore(&mut self, now: Duration, op: DeviceOp) {
+        if let Some(setup) = op.setup() {
+            self.standard(now, OWN_URB, setup);
         }
     }
 
     /// Sends a standard request without a data stage, as the host would.
-    fn standard(&mut self, now: Duration, id: UrbId, to: u8, request: u8, value: u16, index: u16) {
-        let setup = Setup { request_type: to, request, value, index, length: 0 };
+    fn standard(&mut self, now: Duration, id: UrbId, setup: Setup) {
         self.host.submit(now, FunctionUrb::new(id, 0, Some(setup), BytesMut::new(), 0));
     }
 }

@@ -17,6 +17,10 @@ use crate::descriptor::TransferType;
 use crate::function::{Reply, UrbId};
 use crate::setup::Setup;
 
+const CLEAR_FEATURE: u8 = 1;
+const SET_CONFIGURATION: u8 = 9;
+const SET_INTERFACE: u8 = 11;
+
 /// An URB without what belongs to its submitter: the flat view that backends and layers pass on.
 pub struct FlatUrb {
     /// Its name among the URBs of this device.
@@ -72,6 +76,21 @@ pub enum DeviceOp {
     ClearHalt(u8),
     /// Reset the port; configuration and alternate settings are restored.
     Reset,
+}
+
+impl DeviceOp {
+    /// The standard request that stands for it on the bus (USB 2.0, section 9.4); a reset has none.
+    pub fn setup(self) -> Option<Setup> {
+        let (recipient, request, value, index) = match self {
+            Self::SetConfiguration(value) => (0, SET_CONFIGURATION, value.into(), 0),
+            Self::SetInterface { interface, alternate } => {
+                (1, SET_INTERFACE, alternate.into(), interface.into())
+            }
+            Self::ClearHalt(endpoint) => (2, CLEAR_FEATURE, 0, endpoint.into()),
+            Self::Reset => return None,
+        };
+        Some(Setup { request_type: recipient, request, value, index, length: 0 })
+    }
 }
 
 /// One device's way to its hardware, or to what stands for it.

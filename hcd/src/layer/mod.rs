@@ -1,9 +1,11 @@
 //! Layers: backends with another backend below, which see every URB go down and come back up.
 //!
-//! [`Latency`] models the time that a bus takes and counts transfers. A layer that injects faults or writes a
-//! trace has the same shape.
+//! [`Latency`] models the time that a bus takes and counts transfers, [`Trace`] writes them down, [`Faults`] has
+//! them fail.
 
+mod fault;
 mod latency;
+mod trace;
 
 use std::io;
 use std::sync::Arc;
@@ -12,7 +14,9 @@ use airlift_runtime::Clock;
 
 use crate::backend::{Backend, Connect, Upcall};
 
+pub use fault::{Fault, FaultTarget, Faults};
 pub use latency::{Latency, LatencyCounters, LatencyModel};
+pub use trace::{Trace, TraceOptions, TraceSummary};
 
 /// Where a layer is put in.
 #[derive(Clone, Copy, Debug)]
