@@ -70,7 +70,8 @@
 //! })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-#![forbid(unsafe_code)]
+// Allowed in one file: libusb's transfers.
+#![deny(unsafe_code)]
 
 mod anchor;
 mod backend;
@@ -88,6 +89,8 @@ mod urb;
 pub mod usbip;
 
 pub use anchor::{Anchor, Barrier, PostedError};
+#[cfg(feature = "libusb")]
+pub use backend::libusb;
 pub use backend::{Backend, Connect, DeviceOp, FlatUrb, Upcall};
 pub use controller::{HostController, MockPort, Port};
 pub use descriptor::{

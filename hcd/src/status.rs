@@ -31,6 +31,9 @@ pub enum TransferError {
     /// The endpoint is isochronous, and this controller carries no such transfers (`-ENOSYS`).
     #[error("isochronous transfers are not supported")]
     Isochronous,
+    /// The system has no memory for the transfer, or allows no more of it to USB (`-ENOMEM`).
+    #[error("no memory for the transfer")]
+    NoMemory,
 }
 
 impl TransferError {

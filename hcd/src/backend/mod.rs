@@ -5,6 +5,8 @@
 //! for real adapters and one for adapters on another machine have the same shape. A
 //! [`Layer`](crate::Layer) is a backend with another one below it.
 
+#[cfg(feature = "libusb")]
+pub mod libusb;
 pub(crate) mod mock;
 
 use core::fmt;

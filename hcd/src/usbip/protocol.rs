@@ -425,6 +425,7 @@ pub const fn errno(error: TransferError) -> i32 {
         TransferError::Short => -121,
         TransferError::Invalid => -22,
         TransferError::Isochronous => -38,
+        TransferError::NoMemory => -12,
     }
 }
 
@@ -440,6 +441,7 @@ pub const fn from_errno(status: i32) -> Result<(), TransferError> {
         -121 => Err(TransferError::Short),
         -22 => Err(TransferError::Invalid),
         -38 => Err(TransferError::Isochronous),
+        -12 => Err(TransferError::NoMemory),
         _ => Err(TransferError::Protocol),
     }
 }
