@@ -27,7 +27,7 @@ mod regio;
 mod wlan;
 
 pub use channel::{Band, Channel, ChannelError, Side, Width};
-pub use chip::Chip;
+pub use chip::{Chip, UnknownChip};
 pub use driver::Progress;
 pub use error::{Error, ErrorKind, Stage};
 pub use firmware::Firmware;

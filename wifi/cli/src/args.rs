@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use airlift_wifi::{Channel, Width};
+use airlift_wifi::{Channel, Chip, Width};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
@@ -20,6 +20,7 @@ Examples:
   airlift capture --channel 36 --width 80 --count 100 --write air.pcapng
   airlift capture --write - | wireshark -k -i -
   airlift devices
+  airlift udev | sudo tee /etc/udev/rules.d/70-airlift.rules
 
 No adapter is needed to try it: without one, the same driver runs on an emulated RTL8812AU.";
 
@@ -67,6 +68,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// List the adapters that can be used
     Devices,
+    /// Print udev rules that let you open the adapters without being root
+    Udev,
     /// Show frames of a channel, and write them to a file
     #[command(after_help = "More, with examples and the JSON shape: airlift capture --help", after_long_help = format!("{CAPTURE_HELP}\n\n{EXIT_CODES}"))]
     Capture(CaptureArgs),
@@ -75,9 +78,17 @@ pub(crate) enum Command {
 /// The options of `capture` as they are typed.
 #[derive(Args, Debug)]
 pub(crate) struct CaptureArgs {
-    /// The adapter: emulated:rtl8812au, VID:PID or BUS-PORT [default: the first one, else emulated]
+    /// The adapter: emulated:rtl8812au, VID:PID, BUS-PORT or serial:TEXT [default: the first one, else emulated]
     #[arg(long, value_name = "DEVICE")]
     device: Option<Device>,
+
+    /// The adapter's chip, if its USB id is not known to carry one
+    #[arg(long, value_name = "CHIP", requires = "device")]
+    chip: Option<Chip>,
+
+    /// Take the adapter from the system's driver, and give it back at the end
+    #[arg(long)]
+    detach: bool,
 
     /// The channel; 6+ and 6- are 40 MHz wide with the second half above and below
     #[arg(long, value_name = "N|N+|N-", default_value = "11", allow_hyphen_values = true)]
@@ -142,6 +153,8 @@ pub(crate) enum Device {
     Id(u16, u16),
     /// Bus and ports, as Linux names them: `3-2`, `1-4.1`.
     Port(String),
+    /// The serial number.
+    Serial(String),
 }
 
 impl fmt::Display for Device {
@@ -150,6 +163,7 @@ impl fmt::Display for Device {
             Self::Emulated => f.write_str("emulated:rtl8812au"),
             Self::Id(vendor, product) => write!(f, "{vendor:04x}:{product:04x}"),
             Self::Port(port) => f.write_str(port),
+            Self::Serial(serial) => write!(f, "serial:{serial}"),
         }
     }
 }
@@ -163,6 +177,9 @@ impl FromStr for Device {
                 "rtl8812au" => Ok(Self::Emulated),
                 _ => Err("the only emulated adapter is emulated:rtl8812au".into()),
             };
+        }
+        if let Some(serial) = text.strip_prefix("serial:").filter(|serial| !serial.is_empty()) {
+            return Ok(Self::Serial(serial.to_owned()));
         }
         let hex = |part: &str| {
             let digits = part.len() == 4 && part.bytes().all(|b| b.is_ascii_hexdigit());
@@ -196,6 +213,8 @@ pub(crate) enum Target {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Capture {
     pub(crate) device: Option<Device>,
+    pub(crate) chip: Option<Chip>,
+    pub(crate) detach: bool,
     pub(crate) channel: Channel,
     pub(crate) count: Option<u64>,
     pub(crate) duration: Option<Duration>,
@@ -243,6 +262,8 @@ impl CaptureArgs {
         }
         Ok(Capture {
             device: self.device,
+            chip: self.chip,
+            detach: self.detach,
             channel,
             count: self.count,
             duration: self.duration,
@@ -273,7 +294,7 @@ mod tests {
         let words = ["airlift", "capture"].into_iter().chain(line.split_whitespace());
         match Cli::try_parse_from(words)?.command {
             Command::Capture(args) => args.check(),
-            Command::Devices => unreachable!("the line says capture"),
+            Command::Devices | Command::Udev => unreachable!("the line says capture"),
         }
     }
 
@@ -307,16 +328,35 @@ mod tests {
     }
 
     #[test]
-    fn devices_are_named_in_three_ways() {
+    fn devices_are_named_in_four_ways() {
         assert_eq!("emulated:rtl8812au".parse(), Ok(Device::Emulated));
         assert_eq!("0bda:8812".parse(), Ok(Device::Id(0x0bda, 0x8812)));
         assert_eq!("3-2".parse(), Ok(Device::Port("3-2".into())));
         assert_eq!("1-4.1.2".parse(), Ok(Device::Port("1-4.1.2".into())));
-        for text in
-            ["", "emulated", "emulated:rtl8821au", "bda:8812", "0bda:+812", "3-", "-2", "0-1", "3-2.", "a-b"]
-        {
+        assert_eq!("serial:00e04c".parse(), Ok(Device::Serial("00e04c".into())));
+        for text in [
+            "",
+            "serial:",
+            "emulated",
+            "emulated:rtl8821au",
+            "bda:8812",
+            "0bda:+812",
+            "3-",
+            "-2",
+            "0-1",
+            "3-2.",
+            "a-b",
+        ] {
             assert!(text.parse::<Device>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_chip_is_named_for_a_device_that_is_named() {
+        assert_eq!(capture("--device 0bda:b812 --chip rtl8812au").unwrap().chip, Some(Chip::Rtl8812au));
+        assert!(refused("--device 3-2 --chip rtl9999").contains("expected rtl8812au"));
+        assert!(refused("--chip rtl8812au").contains("--device"));
+        assert!(capture("--detach").unwrap().detach);
     }
 
     #[test]

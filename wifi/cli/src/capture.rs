@@ -11,7 +11,7 @@ use futures::future::{self, OptionFuture};
 use futures::{FutureExt as _, StreamExt as _, pin_mut};
 
 use crate::args::{self, Target};
-use crate::devices;
+use crate::devices::{self, Choice};
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::output::{Output, Place, Written};
@@ -43,15 +43,15 @@ enum Ending {
 /// Everything that ends a capture before what was asked for was done.
 pub(crate) async fn run(options: args::Capture) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::listen();
-    let chosen_for_want = devices::choose(options.device.as_ref())?;
+    let choice = devices::choose(&options)?;
     let replay =
         options.replay.as_ref().map(|(path, _)| read_replay(path, options.write.as_ref())).transpose()?;
     let place = options.write.as_ref().map(Place::open).transpose()?;
-    if chosen_for_want {
+    if matches!(choice, Choice::Emulated { for_want: true }) {
         let firmware = if options.firmware_dir.is_some() { "" } else { " (stand-in firmware)" };
         notice(format_args!("no adapter found: using emulated:rtl8812au{firmware}"));
     }
-    let session = Session::start(&options, replay, &mut interrupt).await?;
+    let session = Session::start(&options, choice, replay, &mut interrupt).await?;
     let result = watch(&options, &session, place, &mut interrupt).await;
     let end = session.end().await;
     let exit = result?;

@@ -1,11 +1,15 @@
-//! `airlift devices`: the adapters that can be used.
+//! `airlift devices`: the adapters that can be used; and which one is.
 //!
-//! So far these are the emulated ones; adapters on the USB bus join the table with the backend that reaches them.
+//! Neighbours: [`crate::usb`] knows those on the system's buses.
 
 use std::io::{self, Write};
 
-use crate::args::Device;
-use crate::exit::{Exit, Failure};
+use airlift_wifi::Chip;
+
+use crate::args::{self, Device};
+use crate::escape::escaped;
+use crate::exit::Failure;
+use crate::usb::{self, Adapter};
 
 /// One row of the table.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -13,11 +17,23 @@ struct Row {
     device: String,
     chip: &'static str,
     usb: &'static str,
-    state: &'static str,
+    state: String,
 }
 
-fn rows() -> Vec<Row> {
-    vec![Row { device: Device::Emulated.to_string(), chip: "RTL8812AU", usb: "in-process", state: "ready" }]
+fn rows(adapters: &[Adapter]) -> Vec<Row> {
+    let real = adapters.iter().map(|adapter| Row {
+        device: adapter.name(),
+        chip: adapter.chip().name(),
+        usb: adapter.usb(),
+        state: adapter.state(),
+    });
+    let emulated = Row {
+        device: Device::Emulated.to_string(),
+        chip: Chip::Rtl8812au.name(),
+        usb: "in-process",
+        state: "ready".into(),
+    };
+    real.chain([emulated]).collect()
 }
 
 /// Writes the table.
@@ -25,25 +41,46 @@ fn rows() -> Vec<Row> {
 /// # Errors
 /// Writing failed.
 pub(crate) fn list(out: &mut impl Write) -> io::Result<()> {
+    table(&rows(&usb::adapters()), out)
+}
+
+fn table(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{:<18}  {:<9}  {:<10}  STATE", "DEVICE", "CHIP", "USB")?;
-    for row in rows() {
-        writeln!(out, "{:<18}  {:<9}  {:<10}  {}", row.device, row.chip, row.usb, row.state)?;
+    for row in rows {
+        let state = escaped(&row.state);
+        writeln!(out, "{:<18}  {:<9}  {:<10}  {state}", row.device, row.chip, row.usb)?;
     }
     out.flush()
 }
 
-/// The adapter to use, and whether it was chosen for want of another.
+/// The adapter to use.
+#[derive(Clone, Debug)]
+pub(crate) enum Choice {
+    /// The emulated one, because it was asked for or `for_want` of another.
+    Emulated { for_want: bool },
+    /// One on a bus.
+    Real(Adapter),
+}
+
+/// Chooses the adapter that was asked for; else the first on a bus that can be had; else the first that is there,
+/// so that what is wrong with it gets told; else the emulated one, which is also the only one that hears a replay.
 ///
 /// # Errors
-/// The adapter that was asked for is not there.
-pub(crate) fn choose(asked: Option<&Device>) -> Result<bool, Failure> {
-    match asked {
-        None => Ok(true),
-        Some(Device::Emulated) => Ok(false),
-        Some(device @ (Device::Id(..) | Device::Port(_))) => {
-            let message = format!("no adapter {device}: this build reaches emulated adapters only");
-            Err(Failure::new(Exit::NoAdapter, message)
-                .help("airlift devices lists what can be used; without --device the emulated one is"))
+/// The adapter that was asked for is not there, or none that the driver knows.
+pub(crate) fn choose(options: &args::Capture) -> Result<Choice, Failure> {
+    match &options.device {
+        Some(Device::Emulated) => Ok(Choice::Emulated { for_want: false }),
+        Some(asked) => usb::find(asked, options.chip).map(Choice::Real),
+        None => {
+            let adapters = usb::adapters();
+            if options.replay.is_some() {
+                return Ok(Choice::Emulated { for_want: adapters.is_empty() });
+            }
+            let ready = adapters.iter().find(|adapter| adapter.is_ready(options.detach));
+            Ok(match ready.or(adapters.first()) {
+                Some(adapter) => Choice::Real(adapter.clone()),
+                None => Choice::Emulated { for_want: true },
+            })
         }
     }
 }
@@ -53,20 +90,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_lists_the_emulated_adapter() {
+    fn the_table_lists_the_emulated_adapter_behind_the_real_ones() {
+        let real = |device: &str, usb, state: &str| Row {
+            device: device.into(),
+            chip: "RTL8812AU",
+            usb,
+            state: state.into(),
+        };
+        let mut all = vec![
+            real("3-2  0bda:8812", "480M", "ready"),
+            real("1-4  2357:0101", "5G", "held by rtw88_8812au (wlan1, down); --detach takes it"),
+        ];
+        all.extend(rows(&[]));
         let mut out = Vec::new();
-        list(&mut out).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "DEVICE              CHIP       USB         STATE");
-        assert_eq!(lines[1], "emulated:rtl8812au  RTL8812AU  in-process  ready");
+        table(&all, &mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "DEVICE              CHIP       USB         STATE\n\
+             3-2  0bda:8812      RTL8812AU  480M        ready\n\
+             1-4  2357:0101      RTL8812AU  5G          held by rtw88_8812au (wlan1, down); --detach takes it\n\
+             emulated:rtl8812au  RTL8812AU  in-process  ready\n"
+        );
     }
 
     #[test]
-    fn an_adapter_that_cannot_be_reached_is_named() {
-        let failure = choose(Some(&Device::Id(0x0bda, 0x8812))).unwrap_err();
-        assert_eq!(failure.exit, Exit::NoAdapter);
-        assert!(failure.render().starts_with("error: no adapter 0bda:8812"));
-        assert!(failure.render().contains("help:  airlift devices"));
+    fn what_the_system_calls_a_driver_cannot_reach_the_terminal() {
+        let row =
+            Row { device: "3-2".into(), chip: "RTL8812AU", usb: "480M", state: "held by \u{1b}[2J".into() };
+        let mut out = Vec::new();
+        table(&[row], &mut out).unwrap();
+        assert!(!out.contains(&0x1b));
     }
 }

@@ -15,6 +15,12 @@ mod output;
 mod progress;
 mod render;
 mod session;
+mod udev;
+#[cfg(feature = "libusb")]
+mod usb;
+#[cfg(not(feature = "libusb"))]
+#[path = "no_usb.rs"]
+mod usb;
 
 use std::io;
 use std::process::ExitCode;
@@ -35,7 +41,8 @@ fn main() -> ExitCode {
         .with_writer(io::stderr)
         .init();
     let result = match cli.command {
-        Command::Devices => list(),
+        Command::Devices => written(devices::list(&mut io::stdout().lock())),
+        Command::Udev => written(udev::rules(&mut io::stdout().lock())),
         Command::Capture(args) => match args.check() {
             Ok(options) => run(capture::run(options)),
             Err(error) => error.exit(),
@@ -50,8 +57,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn list() -> Result<Exit, Failure> {
-    match devices::list(&mut io::stdout().lock()) {
+/// How a command ends that only writes to standard output.
+fn written(result: io::Result<()>) -> Result<Exit, Failure> {
+    match result {
         Ok(()) => Ok(Exit::Done),
         // Whoever reads has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Done),

@@ -1,17 +1,18 @@
-//! An adapter from plugging in to switching off: kernel core, host controller, emulated adapter, interface.
+//! An adapter from plugging in to switching off: kernel core, host controller, adapter, interface.
 //!
 //! Neighbours: [`crate::capture`] reads frames from it.
 
 use std::time::{Duration, Instant};
 
 use airlift_emu::{Air, Capture, ReplayOptions, Rtl8812au, stand_in_firmware};
-use airlift_hcd::{HostController, Latency, MockPort};
+use airlift_hcd::{HostController, Latency, Port, UsbDevice};
 use airlift_runtime::{Clock, Kernel, KernelHandle};
 use airlift_wifi::{Firmware, Wlan, WlanOptions};
 use futures::channel::mpsc;
 use futures::{FutureExt as _, StreamExt as _, pin_mut};
 
 use crate::args::{self, ReplaySpeed};
+use crate::devices::Choice;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::progress::{BringUp, notice, shown};
@@ -25,18 +26,19 @@ pub(crate) struct Session {
     pub(crate) clock: Clock,
     pub(crate) kernel: KernelHandle,
     owner: Kernel,
-    port: MockPort,
+    port: Port,
     _controller: HostController,
 }
 
 impl Session {
-    /// Brings the emulated adapter up as `options` ask, on an air with the frames of `replay` or the default
-    /// scene, and says on standard error how it went.
+    /// Brings the adapter of `choice` up as `options` ask, and says on standard error how it went. An emulated one
+    /// is on an air with the frames of `replay` or the default scene.
     ///
     /// # Errors
-    /// The adapter does not come up, or the user interrupts.
+    /// The adapter cannot be had or does not come up, or the user interrupts.
     pub(crate) async fn start(
         options: &args::Capture,
+        choice: Choice,
         replay: Option<Capture>,
         interrupt: &mut Interrupt,
     ) -> Result<Self, Failure> {
@@ -55,11 +57,24 @@ impl Session {
         let kernel = owner.handle();
         let controller = HostController::new(&kernel).map_err(|error| gone(&error))?;
         let counters = Latency::default();
-        let adapter = Rtl8812au::builder().air(&air).seed(options.seed).build();
-        let port = controller.plug_with(adapter, &[&counters]);
+        let firmware = firmware(options, &choice);
+        let port = match &choice {
+            Choice::Emulated { .. } => {
+                let adapter = Rtl8812au::builder().air(&air).seed(options.seed).build();
+                Ok(controller.plug_with(adapter, &[&counters]))
+            }
+            Choice::Real(adapter) => adapter.open(&controller, options.detach, &[&counters]).await,
+        };
+        let port = match port {
+            Ok(port) => port,
+            Err(failure) => {
+                owner.shutdown().await;
+                return Err(failure);
+            }
+        };
 
         let begin = Instant::now();
-        let attached = attach(&port, options, interrupt).await;
+        let attached = attach(port.device(), options, firmware, interrupt).await;
         let took = begin.elapsed();
         match attached {
             Ok(wlan) => {
@@ -77,7 +92,7 @@ impl Session {
                 Ok(Self { wlan, air, clock, kernel, owner, port, _controller: controller })
             }
             Err(failure) => {
-                drop(port);
+                let_go(port).await;
                 owner.shutdown().await;
                 Err(failure)
             }
@@ -101,22 +116,36 @@ impl Session {
     pub(crate) async fn end(self) -> Result<(), Failure> {
         let Self { wlan, owner, port, .. } = self;
         let down = wlan.down().await;
-        drop((wlan, port));
+        drop(wlan);
+        let_go(port).await;
         owner.shutdown().await;
         down.map_err(Failure::from)
     }
 }
 
+/// Gives the adapter up; returns when the system's driver has it again, if it had it before.
+async fn let_go(port: Port) {
+    let device = port.device();
+    drop(port);
+    device.closed().await;
+}
+
+/// Where the firmware comes from: an emulated chip also runs one that was made for it.
+fn firmware(options: &args::Capture, choice: &Choice) -> Firmware {
+    match (&options.firmware_dir, choice) {
+        (Some(dir), _) => Firmware::Directory(dir.clone()),
+        (None, Choice::Emulated { .. }) => Firmware::bytes("stand-in firmware", stand_in_firmware()),
+        (None, Choice::Real(_)) => Firmware::System,
+    }
+}
+
 /// Brings the interface up, with its progress on the terminal.
 async fn attach(
-    port: &MockPort,
+    device: UsbDevice,
     options: &args::Capture,
+    firmware: Firmware,
     interrupt: &mut Interrupt,
 ) -> Result<Wlan, Failure> {
-    let firmware = match &options.firmware_dir {
-        Some(dir) => Firmware::Directory(dir.clone()),
-        None => Firmware::bytes("stand-in firmware", stand_in_firmware()),
-    };
     let (tell, mut told) = mpsc::unbounded();
     let wlan_options = WlanOptions::new()
         .channel(options.channel)
@@ -127,8 +156,12 @@ async fn attach(
         .on_progress(move |progress| {
             let _ = tell.unbounded_send(progress);
         });
+    let wlan_options = match options.chip {
+        Some(chip) => wlan_options.chip(chip),
+        None => wlan_options,
+    };
     let line = BringUp::new();
-    let attach = Wlan::attach(port.device(), wlan_options).fuse();
+    let attach = Wlan::attach(device, wlan_options).fuse();
     pin_mut!(attach);
     loop {
         tokio::select! {

@@ -32,6 +32,8 @@ fn help_teaches_with_examples_exit_codes_and_the_json_shape() {
     let output = airlift(&["capture", "--help"]);
     for text in [
         "--device",
+        "--chip",
+        "--detach",
         "--channel",
         "--width",
         "--count",
@@ -60,6 +62,7 @@ fn usage_errors_exit_with_2_and_say_what_is_possible() {
         (&["capture", "--channel", "165", "--width", "80"], "channel 165 cannot be 80 MHz wide"),
         (&["capture", "--count", "0"], "0"),
         (&["capture", "--device", "dongle"], "expected emulated:rtl8812au, VID:PID such as 0bda:8812"),
+        (&["capture", "--device", "3-2", "--chip", "rtl8192eu"], "expected rtl8812au"),
         (&["capture", "--json", "--write", "-"], "both want standard output"),
     ] {
         let output = airlift(args);
@@ -70,8 +73,18 @@ fn usage_errors_exit_with_2_and_say_what_is_possible() {
 }
 
 #[test]
+fn udev_prints_a_rule_for_each_adapter_that_the_driver_knows() {
+    let output = airlift(&["udev"]);
+    assert_eq!(output.status.code(), Some(0));
+    for text in ["# RTL8812AU\n", "ATTR{idVendor}==\"0bda\", ATTR{idProduct}==\"8812\", TAG+=\"uaccess\"\n"] {
+        assert!(stdout(&output).contains(text), "{text}");
+    }
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
 fn an_adapter_that_is_not_there_exits_with_3() {
-    for device in ["0bda:8812", "3-2"] {
+    for device in ["ffff:fffe", "99-99.9", "serial:nobody's"] {
         let output = airlift(&["capture", "--device", device]);
         assert_eq!(output.status.code(), Some(3));
         let text = stderr(&output);

@@ -8,6 +8,7 @@ pub(crate) mod rtl8812a;
 
 use core::fmt;
 use core::ops::RangeInclusive;
+use core::str::FromStr;
 use core::time::Duration;
 
 use airlift_hcd::Speed;
@@ -24,11 +25,19 @@ pub enum Chip {
 }
 
 impl Chip {
+    /// All of them.
+    pub const ALL: &[Self] = &[Self::Rtl8812au];
+
     /// The name on the package.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rtl8812au => "RTL8812AU",
         }
+    }
+
+    /// USB ids that are known to carry it, vendor and product.
+    pub const fn usb_ids(self) -> &'static [(u16, u16)] {
+        self.info().usb_ids
     }
 
     /// The chip that `vendor:product` is known to carry, if it is one of the family.
@@ -42,6 +51,32 @@ impl Chip {
         }
     }
 }
+
+impl FromStr for Chip {
+    type Err = UnknownChip;
+
+    /// Reads a [`name`](Self::name), in small or capital letters.
+    fn from_str(name: &str) -> Result<Self, UnknownChip> {
+        Self::ALL.iter().copied().find(|chip| chip.name().eq_ignore_ascii_case(name)).ok_or(UnknownChip)
+    }
+}
+
+/// The name is none of a chip of the family.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UnknownChip;
+
+impl fmt::Display for UnknownChip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected ")?;
+        for (number, chip) in Chip::ALL.iter().enumerate() {
+            let comma = if number == 0 { "" } else { ", " };
+            write!(f, "{comma}{}", chip.name().to_ascii_lowercase())?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for UnknownChip {}
 
 impl fmt::Display for Chip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
