@@ -1,5 +1,7 @@
 //! In place of `usb` in a program that was built without the feature `libusb`: there are no adapters on any bus.
 
+use std::convert::Infallible;
+
 use airlift_hcd::{HostController, Layer, Port};
 use airlift_wifi::Chip;
 
@@ -8,7 +10,7 @@ use crate::exit::{Exit, Failure};
 
 /// See `usb`. There is none.
 #[derive(Clone, Debug)]
-pub(crate) enum Adapter {}
+pub(crate) struct Adapter(Infallible);
 
 pub(crate) fn adapters() -> Vec<Adapter> {
     Vec::new()
@@ -22,26 +24,26 @@ pub(crate) fn find(asked: &Device, _: Option<Chip>) -> Result<Adapter, Failure> 
 
 impl Adapter {
     pub(crate) fn name(&self) -> String {
-        match *self {}
+        match self.0 {}
     }
 
     pub(crate) fn chip(&self) -> Chip {
-        match *self {}
+        match self.0 {}
     }
 
     pub(crate) fn usb(&self) -> &'static str {
-        match *self {}
+        match self.0 {}
     }
 
     pub(crate) fn state(&self) -> String {
-        match *self {}
+        match self.0 {}
     }
 
     pub(crate) fn is_ready(&self, _: bool) -> bool {
-        match *self {}
+        match self.0 {}
     }
 
     pub(crate) async fn open(&self, _: &HostController, _: bool, _: &[&dyn Layer]) -> Result<Port, Failure> {
-        match *self {}
+        match self.0 {}
     }
 }

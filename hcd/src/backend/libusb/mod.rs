@@ -31,8 +31,8 @@
 //! is looked at each second. Every URB in flight and each one submitted later ends with
 //! [`TransferError::Shutdown`](crate::TransferError::Shutdown).
 //!
-//! Inside: [`transfer`] is the one file with unsafe code; [`schedule`] knows which URBs are where; [`open`] gets a
-//! device and gives it back; [`thread`] runs it all; [`sysfs`] reads what Linux tells of drivers.
+//! Inside: `transfer` is the one file with unsafe code; `schedule` knows which URBs are where; `open` gets a device
+//! and gives it back; `thread` runs it all; `sysfs` reads what Linux tells of drivers.
 //!
 //! [`HostController::open`]: crate::HostController::open
 //! [`UsbDevice`]: crate::UsbDevice
