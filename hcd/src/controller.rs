@@ -103,7 +103,7 @@ impl HostController {
         let user = Arc::new(User { core: core.clone() });
         // The guard is made here, so that a task that is dropped before its first poll ends the controller too.
         let kernel_side = KernelSide(core);
-        drop(kernel.spawn(NAME, move |cpu| run(cpu, kernel_side))?);
+        drop(kernel.spawn_service(NAME, move |cpu| run(cpu, kernel_side))?);
         Ok(Self { user })
     }
 

@@ -84,7 +84,25 @@ impl Cpu {
         F: FnOnce(Cpu) -> Fut + 'static,
         Fut: Future + 'static,
     {
-        let header = TaskHeader::new(&self.core.shared, name.into());
+        self.spawn_task(name.into(), false, start)
+    }
+
+    /// As [`spawn`](Self::spawn), a task that serves others for as long as the kernel runs; see
+    /// [`KernelHandle::spawn_service`].
+    pub fn spawn_service<F, Fut>(&self, name: impl Into<String>, start: F) -> JoinHandle<Fut::Output>
+    where
+        F: FnOnce(Self) -> Fut + 'static,
+        Fut: Future + 'static,
+    {
+        self.spawn_task(name.into(), true, start)
+    }
+
+    fn spawn_task<F, Fut>(&self, name: String, service: bool, start: F) -> JoinHandle<Fut::Output>
+    where
+        F: FnOnce(Self) -> Fut + 'static,
+        Fut: Future + 'static,
+    {
+        let header = TaskHeader::new(&self.core.shared, name, service);
         let (finish, join) = task::join(&header);
         self.core.create_task(header, finish, start);
         join

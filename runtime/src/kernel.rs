@@ -12,6 +12,7 @@ use futures::channel::oneshot;
 
 use crate::cpu::Cpu;
 use crate::executor::doorbell::Doorbell;
+use crate::executor::published::Published;
 use crate::executor::task::{self, JoinHandle, TaskHeader};
 use crate::executor::{self, Parts};
 use crate::irq::line::{IrqLine, IrqToken, LineShared, LineTable};
@@ -44,7 +45,7 @@ impl From<io::Error> for KernelError {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Names of the tasks that were cancelled, oldest first.
+    /// Names of the tasks that were cancelled, oldest first; without [services](KernelHandle::spawn_service).
     pub tasks_dropped: Vec<String>,
     /// Tasks that were asked for and had not been created yet.
     pub spawns_dropped: usize,
@@ -61,10 +62,40 @@ impl ShutdownReport {
     }
 }
 
+/// One line: `clean`, or what was dropped.
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_clean() {
+            return f.write_str("clean");
+        }
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let mut separator = "dropped ";
+        if !self.tasks_dropped.is_empty() {
+            let count = self.tasks_dropped.len();
+            write!(f, "{separator}{count} task{} ({})", plural(count), self.tasks_dropped.join(", "))?;
+            separator = ", ";
+        }
+        for (count, what) in [
+            (self.spawns_dropped, "task"),
+            (self.irqs_dropped, "pending interrupt"),
+            (self.timers_dropped, "armed timer"),
+        ] {
+            if count > 0 {
+                write!(f, "{separator}{count} {what}{}", plural(count))?;
+                if what == "task" {
+                    f.write_str(" not yet created")?;
+                }
+                separator = ", ";
+            }
+        }
+        Ok(())
+    }
+}
+
 /// One entry of the ready queue.
 pub(crate) enum Work {
     Poll(Arc<TaskHeader>),
-    Create(Box<dyn FnOnce(&Cpu) + Send>),
+    Create { create: Box<dyn FnOnce(&Cpu) + Send>, service: bool },
 }
 
 /// The ready queue, and whether it still takes anything.
@@ -103,6 +134,7 @@ pub(crate) struct Shared {
     pub(crate) bell: Arc<Doorbell>,
     pub(crate) tokens: async_channel::Sender<IrqToken>,
     pub(crate) counters: Counters,
+    pub(crate) published: Published,
     ready: Mutex<Ready>,
     lines: Mutex<LineTable>,
     tasks: Mutex<BTreeMap<u64, Arc<TaskHeader>>>,
@@ -120,6 +152,7 @@ impl Shared {
             bell: Arc::new(Doorbell::new()),
             tokens,
             counters: Counters::default(),
+            published: Published::default(),
             ready: Mutex::default(),
             lines: Mutex::default(),
             tasks: Mutex::default(),
@@ -345,13 +378,47 @@ impl KernelHandle {
         Fut: Future + 'static,
         Fut::Output: Send + 'static,
     {
+        self.spawn_task(name.into(), false, start)
+    }
+
+    /// As [`spawn`](Self::spawn), a task that *serves* others for as long as the kernel runs, like the task of a
+    /// controller or a queue: it never ends by itself, and so the shutdown, which ends services after all other
+    /// tasks, does not report it as work that was left undone.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelGone`] after the kernel's shutdown has begun.
+    pub fn spawn_service<F, Fut>(
+        &self,
+        name: impl Into<String>,
+        start: F,
+    ) -> Result<JoinHandle<Fut::Output>, KernelGone>
+    where
+        F: FnOnce(Cpu) -> Fut + Send + 'static,
+        Fut: Future + 'static,
+        Fut::Output: Send + 'static,
+    {
+        self.spawn_task(name.into(), true, start)
+    }
+
+    fn spawn_task<F, Fut>(
+        &self,
+        name: String,
+        service: bool,
+        start: F,
+    ) -> Result<JoinHandle<Fut::Output>, KernelGone>
+    where
+        F: FnOnce(Cpu) -> Fut + Send + 'static,
+        Fut: Future + 'static,
+        Fut::Output: Send + 'static,
+    {
         if !self.is_running() {
             return Err(KernelGone);
         }
-        let header = TaskHeader::new(&self.shared, name.into());
+        let header = TaskHeader::new(&self.shared, name, service);
         let (finish, join) = task::join(&header);
         let create = Box::new(move |cpu: &Cpu| cpu.core().create_task(header, finish, start));
-        match self.shared.enqueue(Work::Create(create)) {
+        match self.shared.enqueue(Work::Create { create, service }) {
             Ok(()) => Ok(join),
             Err(_) => Err(KernelGone),
         }

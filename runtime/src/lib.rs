@@ -98,8 +98,9 @@ mod sync;
 mod time;
 
 pub use cpu::{Context, Cpu, Elapsed, IrqFlags, IrqGuard};
+pub use executor::published::CpuContext;
 pub use executor::task::{JoinError, JoinHandle};
-pub use irq::{HandlerPanic, HardIrq, IrqAction, IrqEdges, IrqError, IrqLine, IrqReturn};
+pub use irq::{CpuState, HandlerPanic, HardIrq, IrqAction, IrqEdges, IrqError, IrqLine, IrqReturn, Nmi};
 pub use kernel::{Kernel, KernelBuilder, KernelError, KernelGone, KernelHandle, ShutdownReport};
 pub use lock::{Completion, Mutex, MutexGuard, SpinLock, SpinLockGuard, WaitQueue};
 pub use softirq::{SoftIrq, Softirq, SoftirqAction, SoftirqBusy};

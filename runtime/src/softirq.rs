@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::cpu::{Context, sealed::Sealed};
-use crate::executor::{Core, task::panic_message};
+use crate::executor::{Core, published::CpuContext, task::panic_message};
 
 /// The softirq vectors, in order of precedence. The numbers are Linux's (`include/linux/interrupt.h`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -35,6 +35,29 @@ pub enum Softirq {
     Hrtimer = 8,
     /// Read-copy-update.
     Rcu = 9,
+}
+
+impl Softirq {
+    /// Its name in `/proc/softirqs`.
+    pub fn name(self) -> &'static str {
+        NAMES[self as usize]
+    }
+
+    pub(crate) fn from_number(number: u32) -> Option<Self> {
+        const ALL: [Softirq; VECTORS] = [
+            Softirq::Hi,
+            Softirq::Timer,
+            Softirq::NetTx,
+            Softirq::NetRx,
+            Softirq::Block,
+            Softirq::IrqPoll,
+            Softirq::Tasklet,
+            Softirq::Sched,
+            Softirq::Hrtimer,
+            Softirq::Rcu,
+        ];
+        ALL.get(number as usize).copied()
+    }
 }
 
 /// Number of vectors.
@@ -152,6 +175,8 @@ impl Core {
         let action = self.softirq.actions.borrow()[index].clone();
         let mut context = SoftIrq { core: self };
         self.softirq.running.set(Some(vector));
+        let known = Softirq::from_number(vector.into()).unwrap_or(Softirq::Sched);
+        let broken_into = self.shared.published.enter(CpuContext::Softirq(known));
         let locks = self.locks_held.replace(0);
         let span = tracing::trace_span!("softirq", vector = NAMES[index]);
         let _entered = span.entered();
@@ -181,6 +206,7 @@ impl Core {
             tracing::warn!(vector = NAMES[index], "a softirq returned with a spinlock held");
         }
         self.softirq.running.set(None);
+        self.shared.published.enter(broken_into);
         if !self.irqs_on.replace(true) {
             tracing::warn!(vector = NAMES[index], "a softirq returned with IRQs off; they were forced on");
         }

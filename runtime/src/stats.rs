@@ -40,6 +40,8 @@ pub struct TaskStats {
     pub polls: u64,
     /// Whether it was suspended with IRQs off.
     pub irqs_off: bool,
+    /// Whether it is a [service](crate::KernelHandle::spawn_service).
+    pub service: bool,
 }
 
 /// A snapshot of a kernel's counters.
@@ -74,6 +76,8 @@ pub struct KernelStats {
     pub softirq_panics: u64,
     /// Timers that panicked.
     pub timer_panics: u64,
+    /// Non-maskable interrupts that were taken.
+    pub nmis: u64,
     /// Runs of each softirq vector, in the order of `/proc/softirqs`.
     pub softirqs: [u64; VECTORS],
     /// The lines, by number; 0 is the timer.
@@ -108,6 +112,7 @@ impl KernelStats {
                 name: task.name.clone(),
                 polls: get(&task.polls),
                 irqs_off: task.irqs_off.load(Ordering::Relaxed),
+                service: task.service,
             })
             .collect();
         Self {
@@ -124,6 +129,7 @@ impl KernelStats {
             handler_left_irqs_on: get(&counters.handler_left_irqs_on),
             softirq_panics: get(&counters.softirq_panics),
             timer_panics: get(&counters.timer_panics),
+            nmis: shared.published.nmis_taken(),
             softirqs: std::array::from_fn(|vector| get(&counters.softirqs[vector])),
             lines,
             tasks,
@@ -165,6 +171,9 @@ impl fmt::Display for KernelStats {
             if runs > 0 {
                 writeln!(f, "{name:>8}: {runs:>11}  softirq")?;
             }
+        }
+        if self.nmis > 0 {
+            writeln!(f, "{:>8}: {:>11}  non-maskable interrupts", "NMI", self.nmis)?;
         }
         for task in &self.tasks {
             let flag = if task.irqs_off { ", suspended with irqs off" } else { "" };

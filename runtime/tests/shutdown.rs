@@ -162,3 +162,64 @@ fn tasks_dropped_by_the_shutdown_may_still_use_their_kernel() {
     assert_eq!(report.spawns_dropped, 1);
     drop(task);
 }
+
+#[test]
+fn r1_the_end_of_a_service_is_no_work_undone() {
+    let kernel = kernel();
+    let (said, says) = mpsc::channel();
+    let service_ends = said.clone();
+    let service = kernel.handle().spawn_service("service", move |cpu| async move {
+        let ends = service_ends.clone();
+        let inner = cpu.spawn_service("inner service", move |_| async move {
+            let _drop = OnDrop(move || ends.send("inner service").unwrap());
+            pending::<()>().await;
+        });
+        let _drop = OnDrop(move || service_ends.send("service").unwrap());
+        inner.await
+    });
+    let task = kernel.handle().spawn("task", move |_| async move {
+        let _drop = OnDrop(move || said.send("task").unwrap());
+        pending::<()>().await;
+    });
+    block_on(kernel.handle().spawn("settled", |cpu| async move { cpu.yield_now().await }).unwrap()).unwrap();
+    let stats = kernel.handle().stats();
+    assert!(stats.task("inner service").unwrap().service && !stats.task("task").unwrap().service);
+    let report = kernel.shutdown_blocking();
+    // Services serve to the last: they end after the tasks.
+    assert_eq!([receive(&says), receive(&says), receive(&says)], ["task", "service", "inner service"]);
+    assert_eq!(report.tasks_dropped, ["task"]);
+    drop((service, task));
+}
+
+#[test]
+fn r1_a_shutdown_that_ended_only_services_is_clean_and_says_so() {
+    let kernel = kernel();
+    let service = kernel.handle().spawn_service("service", |_| pending::<()>());
+    block_on(kernel.handle().spawn("done", |_| async {}).unwrap()).unwrap();
+    let report = kernel.shutdown_blocking();
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(report.to_string(), "clean");
+    drop(service);
+}
+
+#[test]
+fn r1_the_report_is_told_in_a_line() {
+    let kernel = kernel();
+    let (ready, is_ready) = mpsc::channel();
+    let line = kernel.handle().irq_line("unheard").unwrap();
+    for name in ["first", "second"] {
+        let ready = ready.clone();
+        drop(kernel.handle().spawn(name, move |cpu| async move {
+            let timer = cpu.timer("forgotten", |_| {});
+            timer.mod_timer(1_000);
+            std::mem::forget(timer);
+            ready.send(()).unwrap();
+            pending::<()>().await;
+        }));
+    }
+    let hold = kernel.handle().clock().hold();
+    (0..2).for_each(|_| receive(&is_ready));
+    let report = kernel.shutdown_blocking();
+    assert_eq!(report.to_string(), "dropped 2 tasks (first, second), 2 armed timers");
+    drop((hold, line));
+}

@@ -14,6 +14,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::chaos::Chaos;
 use super::doorbell::Spin;
+use super::published::{CpuContext, IrqFlag};
 use super::task::{Finish, JoinError, TaskHeader, panic_message};
 use crate::cpu::Cpu;
 use crate::irq::Irq;
@@ -99,8 +100,10 @@ pub(crate) struct Core {
     /// The task being polled now.
     current: RefCell<Option<Rc<Task>>>,
     /// The flag of the task being polled now; on between polls.
-    pub(crate) irqs_on: Cell<bool>,
+    pub(crate) irqs_on: IrqFlag,
     pub(crate) in_hardirq: Cell<bool>,
+    /// NMIs that were raised on this thread and run now.
+    pub(crate) nmis: Cell<u32>,
     /// Spinlocks held by the poll, handler or softirq that runs now.
     pub(crate) locks_held: Cell<u32>,
     pub(crate) irq: Irq,
@@ -126,7 +129,8 @@ impl Core {
             batch: RefCell::default(),
             tasks: RefCell::default(),
             current: RefCell::default(),
-            irqs_on: Cell::new(true),
+            irqs_on: IrqFlag::new(shared.clone()),
+            nmis: Cell::new(0),
             in_hardirq: Cell::new(false),
             locks_held: Cell::new(0),
             irq: Irq::default(),
@@ -185,7 +189,7 @@ impl Core {
         }
         if !self.shared.is_running() {
             // Its handle learns it from the dropped `finish`.
-            self.spawns_refused.set(self.spawns_refused.get() + 1);
+            self.spawns_refused.set(self.spawns_refused.get() + usize::from(!header.service));
             return;
         }
         let cpu = self.cpu();
@@ -259,6 +263,9 @@ impl Core {
     /// Runs `work` as `task`: with its IRQ flag, which is stored back after. `None` if it panicked.
     fn in_task<R>(&self, task: &Rc<Task>, work: impl FnOnce() -> R) -> Option<R> {
         let outer = self.current.replace(Some(task.clone()));
+        let published = &self.shared.published;
+        let outer_context = published.enter(CpuContext::Task);
+        published.set_task(task.header.id);
         let outer_irqs = self.irqs_on.replace(task.irqs_on.get());
         let outer_locks = self.locks_held.replace(0);
         let outer_bh = self.softirq.swap_disabled(0);
@@ -272,6 +279,8 @@ impl Core {
             self.shared.counters.suspended_with_lock.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(task = %task.header.name, locks, bh, "a task gave up its turn with a spinlock held or softirqs off");
         }
+        published.set_task(outer.as_ref().map_or(0, |task| task.header.id));
+        published.enter(outer_context);
         drop(self.current.replace(outer));
         result
             .map_err(panic_message)
@@ -297,16 +306,24 @@ impl Core {
         }
     }
 
-    /// Drops all tasks, oldest first; their names.
+    /// Drops all tasks, oldest first; their names. Services go last, and are not named: they serve as long as there
+    /// are tasks, and their end is no work undone.
     pub(crate) fn cancel_all(&self) -> Vec<String> {
         let mut names = Vec::new();
-        loop {
-            let first = self.tasks.borrow().first_key_value().map(|(_, task)| task.clone());
-            let Some(task) = first else { return names };
-            names.push(task.header.name.clone());
-            self.shared.counters.tasks_cancelled.fetch_add(1, Ordering::Relaxed);
-            self.retire(&task);
+        for services in [false, true] {
+            loop {
+                let tasks = self.tasks.borrow();
+                let first = tasks.values().find(|task| task.header.service == services).cloned();
+                drop(tasks);
+                let Some(task) = first else { break };
+                if !services {
+                    names.push(task.header.name.clone());
+                }
+                self.shared.counters.tasks_cancelled.fetch_add(1, Ordering::Relaxed);
+                self.retire(&task);
+            }
         }
+        names
     }
 
     /// Runs foreign code that has no owner to tell of its panic.

@@ -35,6 +35,7 @@
 pub(crate) mod chaos;
 pub(crate) mod core;
 pub(crate) mod doorbell;
+pub(crate) mod published;
 pub(crate) mod task;
 
 use std::cell::RefCell;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 pub(crate) use self::core::{Core, Parts};
+use self::published::CpuContext;
 
 use crate::kernel::{Shared, ShutdownReport, Work};
 use crate::time::clock::Inner;
@@ -56,12 +58,17 @@ thread_local! {
     static CURRENT: RefCell<Option<Rc<Core>>> = const { RefCell::new(None) };
 }
 
-/// A delivery point for callers that may or may not be on the kernel's own thread.
-pub(crate) fn deliver_if_current(kernel: &Arc<Shared>) {
+/// The core of `kernel`, if this is its thread.
+pub(crate) fn current_core(kernel: &Arc<Shared>) -> Option<Rc<Core>> {
     let core = CURRENT.try_with(|current| {
         current.borrow().as_ref().filter(|core| Arc::ptr_eq(&core.shared, kernel)).cloned()
     });
-    if let Ok(Some(core)) = core {
+    core.ok().flatten()
+}
+
+/// A delivery point for callers that may or may not be on the kernel's own thread.
+pub(crate) fn deliver_if_current(kernel: &Arc<Shared>) {
+    if let Some(core) = current_core(kernel) {
         core.deliver();
     }
 }
@@ -109,7 +116,7 @@ impl Core {
     fn perform(self: &Rc<Self>, work: Work) {
         match work {
             Work::Poll(header) => self.poll_task(&header),
-            Work::Create(create) => create(&self.cpu()),
+            Work::Create { create, .. } => create(&self.cpu()),
         }
     }
 
@@ -147,12 +154,14 @@ fn idle(core: &Rc<Core>) {
         },
     }
     core.shared.counters.parks.fetch_add(1, Ordering::Relaxed);
+    core.shared.published.enter(CpuContext::Idle);
     bell.sleep(&mut core.spin.borrow_mut(), None);
+    core.shared.published.enter(CpuContext::Executor);
     // As Linux does when it leaves a tickless idle: whatever runs next sees the right jiffies.
     core.update_jiffies();
 }
 
-/// Delivers what is raised, cancels the tasks, oldest first, and counts what was left.
+/// Delivers what is raised, cancels the tasks, oldest first, services last, and counts what was left.
 fn shut_down(core: &Rc<Core>) -> ShutdownReport {
     core.deliver();
     core.run_softirqs();
@@ -165,8 +174,8 @@ fn shut_down(core: &Rc<Core>) -> ShutdownReport {
     };
     let batch = std::mem::take(&mut *core.batch.borrow_mut());
     for work in batch.into_iter().chain(queue) {
-        if let Work::Create(create) = work {
-            report.spawns_dropped += 1;
+        if let Work::Create { create, service } = work {
+            report.spawns_dropped += usize::from(!service);
             // The closure is the user's; so is what its drop does.
             core.contain("drop of a task that was not created", || drop(create));
         }

@@ -19,6 +19,8 @@ use crate::kernel::{Shared, Work};
 pub(crate) struct TaskHeader {
     pub(crate) id: u64,
     pub(crate) name: String,
+    /// It serves the kernel for as long as that runs: its end by the shutdown leaves nothing undone.
+    pub(crate) service: bool,
     pub(crate) queued: AtomicBool,
     pub(crate) aborted: AtomicBool,
     pub(crate) polls: AtomicU64,
@@ -28,10 +30,11 @@ pub(crate) struct TaskHeader {
 }
 
 impl TaskHeader {
-    pub(crate) fn new(shared: &Arc<Shared>, name: String) -> Arc<Self> {
+    pub(crate) fn new(shared: &Arc<Shared>, name: String, service: bool) -> Arc<Self> {
         Arc::new(Self {
             id: shared.next_task(),
             name,
+            service,
             queued: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
             polls: AtomicU64::new(0),

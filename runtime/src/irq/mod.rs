@@ -7,6 +7,7 @@
 pub(crate) mod edges;
 pub(crate) mod latch;
 pub(crate) mod line;
+pub(crate) mod nmi;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -19,9 +20,10 @@ use std::time::Duration;
 
 pub use edges::IrqEdges;
 pub use line::IrqLine;
+pub use nmi::{CpuState, Nmi};
 
 use crate::cpu::{Context, sealed::Sealed};
-use crate::executor::{Core, IRQ_BUDGET, task::panic_message};
+use crate::executor::{Core, IRQ_BUDGET, published::CpuContext, task::panic_message};
 use crate::softirq::Softirq;
 use line::LineShared;
 
@@ -114,7 +116,7 @@ impl Irq {
 impl Core {
     /// A delivery point: takes pending interrupts, if IRQs are on and no handler runs; then pending softirqs.
     pub(crate) fn deliver(self: &Rc<Self>) {
-        if self.in_hardirq.get() || !self.irqs_on.get() {
+        if self.in_hardirq.get() || !self.irqs_on.get() || self.nmis.get() > 0 {
             return;
         }
         self.settle();
@@ -146,6 +148,7 @@ impl Core {
         }
         let Some(edges) = line.latch.take() else { return };
         line.delivered_edges.store(edges, Ordering::Release);
+        let broken_into = self.shared.published.enter(CpuContext::HardIrq(line.number));
         let span = tracing::trace_span!("irq", line = line.number, name = %line.name);
         span.in_scope(|| {
             // In hard-IRQ context too, so that a waker that triggers a line nests nothing.
@@ -165,6 +168,7 @@ impl Core {
                 line.unhandled.fetch_add(1, Ordering::Relaxed);
             }
         });
+        self.shared.published.enter(broken_into);
     }
 
     /// Runs `work` in hard-IRQ context: IRQs off, nothing delivered. `Err`: it panicked.
