@@ -8,6 +8,7 @@
 #[cfg(feature = "libusb")]
 pub mod libusb;
 pub(crate) mod mock;
+pub(crate) mod usbip;
 
 use core::fmt;
 use std::io;

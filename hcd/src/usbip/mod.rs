@@ -12,14 +12,19 @@
 //! # }
 //! ```
 //!
+//! [`HostController::import`](crate::HostController::import) is the other end: a device of any such server, ours
+//! or Linux's `usbipd`, as a local one.
+//!
 //! [`protocol`] is the wire format. A connection has two threads: one reads, one owns the device
 //! (`session.rs`), through the same [`FunctionHost`](crate::FunctionHost) as the mock backend.
 
+pub(crate) mod client;
 pub mod protocol;
 mod server;
 mod session;
 #[cfg(test)]
 mod tests;
 
+pub use client::{ImportError, ImportOptions, list_blocking};
 pub use server::{Limits, Server, ServerHandle};
 pub use session::SessionError;

@@ -150,7 +150,8 @@ fn speed_from_code(code: u32) -> Result<Speed, ProtocolError> {
         1 => Ok(Speed::Low),
         2 => Ok(Speed::Full),
         3 => Ok(Speed::High),
-        5 => Ok(Speed::Super),
+        // Super speed plus is carried as super speed.
+        5 | 6 => Ok(Speed::Super),
         other => Err(ProtocolError::Speed(other)),
     }
 }
@@ -348,6 +349,12 @@ impl Command {
         }
         bytes
     }
+}
+
+/// Sets the interval of an interrupt transfer, in frames or microframes, in a header that
+/// [`Command::emit`] made.
+pub fn set_interval(header: &mut [u8; HEADER_LEN], interval: u32) {
+    header[36..40].copy_from_slice(&interval.to_be_bytes());
 }
 
 /// A transfer message from server to client.

@@ -17,12 +17,17 @@ use bytes::BytesMut;
 
 use super::protocol::{self, Answer, Command, HEADER_LEN, ProtocolError, SHORT_NOT_OK, UNLINKED};
 use super::server::Limits;
+use crate::backend::DeviceOp;
+use crate::backend::usbip::PORT_RESET;
 use crate::function::{FunctionUrb, Reply, UrbId};
 use crate::function_host::FunctionHost;
 use crate::status::TransferError;
 
 /// Answers are written when this many bytes have come together, or when there is nothing else to do.
 const WRITE_EARLY: usize = 64 * 1024;
+
+/// The server's own URBs, beyond every sequence number.
+const OWN_URB: UrbId = UrbId(u64::MAX);
 
 /// Why an import ended.
 #[derive(Debug, thiserror::Error)]
@@ -307,6 +312,9 @@ impl Book<'_> {
                 if setup.is_some_and(|s| usize::from(s.length) > length || length != 0 && s.is_in() != is_in)
                 {
                     self.answer(urb.fail(TransferError::Invalid));
+                } else if setup == Some(PORT_RESET) {
+                    self.reset(now);
+                    self.answer(urb.ok());
                 } else {
                     self.device.submit(now, urb);
                 }
@@ -325,6 +333,21 @@ impl Book<'_> {
         Ok(())
     }
 
+    /// Resets the device, as Linux's server does at this request; configuration and settings are restored.
+    fn reset(&mut self, now: Duration) {
+        let configuration = self.device.configuration();
+        let alternates = self.device.alternates().to_vec();
+        self.device.reset(now);
+        let settings = alternates
+            .into_iter()
+            .map(|(interface, alternate)| DeviceOp::SetInterface { interface, alternate });
+        for op in core::iter::once(DeviceOp::SetConfiguration(configuration)).chain(settings) {
+            let urb = FunctionUrb::new(OWN_URB, 0, op.setup(), BytesMut::new(), 0);
+            self.device.submit(now, urb);
+        }
+        self.collect(now);
+    }
+
     /// Answers for all URBs that have ended.
     fn collect(&mut self, now: Duration) {
         while let Some(reply) = self.device.poll(now) {
@@ -333,7 +356,8 @@ impl Book<'_> {
     }
 
     fn answer(&mut self, reply: Reply) {
-        let sequence = reply.id.0 as u32;
+        // One of our own names no URB of the peer's.
+        let Ok(sequence) = u32::try_from(reply.id.0) else { return };
         let Some(urb) = self.flight.remove(&sequence) else { return };
         self.held -= urb.length;
         let (mut status, mut actual) = match reply.status {
