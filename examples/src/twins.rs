@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use airlift_wifi::ieee80211::{MacAddr, Management};
-use airlift_wifi::{Channel, Frame};
+use airlift_wifi::ieee80211::Management;
+use airlift_wifi::{Channel, Frame, MacAddr};
 use futures::{Stream, StreamExt};
 
 /// An access point that uses another one's name.

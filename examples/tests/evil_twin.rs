@@ -7,9 +7,7 @@ use std::time::Duration;
 use airlift_emu::air::{AccessPoint, Air, Tuning};
 use airlift_emu::{Rtl8812au, stand_in_firmware};
 use airlift_examples::twins::first_twin;
-use airlift_runtime::{Clock, Kernel};
-use airlift_wifi::ieee80211::MacAddr;
-use airlift_wifi::{Firmware, Wlan, WlanOptions};
+use airlift_wifi::{Clock, Firmware, Kernel, MacAddr, Wlan, WlanOptions};
 
 const GENUINE: [u8; 6] = [2, 0, 0, 0, 0x0a, 1];
 const TWIN: [u8; 6] = [2, 0, 0, 0, 0x66, 6];

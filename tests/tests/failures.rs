@@ -97,7 +97,7 @@ async fn w6_an_unknown_device_is_refused_by_name_and_can_be_told_its_chip() {
     let bench = Bench::new(Rtl8812au::builder().identity(0x0bda, 0xb812));
     let error = bench.attach().await.unwrap_err();
     assert!(error.to_string().contains("0bda:b812"), "{error}");
-    assert!(error.hint().unwrap().contains("--chip"));
+    assert!(error.hint().unwrap().contains("WlanOptions::chip"));
     let wlan = bench.attach_with(options().chip(airlift_wifi::Chip::Rtl8812au)).await.unwrap();
     wlan.down().await.unwrap();
 }

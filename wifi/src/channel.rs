@@ -100,16 +100,18 @@ pub enum ChannelError {
         /// What can be had, as text.
         possible: String,
     },
-    /// `+` or `-` with a width other than 40 MHz.
-    #[error("`{text}` means 40 MHz, but the width asked for is {width}; leave out one of them")]
-    SideAndWidth {
+    /// The channel names a width, as `6+` and `36/80` do, and another one was asked for beside it.
+    #[error("`{text}` means {means}, but the width asked for is {width}; leave out one of them")]
+    TwoWidths {
         /// The channel as given.
         text: String,
+        /// The width that it names.
+        means: Width,
         /// The width as given.
         width: Width,
     },
     /// The text is no channel.
-    #[error("expected a channel number such as `11`, `6+` or `6-`, got `{0}`")]
+    #[error("expected a channel such as `11`, `6+`, `6-` or `36/80`, got `{0}`")]
     Syntax(String),
 }
 
@@ -152,28 +154,35 @@ impl Channel {
         }
     }
 
-    /// Reads `11`, `6+` or `6-`; `width` is what was asked for beside it, if anything was. Without it a bare
-    /// number is 20 MHz wide; `+` and `-` are 40 MHz.
+    /// Reads `11`, `6+`, `6-` or `36/80`; `width` is what was asked for beside it, if anything was. Without it a
+    /// bare number is 20 MHz wide; `+` and `-` are 40 MHz.
     ///
     /// # Errors
     /// Every [`ChannelError`].
     pub fn parse(text: &str, width: Option<Width>) -> Result<Channel, ChannelError> {
-        let (digits, side) = match text.strip_suffix('+') {
-            Some(digits) => (digits, Some(Side::Above)),
-            None => match text.strip_suffix('-') {
-                Some(digits) => (digits, Some(Side::Below)),
-                None => (text, None),
-            },
-        };
         let syntax = || ChannelError::Syntax(text.chars().take(32).collect());
-        if digits.is_empty() || digits.len() > 5 || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(syntax());
+        let number = |digits: &str| -> Result<u16, ChannelError> {
+            let plain = (1..=5).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+            digits.parse().ok().filter(|_| plain).ok_or_else(syntax)
+        };
+        let (digits, side, own) = if let Some(digits) = text.strip_suffix('+') {
+            (digits, Some(Side::Above), Some(Width::Mhz40))
+        } else if let Some(digits) = text.strip_suffix('-') {
+            (digits, Some(Side::Below), Some(Width::Mhz40))
+        } else if let Some((digits, mhz)) = text.split_once('/') {
+            (digits, None, Some(Width::from_mhz(number(mhz)?)?))
+        } else {
+            (text, None, None)
+        };
+        let primary = number(digits)?;
+        if let (Some(means), Some(width)) = (own, width)
+            && means != width
+        {
+            return Err(ChannelError::TwoWidths { text: text.to_owned(), means, width });
         }
-        let number: u16 = digits.parse().map_err(|_| syntax())?;
-        match (side, width) {
-            (None, width) => Channel::new(number, width.unwrap_or(Width::Mhz20)),
-            (Some(side), None | Some(Width::Mhz40)) => Channel::with_side(number, side),
-            (Some(_), Some(width)) => Err(ChannelError::SideAndWidth { text: text.to_owned(), width }),
+        match side {
+            Some(side) => Channel::with_side(primary, side),
+            None => Channel::new(primary, own.or(width).unwrap_or(Width::Mhz20)),
         }
     }
 
@@ -404,11 +413,32 @@ mod tests {
             Channel::parse("6+", Some(Width::Mhz80)).unwrap_err().to_string(),
             "`6+` means 40 MHz, but the width asked for is 80 MHz; leave out one of them"
         );
+        assert_eq!(
+            Channel::parse("36/80", Some(Width::Mhz20)).unwrap_err().to_string(),
+            "`36/80` means 80 MHz, but the width asked for is 20 MHz; leave out one of them"
+        );
+        assert_eq!("36/160".parse::<Channel>(), Err(ChannelError::UnknownWidth(160)));
     }
 
     #[test]
     fn w1_text_that_is_no_channel_is_refused() {
-        for text in ["", "+", "-", "x", "6x", "-6", "6++", "１", " 6", "999999", "\u{1b}[31m"] {
+        for text in [
+            "",
+            "+",
+            "-",
+            "x",
+            "6x",
+            "-6",
+            "6++",
+            "１",
+            " 6",
+            "999999",
+            "\u{1b}[31m",
+            "/80",
+            "36/",
+            "36/+80",
+            "6+/40",
+        ] {
             assert!(matches!(text.parse::<Channel>(), Err(ChannelError::Syntax(_))), "{text:?}");
         }
     }
@@ -440,9 +470,9 @@ mod tests {
 
     #[test]
     fn what_is_shown_can_be_read_back() {
-        for text in ["11", "6+", "6-", "165"] {
+        for text in ["11", "6+", "6-", "165", "36/80"] {
             assert_eq!(text.parse::<Channel>().unwrap().to_string(), text);
         }
-        assert_eq!(Channel::new(36, Width::Mhz80).unwrap().to_string(), "36/80");
+        assert_eq!("36/40".parse::<Channel>().unwrap().to_string(), "36+");
     }
 }

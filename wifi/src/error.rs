@@ -12,6 +12,8 @@ use std::sync::Arc;
 use airlift_hcd::TransferError;
 use airlift_regs::name_of;
 
+use crate::channel::ChannelError;
+
 /// Where an interface is between being opened and being down.
 ///
 /// The first nine are the stages of bring-up, in order; [`Stage::number`] counts them.
@@ -245,19 +247,21 @@ impl Error {
         )
     }
 
-    /// What to do about it, if there is something to be done.
+    /// What to do about it, if there is something to be done: in terms of this library, for a person who embeds it.
     pub fn hint(&self) -> Option<Cow<'static, str>> {
         Some(match &self.inner.kind {
             ErrorKind::FirmwareMissing { .. } => {
-                "Debian: apt install firmware-realtek (non-free-firmware); elsewhere --firmware-dir DIR".into()
+                "Debian: apt install firmware-realtek (non-free-firmware); elsewhere name the file's directory in \
+                 AIRLIFT_FIRMWARE_DIR"
+                    .into()
             }
             ErrorKind::FirmwareInvalid { .. } => {
-                "install the file anew (Debian: apt install --reinstall firmware-realtek), or name another one \
-                 with --firmware-dir DIR"
+                "install the file anew (Debian: apt install --reinstall firmware-realtek), or name the directory \
+                 of another one in AIRLIFT_FIRMWARE_DIR"
                     .into()
             }
             ErrorKind::UnknownDevice { .. } => {
-                "if it carries that chip under another id, add --chip rtl8812au".into()
+                "if it carries that chip under another id, name the chip in WlanOptions::chip".into()
             }
             ErrorKind::Timeout { .. } | ErrorKind::Unexpected { .. } | ErrorKind::Transfer { .. } => {
                 "try again; if it stays, unplug the adapter and plug it in again, without a hub".into()
@@ -267,6 +271,13 @@ impl Error {
             ErrorKind::Down => "open the interface again".into(),
             _ => return None,
         })
+    }
+}
+
+impl From<ChannelError> for Error {
+    /// For the `?` behind a channel that is parsed where an interface is brought up.
+    fn from(error: ChannelError) -> Self {
+        Self::new(Stage::Channel, ErrorKind::Channel(error.to_string()))
     }
 }
 
@@ -341,6 +352,13 @@ mod tests {
         let error = Error::new(Stage::Mac, kind);
         assert!(error.is_unplugged() && !error.is_retryable());
         assert_eq!(error.stage(), Stage::Mac);
+    }
+
+    #[test]
+    fn a8_a_channel_that_cannot_be_is_an_error_of_its_stage() {
+        let error = "15".parse::<crate::Channel>().map_err(Error::from).unwrap_err();
+        assert_eq!(error.stage(), Stage::Channel);
+        assert!(error.to_string().starts_with("unknown channel 15"), "{error}");
     }
 
     #[test]

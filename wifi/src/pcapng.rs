@@ -263,7 +263,8 @@ impl<W: Write> PcapngWriter<W> {
     pub fn finish(mut self, stats: &StreamStats) -> Result<W, WriteError> {
         self.check()?;
         // Section 4.6.
-        let (first, last) = self.span.unwrap_or_default();
+        let begin = nanoseconds(self.origin);
+        let (first, last) = self.span.unwrap_or((begin, begin));
         let mut block = Block::new(&mut self.gathered, block::INTERFACE_STATISTICS);
         block.u32(0);
         block.timestamp(last);

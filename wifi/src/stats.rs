@@ -137,8 +137,6 @@ pub struct StreamStats {
     pub bad_fcs: u64,
     /// Frames dropped since the reader was slower than the air and the queue was full.
     pub queue: u64,
-    /// Frames that were still queued when the reader went away.
-    pub abandoned: u64,
     /// Packets that were no frames.
     pub malformed: MalformedCounts,
     /// Bytes that the queue keeps alive now.
@@ -150,7 +148,7 @@ pub struct StreamStats {
 impl StreamStats {
     /// Everything that was dropped.
     pub fn dropped(&self) -> u64 {
-        self.bad_fcs + self.queue + self.abandoned + self.malformed.total()
+        self.bad_fcs + self.queue + self.malformed.total()
     }
 
     /// Whether every frame of the chip is accounted for; always, unless there is a bug in this crate.
@@ -168,9 +166,6 @@ impl fmt::Display for StreamStats {
             }
         }
         write!(f, " + dropped {} (bad FCS {}, queue {}", self.dropped(), self.bad_fcs, self.queue)?;
-        if self.abandoned > 0 {
-            write!(f, ", abandoned {}", self.abandoned)?;
-        }
         write!(f, ", {})", self.malformed)
     }
 }

@@ -6,10 +6,8 @@
 use std::time::Duration;
 
 use airlift_emu::{Air, Rtl8812au, stand_in_firmware};
-use airlift_runtime::{Clock, Kernel};
-use airlift_wifi::filter::Filter;
-use airlift_wifi::ieee80211::{FrameType, Subtype};
-use airlift_wifi::{DropPolicy, Firmware, StreamOptions, Wlan, WlanOptions};
+use airlift_wifi::{Clock, DropPolicy, Filter, Firmware, FrameType, Kernel};
+use airlift_wifi::{StreamOptions, Subtype, Wlan, WlanOptions};
 use futures::StreamExt;
 
 #[tokio::main]

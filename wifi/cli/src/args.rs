@@ -40,17 +40,27 @@ Examples:
   airlift capture --replay old.pcap.gz --replay-speed max --json
       The frames of an older capture through emulated adapter and driver, as fast as they go.
 
-JSON (--json): one object a line, UTF-8, all keys below `v` 1; what the adapter did not tell is left out.
+JSON (--json): one object a line, in UTF-8; what adapter or frame does not tell
+is left out.
   v            1, the version of this shape; keys may be added without changing it
-  time         seconds since the capture began        tsf        the adapter's clock in us
-  channel      primary channel     frequency  in MHz  width      of the channel in MHz
-  rate         {\"mbps\":1.0}, {\"mcs\":7} or {\"mcs\":9,\"nss\":2}; with \"bandwidth\" in MHz and \"short_gi\"
-  signal       in dBm              chains     dBm of each chain
-  fcs          \"good\", \"bad\" or \"absent\"              length     in bytes, with the FCS if it is there
-  type         \"beacon\", \"qos-data\", ...             from, to, bssid   addresses
-  sequence     number              retry, protected   true or false
+  time         seconds since the capture began
+  tsf          the adapter's clock in us
+  channel      number of the primary channel
+  frequency    of its centre in MHz
+  width        of the whole channel in MHz
+  center       frequency of the whole channel's centre in MHz
+  rate         {\"mbps\":1.0}, {\"mcs\":7} or {\"mcs\":9,\"nss\":2}, with
+               \"bandwidth\" in MHz and \"short_gi\"
+  signal       in dBm
+  chains       the signal of each chain in dBm
+  fcs          \"good\", \"bad\" or \"absent\"
+  length       in bytes, with the FCS if it is there
+  type         \"beacon\", \"qos-data\", ...
+  from, to, bssid   addresses
+  sequence     number
+  retry, protected  true or false
   ssid         the network's name if it is UTF-8, else ssid_hex
-  ampdu        number of the aggregate the frame was in
+  ampdu        number of the aggregate that the frame was in
   info         what the last column of the table says
   malformed    why the frame has no type
   lost_before  frames lost just before this one";
@@ -90,8 +100,8 @@ pub(crate) struct CaptureArgs {
     #[arg(long)]
     detach: bool,
 
-    /// The channel; 6+ and 6- are 40 MHz wide with the second half above and below
-    #[arg(long, value_name = "N|N+|N-", default_value = "11", allow_hyphen_values = true)]
+    /// The channel; 6+ and 6- are 40 MHz wide with the second half above and below, 36/80 is 80 MHz wide
+    #[arg(long, value_name = "N|N+|N-|N/WIDTH", default_value = "11", allow_hyphen_values = true)]
     channel: String,
 
     /// Width of the channel in MHz [default: 20, and 40 for N+ and N-]
@@ -321,6 +331,7 @@ mod tests {
         assert_eq!(capture("--channel 6+").unwrap().channel.to_string(), "6+");
         assert_eq!(capture("--channel 6-").unwrap().channel.to_string(), "6-");
         assert_eq!(capture("--channel 36 --width 80").unwrap().channel.to_string(), "36/80");
+        assert_eq!(capture("--channel 36/80").unwrap().channel.to_string(), "36/80");
         assert!(refused("--channel 15").contains("channel 15"));
         assert!(refused("--width 160").contains("unknown channel width 160 MHz"));
         assert!(refused("--channel 11 --width 80").contains("cannot be 80 MHz wide"));

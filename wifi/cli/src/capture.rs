@@ -85,8 +85,8 @@ async fn watch(
     // A replay is to come out complete; on the air, damaged frames are counted but not shown.
     let wanted = StreamOptions::new().bad_fcs(options.replay.is_some());
     let mut stream = session.wlan.frames_with(wanted);
-    let mut output = Output::begin(options, place, &session.wlan, session.clock.now())?;
-    if output.shows_table() {
+    let mut output = Output::begin(options, place, session, session.clock.now())?;
+    if output.wants_head() {
         notice(render::HEAD);
     }
     let (begin, begin_kernel) = (Instant::now(), session.clock.now());

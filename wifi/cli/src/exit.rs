@@ -3,6 +3,7 @@
 //! Neighbours: every command returns one; `main` prints it.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use airlift_wifi::{Error, ErrorKind};
@@ -85,26 +86,73 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let failure = match error.kind() {
             ErrorKind::FirmwareMissing { name, looked, dir_set } => {
-                let places: Vec<String> = looked.iter().map(|place| place.display().to_string()).collect();
-                let unset = if *dir_set { "" } else { "$AIRLIFT_FIRMWARE_DIR (unset), " };
+                // A directory on the command line is the only place.
+                let system = looked.iter().any(|place| place.starts_with("/lib/firmware"));
+                let unset = if system && !dir_set { "$AIRLIFT_FIRMWARE_DIR (unset), " } else { "" };
                 Self::new(Exit::Firmware, format!("firmware: {name} not found"))
-                    .detail(format!("looked in: {unset}{}", places.join(", ")))
+                    .detail(format!("looked in: {unset}{}", places(looked)))
             }
             ErrorKind::FirmwareInvalid { .. } => Self::new(Exit::Firmware, error.to_string()),
             ErrorKind::Unplugged => Self::new(Exit::Unplugged, error.to_string()),
             ErrorKind::Channel(_) => Self::new(Exit::Usage, error.to_string()),
             _ => Self::failed(error.to_string()),
         };
-        match error.hint() {
-            Some(hint) => failure.help(hint),
-            None => failure,
+        // Where the library speaks of its own options, the program has one on the command line.
+        match error.kind() {
+            ErrorKind::FirmwareMissing { .. } => failure.help(
+                "Debian: apt install firmware-realtek (non-free-firmware); elsewhere --firmware-dir DIR",
+            ),
+            ErrorKind::FirmwareInvalid { .. } => failure.help(
+                "install the file anew (Debian: apt install --reinstall firmware-realtek),\n\
+                 or name the directory of another one with --firmware-dir DIR",
+            ),
+            ErrorKind::UnknownDevice { .. } => {
+                failure.help("if it is one of these under another id, add --chip rtl8812au")
+            }
+            _ => match error.hint() {
+                Some(hint) => failure.help(hint),
+                None => failure,
+            },
         }
     }
+}
+
+/// The files, each once with its packed forms: `a.bin (.xz, .zst), b.bin`.
+fn places(looked: &[PathBuf]) -> String {
+    let mut text = String::new();
+    let mut plain = String::new();
+    let mut packed = false;
+    for place in looked {
+        let place = place.display().to_string();
+        match place.strip_prefix(&plain).filter(|_| !plain.is_empty()) {
+            Some(extension) => {
+                text.push_str(if packed { ", " } else { " (" });
+                text.push_str(extension);
+                packed = true;
+            }
+            None => {
+                text.push_str(if packed { ")" } else { "" });
+                text.push_str(if text.is_empty() { "" } else { ", " });
+                text.push_str(&place);
+                (plain, packed) = (place, false);
+            }
+        }
+    }
+    text.push_str(if packed { ")" } else { "" });
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_that_were_looked_for_are_named_once() {
+        let looked = ["/a/x.bin", "/a/x.bin.xz", "/a/x.bin.zst", "/b/x.bin", "/c/x.bin", "/c/x.bin.xz"];
+        let looked = looked.map(PathBuf::from);
+        assert_eq!(places(&looked), "/a/x.bin (.xz, .zst), /b/x.bin, /c/x.bin (.xz)");
+        assert_eq!(places(&[]), "");
+    }
 
     #[test]
     fn an_error_shows_its_details_and_what_to_do_in_aligned_lines() {

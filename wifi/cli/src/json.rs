@@ -25,6 +25,7 @@ pub(crate) fn line(frame: &Frame, since: Duration) -> String {
         object.number("channel", channel.primary());
         object.number("frequency", channel.frequency_mhz());
         object.number("width", channel.width().mhz());
+        object.number("center", channel.center_frequency_mhz());
     }
     if let Some(modulation) = meta.modulation {
         let mut rate = Object::new();
@@ -179,7 +180,7 @@ mod tests {
             .build();
         assert_eq!(
             line(&frame, Duration::ZERO),
-            "{\"v\":1,\"time\":0.000000,\"channel\":11,\"frequency\":2462,\"width\":20,\"rate\":{\"mbps\":5.5},\
+            "{\"v\":1,\"time\":0.000000,\"channel\":11,\"frequency\":2462,\"width\":20,\"center\":2462,\"rate\":{\"mbps\":5.5},\
              \"signal\":-48,\"fcs\":\"good\",\"length\":48,\"type\":\"beacon\",\"from\":\"02:00:00:00:0a:01\",\
              \"to\":\"ff:ff:ff:ff:ff:ff\",\"bssid\":\"02:00:00:00:0a:01\",\"sequence\":21,\"retry\":false,\
              \"protected\":false,\"ssid\":\"coffee\",\"info\":\"\\\"coffee\\\"\",\"lost_before\":0}"

@@ -10,11 +10,12 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::time::{Duration, SystemTime};
 
 use airlift_wifi::pcapng::{PcapngOptions, PcapngWriter, WriteError};
-use airlift_wifi::{Frame, StreamStats, Wlan};
+use airlift_wifi::{Frame, StreamStats};
 
 use crate::args::{self, Target};
 use crate::exit::{Exit, Failure};
 use crate::render::counted;
+use crate::session::Session;
 use crate::{json, render};
 
 /// What became of a write.
@@ -86,7 +87,7 @@ impl Place {
 
 impl Pcapng {
     /// Empties the place and writes the file's head.
-    fn begin(place: Place, wlan: &Wlan, now: Duration) -> Result<Self, Failure> {
+    fn begin(place: Place, session: &Session, now: Duration) -> Result<Self, Failure> {
         let Place { sink, name, to_stdout, old } = place;
         if let Some(old) = old
             && old.metadata().is_ok_and(|metadata| metadata.is_file())
@@ -97,12 +98,12 @@ impl Pcapng {
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let mut options = PcapngOptions::new("wlan0")
             .application(concat!("airlift ", env!("CARGO_PKG_VERSION")))
-            .hardware(format!("{} (emulated)", wlan.chip()))
+            .hardware(&*session.hardware)
             .clock_origin(since_1970.saturating_sub(now));
-        if let Some(channel) = wlan.channel() {
+        if let Some(channel) = session.wlan.channel() {
             options = options.description(format!("monitor, channel {channel}"));
         }
-        if let Some(address) = wlan.mac_address() {
+        if let Some(address) = session.wlan.mac_address() {
             options = options.mac_address(address);
         }
         match PcapngWriter::new(sink, &options) {
@@ -139,25 +140,25 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Begins the output of a capture on `wlan` that starts now, at `since` on the kernel's clock.
+    /// Begins the output of a capture on `session` that starts now, at `since` on the kernel's clock.
     ///
     /// # Errors
     /// The place for pcapng cannot be written to.
     pub(crate) fn begin(
         options: &args::Capture,
         place: Option<Place>,
-        wlan: &Wlan,
+        session: &Session,
         since: Duration,
     ) -> Result<Self, Failure> {
-        let pcapng = place.map(|place| Pcapng::begin(place, wlan, since)).transpose()?;
+        let pcapng = place.map(|place| Pcapng::begin(place, session, since)).transpose()?;
         let lines = (options.write != Some(Target::Stdout))
             .then(|| Lines { out: BufWriter::new(io::stdout()), json: options.json });
         Ok(Self { lines, pcapng, since })
     }
 
-    /// Whether frames are shown as a table.
-    pub(crate) fn shows_table(&self) -> bool {
-        self.lines.as_ref().is_some_and(|lines| !lines.json)
+    /// Whether frames are shown as a table to a person, who wants its head; a file or a pipe gets the lines alone.
+    pub(crate) fn wants_head(&self) -> bool {
+        io::stdout().is_terminal() && self.lines.as_ref().is_some_and(|lines| !lines.json)
     }
 
     /// Puts a frame out everywhere.

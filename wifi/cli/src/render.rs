@@ -10,7 +10,7 @@ use airlift_wifi::frame::Fcs;
 
 /// The table's head, in the columns of [`line()`].
 pub(crate) const HEAD: &str =
-    "    TIME  CH   RATE  DBM  TYPE        FROM \u{2192} TO                              INFO";
+    "      TIME  CH    RATE  DBM  TYPE        FROM \u{2192} TO                              INFO";
 
 /// The line for a frame, without its end; `since` is the start of the capture.
 pub(crate) fn line(frame: &Frame, since: Duration) -> String {
@@ -35,7 +35,7 @@ pub(crate) fn line(frame: &Frame, since: Duration) -> String {
     };
     let (seconds, micros) = (time.as_secs(), time.subsec_micros());
     let line = format!(
-        "{seconds}.{micros:06}  {channel:>2}  {rate:>5}  {signal:>3}  {kind:<10}  {from} \u{2192} {to}  {lost}{bad}{}",
+        "{seconds:>3}.{micros:06}  {channel:>2}  {rate:>6}  {signal:>3}  {kind:<10}  {from} \u{2192} {to}  {lost}{bad}{}",
         frame.info()
     );
     line.trim_end().to_owned()
@@ -82,7 +82,7 @@ mod tests {
         let text = line(&frame, Duration::from_secs(5));
         assert_eq!(
             text,
-            "0.117093  11   MCS7  -61  qos-data    02:00:00:00:0b:07 \u{2192} 02:00:00:00:0a:01  1500 B, protected"
+            "  0.117093  11    MCS7  -61  qos-data    02:00:00:00:0b:07 \u{2192} 02:00:00:00:0a:01  1500 B, protected"
         );
         let column = |line: &str, word: &str| {
             let at = line.find(word).unwrap();
@@ -102,7 +102,7 @@ mod tests {
             .build();
         assert_eq!(
             line(&ack, Duration::ZERO),
-            "0.000000   -   24.0    -  ack         ----------------- \u{2192} 02:00:00:00:00:01  bad FCS;"
+            "  0.000000   -    24.0    -  ack         ----------------- \u{2192} 02:00:00:00:00:01  bad FCS;"
         );
         let nothing = line(&Frame::builder(Vec::new()).build(), Duration::ZERO);
         assert!(nothing.contains("malformed"), "{nothing}");

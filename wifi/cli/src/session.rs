@@ -22,6 +22,8 @@ use crate::render::counted;
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) wlan: Wlan,
+    /// The adapter in a few words: its chip, and where it is.
+    pub(crate) hardware: String,
     pub(crate) air: Air,
     pub(crate) clock: Clock,
     pub(crate) kernel: KernelHandle,
@@ -89,7 +91,11 @@ impl Session {
                     counted(counts.control_transfers, "transfer"),
                     counted(counts.waits, "wait"),
                 ));
-                Ok(Self { wlan, air, clock, kernel, owner, port, _controller: controller })
+                let hardware = match &choice {
+                    Choice::Emulated { .. } => format!("{} (emulated)", wlan.chip()),
+                    Choice::Real(_) => format!("{} at {}", wlan.chip(), port.device().info().location),
+                };
+                Ok(Self { wlan, hardware, air, clock, kernel, owner, port, _controller: controller })
             }
             Err(failure) => {
                 let_go(port).await;

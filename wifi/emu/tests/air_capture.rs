@@ -353,6 +353,16 @@ fn e2_time_stamps_that_run_backwards_do_not() {
     assert_eq!(times, [0, 0, 1]);
 }
 
+/// Years of four digits are damage, and no time to wait for.
+#[test]
+fn e2_time_stamps_of_another_age_are_a_century_away_at_most() {
+    let file = [section(false), interface(false, 105, 0), packet(false, 0, 1, &frame(1))].concat();
+    let file = [file, packet(false, 0, 1 << 63, &frame(2)), packet(false, 0, u64::MAX, &frame(3))].concat();
+    let times: Vec<_> = read(&file).unwrap().frames().iter().map(|frame| frame.at).collect();
+    assert_eq!(times[0], Duration::ZERO);
+    assert!(times[1] == times[2] && times[1] <= Duration::from_secs(100 * 366 * 86_400), "{times:?}");
+}
+
 /// Real frames: 1,093 of them, with radiotap and FCS, from Wireshark's test suite.
 #[test]
 #[ignore = "reads wpa-Induction.pcap.gz from the folder that AIRLIFT_CAPTURES names"]

@@ -84,7 +84,7 @@ impl LegacyRate {
 
 /// The rate of a PPDU.
 ///
-/// Displayed as the program's tables have it: `1.0` and `54.0` in Mbit/s, `MCS7`, `VHT-MCS9x2` (two streams).
+/// Displayed as the program's tables have it: `1.0` and `54.0` in Mbit/s, `MCS7`, `VHT9x2` (VHT MCS 9, two streams).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Rate {
     /// 802.11b, g or a.
@@ -127,7 +127,7 @@ impl fmt::Display for Rate {
                 format!("{}.{}", half / 2, if half % 2 == 1 { 5 } else { 0 })
             }
             Self::Ht { mcs } => format!("MCS{mcs}"),
-            Self::Vht { mcs, nss } => format!("VHT-MCS{mcs}x{nss}"),
+            Self::Vht { mcs, nss } => format!("VHT{mcs}x{nss}"),
         };
         f.pad(&text)
     }
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(Rate::Legacy(LegacyRate::M1).to_string(), "1.0");
         assert_eq!(Rate::Legacy(LegacyRate::M5_5).to_string(), "5.5");
         assert_eq!(Rate::Ht { mcs: 7 }.to_string(), "MCS7");
-        assert_eq!(format!("{:>12}|", Rate::Vht { mcs: 9, nss: 2 }), "  VHT-MCS9x2|");
+        assert_eq!(format!("{:>12}|", Rate::Vht { mcs: 9, nss: 2 }), "      VHT9x2|");
     }
 
     #[test]

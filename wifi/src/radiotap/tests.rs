@@ -110,6 +110,17 @@ fn fields_are_aligned_from_the_headers_start() {
     assert_eq!(fields.mcs, Some(Mcs { known: 7, flags: 5, mcs: 15 }));
 }
 
+/// As tshark reads it: the hop set stands at an even offset.
+#[test]
+fn a_frequency_hoppers_field_is_aligned_to_two() {
+    let bytes = [
+        0, 0, 14, 0, 0x32, 0, 0, 0, /* flags */ 0x10, 0, /* hops */ 0x22, 0x33,
+        /* dBm */ 0xc4, 0,
+    ];
+    let fields = parse(&bytes).unwrap();
+    assert_eq!((fields.flags, fields.signal_dbm), (Some(flag::FCS), Some(-60)));
+}
+
 #[test]
 fn vendor_namespaces_and_tlvs_are_walked_over() {
     #[rustfmt::skip]

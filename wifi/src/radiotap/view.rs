@@ -15,7 +15,7 @@ const LAYOUT: [(u8, u8); 28] = [
     (1, 1),  // flags
     (1, 1),  // rate
     (2, 4),  // channel
-    (1, 2),  // FHSS
+    (2, 2),  // FHSS
     (1, 1),  // dBm signal
     (1, 1),  // dBm noise
     (2, 2),  // lock quality

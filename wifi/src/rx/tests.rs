@@ -73,6 +73,20 @@ fn w3_a_frame_carries_what_descriptor_and_phy_status_say() {
 }
 
 #[test]
+fn w3_each_coding_bit_is_told_by_itself() {
+    let mut receiver = receiver();
+    let mut stream = receiver.source().open(StreamOptions::new());
+    for told in [[true, false, false], [false, true, false], [false, false, true]] {
+        let mut raw = Raw::new(&ack());
+        raw.descriptor.rate_code = 0x0c;
+        [raw.descriptor.short_gi, raw.descriptor.ldpc, raw.descriptor.stbc] = told;
+        receiver.aggregate(Bytes::from(aggregate(&[raw])), Duration::ZERO);
+        let modulation = stream.try_next().unwrap().meta().modulation.unwrap();
+        assert_eq!([modulation.short_gi, modulation.ldpc, modulation.stbc], told.map(Some));
+    }
+}
+
+#[test]
 fn w3_a_frame_without_phy_status_has_no_signal_and_cck_no_guard_interval() {
     let mut receiver = receiver();
     let mut stream = receiver.source().open(StreamOptions::new());

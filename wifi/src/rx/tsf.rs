@@ -106,6 +106,17 @@ mod tests {
     }
 
     #[test]
+    fn w3_a_crystal_that_runs_fast_is_followed_for_days() {
+        let mut clock = TsfClock::default();
+        // One percent in 100 hours is an hour, and half of what 32 bits tell apart is less.
+        for step in 0..12_000 {
+            let at = Duration::from_secs(30 * step);
+            let tsf = (at + at / 100).as_micros() as u64;
+            assert_eq!(clock.unwrap(tsf as u32, at), tsf, "{at:?}");
+        }
+    }
+
+    #[test]
     fn w3_one_wild_stamp_does_not_move_the_upper_half() {
         let mut clock = TsfClock::default();
         clock.set(7 << 32 | 1000, Duration::ZERO);
@@ -147,6 +158,15 @@ mod tests {
             assert!(time >= last && time <= at, "{tsf}");
             last = time;
         }
+    }
+
+    #[test]
+    fn w3_frames_that_swapped_places_in_the_chip_are_not_placed_backwards() {
+        let mut clock = TsfClock::default();
+        clock.observe(2000, SECOND);
+        let first = clock.place(2000, SECOND);
+        clock.observe(1000, SECOND);
+        assert_eq!((first, clock.place(1000, SECOND)), (SECOND, SECOND));
     }
 
     #[test]

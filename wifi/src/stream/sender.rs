@@ -189,6 +189,11 @@ impl FrameSource {
         })
     }
 
+    /// How many streams are open. One that was dropped is none, and costs nothing any more.
+    pub fn open_streams(&self) -> usize {
+        self.hub.list.lock().unwrap_or_else(PoisonError::into_inner).streams.len()
+    }
+
     /// What was received, whoever read it.
     pub fn stats(&self) -> RxStats {
         *self.hub.stats.lock().unwrap_or_else(PoisonError::into_inner)

@@ -97,6 +97,23 @@ fn a6_a_dropped_sender_ends_as_down_and_a_panicked_one_as_failed() {
 }
 
 #[test]
+fn a7_streams_that_were_dropped_leave_nothing_behind() {
+    let mut sender = FrameSender::new();
+    let source = sender.source();
+    let kept = source.open(StreamOptions::new());
+    for _ in 0..100 {
+        let stream = source.open(StreamOptions::new());
+        sender.send(ack());
+        assert_eq!(source.open_streams(), 2);
+        drop(stream);
+    }
+    assert_eq!(source.open_streams(), 1);
+    assert_eq!(kept.stats().waiting, 100);
+    sender.end(StreamEnd::Down);
+    assert_eq!(source.open_streams(), 0);
+}
+
+#[test]
 fn a7_a_slow_reader_stalls_nobody_and_is_told_what_it_lost() {
     let mut sender = FrameSender::new();
     let source = sender.source();

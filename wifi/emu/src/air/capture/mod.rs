@@ -23,6 +23,9 @@ use super::{Ampdu, CHAINS, Rate, fcs};
 const LIMIT: u64 = 256 << 20;
 /// Bytes of the longest frame that a receiver's descriptor can tell (14 bits), less the FCS.
 const LONGEST: usize = (1 << 14) - 1 - 4;
+/// The longest time from a capture's first frame to its last. Stamps beyond it are damaged, and would have a
+/// replay wait longer than clocks count.
+const LONGEST_SPAN: Duration = Duration::from_secs(100 * 366 * 86_400);
 /// A link type (as `pcap` numbers them) and how frames begin there.
 const RADIOTAP: u32 = 127;
 /// 802.11 without radiotap.
@@ -31,7 +34,7 @@ const BARE: u32 = 105;
 /// One frame of a capture.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CapturedFrame {
-    /// Time since the capture's first frame; never less than that of the frame before.
+    /// Time since the capture's first frame; never less than that of the frame before, and at most a century.
     pub at: Duration,
     /// The 802.11 frame without FCS.
     pub bytes: Bytes,
@@ -120,7 +123,7 @@ impl Clock {
     fn at(&mut self, ns: Option<u64>) -> Duration {
         if let Some(ns) = ns {
             let since = ns.saturating_sub(*self.first.get_or_insert(ns));
-            self.last = self.last.max(Duration::from_nanos(since));
+            self.last = self.last.max(Duration::from_nanos(since).min(LONGEST_SPAN));
         }
         self.last
     }

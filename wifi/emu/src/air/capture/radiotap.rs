@@ -1,13 +1,13 @@
 //! The radiotap header of a captured frame: what of it steers how the frame is put on the air.
 //!
 //! Fields stand in the order of their bits, each aligned to its own size from the start of the header
-//! (radiotap.org, "Radiotap"); further words of bits describe further antennas. Whatever comes after the last
-//! known field of a word is left unread.
+//! (radiotap.org, "Radiotap"); further words of bits describe further antennas. Type-length-value fields come
+//! behind all others and are left unread.
 
 use super::super::{Ampdu, CHAINS, Rate, Width};
 
-/// Alignment and size of the fields with the bits 0 to 22.
-const FIELDS: [(usize, usize); 23] = [
+/// Alignment and size of the fields with the bits 0 to 27.
+const FIELDS: [(usize, usize); 28] = [
     (8, 8),  // TSFT
     (1, 1),  // flags
     (1, 1),  // rate
@@ -31,6 +31,11 @@ const FIELDS: [(usize, usize); 23] = [
     (4, 8),  // A-MPDU status
     (2, 12), // VHT
     (8, 12), // timestamp
+    (2, 12), // HE
+    (2, 12), // HE-MU
+    (2, 6),  // HE-MU, another user
+    (1, 1),  // no PSDU
+    (2, 4),  // L-SIG
 ];
 
 /// Bits of a word that are no fields.
@@ -268,6 +273,16 @@ mod tests {
         let (info, _) = parse(&header(&[1 << 21], &[0xff, 1, 0x04, 4, 0x92, 0, 0, 0, 1, 0, 0, 0])).unwrap();
         let expected = Rate::vht(9, 2).unwrap().with_width(Width::Mhz80).with_short_gi(true).with_ldpc(true);
         assert_eq!(info.rate, Some(expected));
+    }
+
+    #[test]
+    fn e2_an_antenna_is_found_behind_fields_that_are_not_replayed() {
+        // HE and L-SIG of the whole frame; then antenna 1 with a signal of -44.
+        let words = [1 << 23 | 1 << 27 | 1 << NAMESPACE | 1 << MORE, 1 << 5 | 1 << 11];
+        let mut fields = [0x55; 18];
+        (fields[16], fields[17]) = (-44i8 as u8, 1);
+        let (info, _) = parse(&header(&words, &fields)).unwrap();
+        assert_eq!(info.signal_dbm, Some([-44; 4]));
     }
 
     #[test]
