@@ -4,6 +4,7 @@ mod common;
 
 use core::time::Duration;
 
+use airlift_emu::air::Quality;
 use airlift_emu::{Air, Rtl8812au};
 use airlift_wifi::{Channel, StreamEnd, StreamOptions, Width};
 use common::{Bench, options};
@@ -38,9 +39,13 @@ async fn w5_every_frame_that_the_chip_admits_is_accounted_for() {
     for bad_fcs in [false, true] {
         let air = Air::default_scene(3);
         let bench = on_air(&air);
-        let wlan = bench.attach_with(options().bad_fcs(bad_fcs)).await.unwrap();
+        // Nothing is heard until both streams are open, since a stream accounts for what comes after it was.
+        air.set_quality(Quality { loss: 1.0, damage: 0.0 });
+        let wlan =
+            bench.attach_with(options().bad_fcs(bad_fcs).channel("36/80".parse().unwrap())).await.unwrap();
         let mut frames = wlan.frames();
         let mut slow = wlan.frames_with(StreamOptions::new().budget(0).hold_virtual_time(false));
+        air.set_quality(Quality { loss: 0.0, damage: 0.05 });
         let mut delivered = 0_u64;
         while delivered < 300 {
             frames.next().await.unwrap();
