@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -114,7 +115,9 @@ impl Cpu {
     }
 
     /// Gives up the turn: all tasks that are ready now go first. Cancelling it does nothing else.
+    #[track_caller]
     pub fn yield_now(&self) -> impl Future<Output = ()> + use<> {
+        self.core.might_sleep_at(Location::caller());
         let mut yielded = false;
         std::future::poll_fn(move |cx| {
             if std::mem::replace(&mut yielded, true) {
@@ -127,7 +130,14 @@ impl Cpu {
 
     /// Takes pending interrupts, and gives up the turn if another task is ready. For long work between awaits.
     /// Cancelling it does nothing else.
-    pub async fn cond_resched(&self) {
+    #[track_caller]
+    pub fn cond_resched(&self) -> impl Future<Output = ()> {
+        let site = Location::caller();
+        async move { self.resched(site).await }
+    }
+
+    async fn resched(&self, site: &'static Location<'static>) {
+        self.core.might_sleep_at(site);
         self.core.deliver();
         if self.core.has_ready() {
             self.yield_now().await;
@@ -142,8 +152,12 @@ impl Cpu {
     }
 
     /// Turns IRQs off and tells how they were. Nests.
+    #[track_caller]
     pub fn local_irq_save(&self) -> IrqFlags {
         let irqs_on = self.core.irqs_on.replace(false);
+        if irqs_on {
+            self.core.irqs_went_off(Location::caller());
+        }
         self.core.chaos_point();
         IrqFlags { irqs_on, not_send: PhantomData }
     }
@@ -151,30 +165,42 @@ impl Cpu {
     /// Sets IRQs to what they were at the [`local_irq_save`](Self::local_irq_save) that gave `flags`. If that turns
     /// them on, pending interrupts are taken before it returns; if not, they are not on for an instant. In a handler
     /// nothing is taken.
+    #[track_caller]
     pub fn local_irq_restore(&self, flags: IrqFlags) {
         if flags.irqs_on {
             self.local_irq_enable();
         } else {
-            self.core.irqs_on.set(false);
+            self.irqs_off_here();
+        }
+    }
+
+    #[track_caller]
+    fn irqs_off_here(&self) {
+        if self.core.irqs_on.replace(false) {
+            self.core.irqs_went_off(Location::caller());
         }
     }
 
     /// Turns IRQs off, whatever they were.
+    #[track_caller]
     pub fn local_irq_disable(&self) {
-        self.core.irqs_on.set(false);
+        self.irqs_off_here();
         self.core.chaos_point();
     }
 
     /// Turns IRQs on, whatever they were; pending interrupts are taken before it returns. In a handler nothing is
     /// taken, and the handler is reported when it returns so.
+    #[track_caller]
     pub fn local_irq_enable(&self) {
         if !self.core.irqs_on.replace(true) {
+            self.core.irqs_went_on(Location::caller());
             self.core.chaos_point();
             self.core.deliver();
         }
     }
 
     /// Runs `work` with IRQs off, and restores them after, should it panic too.
+    #[track_caller]
     pub fn with_irqs_off<R>(&self, work: impl FnOnce() -> R) -> R {
         let _guard = self.irqs_off();
         work()
@@ -182,6 +208,7 @@ impl Cpu {
 
     /// Turns IRQs off until the guard is dropped. Prefer [`with_irqs_off`](Self::with_irqs_off): a guard must not
     /// live across an await, which this form lets one write.
+    #[track_caller]
     pub fn irqs_off(&self) -> IrqGuard {
         IrqGuard { flags: self.local_irq_save(), cpu: self.clone() }
     }
@@ -231,6 +258,7 @@ impl Cpu {
     }
 
     /// Runs `work` with softirqs put off (`local_bh_disable`).
+    #[track_caller]
     pub fn with_softirqs_off<R>(&self, work: impl FnOnce() -> R) -> R {
         struct Enable<'a>(&'a Rc<Core>);
         impl Drop for Enable<'_> {
@@ -239,8 +267,16 @@ impl Cpu {
             }
         }
         self.core.softirq.disable();
+        self.core.preemption_went_off(Location::caller());
         let _enable = Enable(&self.core);
         work()
+    }
+
+    /// Tells the lock validator that the caller may sleep (`might_sleep`): in atomic context that is reported, whether
+    /// it then sleeps or not. All that sleeps here calls it; call it in code that sleeps sometimes.
+    #[track_caller]
+    pub fn might_sleep(&self) {
+        self.core.might_sleep_at(Location::caller());
     }
 
     // ---- time ------------------------------------------------------------------------------------------------
@@ -265,21 +301,25 @@ impl Cpu {
     }
 
     /// Sleeps for at least `ms` milliseconds.
+    #[track_caller]
     pub fn msleep(&self, ms: u64) -> Sleep {
         self.sleep(Duration::from_millis(ms))
     }
 
     /// Sleeps for at least `duration`, with the clock's resolution.
+    #[track_caller]
     pub fn sleep(&self, duration: Duration) -> Sleep {
         Sleep::new(self.core.clone(), self.now().saturating_add(duration))
     }
 
     /// Sleeps until the clock says `due`.
+    #[track_caller]
     pub fn sleep_until(&self, due: Duration) -> Sleep {
         Sleep::new(self.core.clone(), due)
     }
 
     /// Sleeps for at least `timeout` whole jiffies, to the beginning of one.
+    #[track_caller]
     pub fn schedule_timeout(&self, timeout: u64) -> Sleep {
         let now = self.now();
         let begun = jiffies_at(now);
@@ -292,16 +332,24 @@ impl Cpu {
     /// # Errors
     ///
     /// [`Elapsed`] when the time was up first. `work` that is ready at that very instant wins.
-    pub async fn timeout<F: Future>(&self, limit: Duration, work: F) -> Result<F::Output, Elapsed> {
-        let mut sleep = self.sleep(limit);
-        let mut work = std::pin::pin!(work);
-        std::future::poll_fn(move |cx| {
-            if let Poll::Ready(output) = work.as_mut().poll(cx) {
-                return Poll::Ready(Ok(output));
-            }
-            Pin::new(&mut sleep).poll(cx).map(|()| Err(Elapsed))
-        })
-        .await
+    #[track_caller]
+    pub fn timeout<F: Future>(
+        &self,
+        limit: Duration,
+        work: F,
+    ) -> impl Future<Output = Result<F::Output, Elapsed>> {
+        let site = Location::caller();
+        async move {
+            let mut sleep = Sleep::at(self.core.clone(), self.now().saturating_add(limit), site);
+            let mut work = std::pin::pin!(work);
+            std::future::poll_fn(move |cx| {
+                if let Poll::Ready(output) = work.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(output));
+                }
+                Pin::new(&mut sleep).poll(cx).map(|()| Err(Elapsed))
+            })
+            .await
+        }
     }
 
     /// Makes a timer, not armed yet. Its callback runs in softirq context.

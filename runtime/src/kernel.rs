@@ -16,6 +16,7 @@ use crate::executor::published::Published;
 use crate::executor::task::{self, JoinHandle, TaskHeader};
 use crate::executor::{self, Parts};
 use crate::irq::line::{IrqLine, IrqToken, LineShared, LineTable};
+use crate::lock::{LockReport, OnLockReport};
 use crate::softirq::VECTORS;
 use crate::stats::KernelStats;
 use crate::time::Clock;
@@ -138,6 +139,7 @@ pub(crate) struct Shared {
     ready: Mutex<Ready>,
     lines: Mutex<LineTable>,
     tasks: Mutex<BTreeMap<u64, Arc<TaskHeader>>>,
+    lock_reports: Mutex<Vec<LockReport>>,
     next_task: AtomicU64,
     state: AtomicU8,
 }
@@ -156,6 +158,7 @@ impl Shared {
             ready: Mutex::default(),
             lines: Mutex::default(),
             tasks: Mutex::default(),
+            lock_reports: Mutex::default(),
             next_task: AtomicU64::new(1),
             state: AtomicU8::new(RUNNING),
         });
@@ -190,6 +193,10 @@ impl Shared {
 
     pub(crate) fn tasks(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<TaskHeader>>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn lock_reports(&self) -> MutexGuard<'_, Vec<LockReport>> {
+        self.lock_reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn next_task(&self) -> u64 {
@@ -229,6 +236,7 @@ pub struct KernelBuilder {
     name: String,
     clock: Option<Clock>,
     chaos: Option<u64>,
+    on_lock_report: OnLockReport,
 }
 
 impl KernelBuilder {
@@ -252,6 +260,13 @@ impl KernelBuilder {
         self
     }
 
+    /// What follows when the lock validator finds something; see [`KernelHandle::lock_reports`]. Default: nothing but
+    /// the report. Without effect in builds that have [no validator](crate::LOCK_VALIDATOR).
+    pub fn on_lock_report(mut self, then: OnLockReport) -> Self {
+        self.on_lock_report = then;
+        self
+    }
+
     /// Starts the kernel's thread.
     ///
     /// # Errors
@@ -261,7 +276,7 @@ impl KernelBuilder {
         let clock = self.clock.unwrap_or_else(Clock::system);
         let (shared, receiver) = Shared::new(self.name.clone(), clock);
         let (report, done) = oneshot::channel();
-        let parts = Parts::prepare(shared.clone(), receiver, self.chaos)?;
+        let parts = Parts::prepare(shared.clone(), receiver, self.chaos, self.on_lock_report)?;
         let started = thread::Builder::new().name(self.name).spawn(move || {
             // Nobody may be waiting for it.
             let _ = report.send(executor::run(parts));
@@ -299,7 +314,12 @@ impl Kernel {
 
     /// Starts to describe a kernel.
     pub fn builder() -> KernelBuilder {
-        KernelBuilder { name: "airlift".to_owned(), clock: None, chaos: None }
+        KernelBuilder {
+            name: "airlift".to_owned(),
+            clock: None,
+            chaos: None,
+            on_lock_report: OnLockReport::Continue,
+        }
     }
 
     /// A handle for tasks, host threads and applications.
@@ -463,6 +483,12 @@ impl KernelHandle {
     /// A snapshot of the kernel's counters.
     pub fn stats(&self) -> KernelStats {
         KernelStats::take(&self.shared)
+    }
+
+    /// What the lock validator has found so far, oldest first; each finding once. Always empty in builds that have
+    /// [no validator](crate::LOCK_VALIDATOR).
+    pub fn lock_reports(&self) -> Vec<LockReport> {
+        self.shared.lock_reports().clone()
     }
 
     /// Whether the kernel takes work: not shut down, nor about to be.

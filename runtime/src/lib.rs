@@ -47,6 +47,7 @@
 //! | interrupts | [`IrqLine`], [`Cpu::request_irq`], [`IrqEdges`], [`Cpu::local_irq_save`] |
 //! | time | [`Clock`], [`Cpu::msleep`], [`Timer`], [`HostTimer`] for host threads |
 //! | locks | [`SpinLock`], [`Mutex`], [`Completion`], [`WaitQueue`] |
+//! | what is wrong | [`KernelHandle::lock_reports`]: the lock validator's findings |
 //! | what happened | [`KernelStats`] |
 //!
 //! # When an interrupt is taken
@@ -102,7 +103,10 @@ pub use executor::published::CpuContext;
 pub use executor::task::{JoinError, JoinHandle};
 pub use irq::{CpuState, HandlerPanic, HardIrq, IrqAction, IrqEdges, IrqError, IrqLine, IrqReturn, Nmi};
 pub use kernel::{Kernel, KernelBuilder, KernelError, KernelGone, KernelHandle, ShutdownReport};
-pub use lock::{Completion, Mutex, MutexGuard, SpinLock, SpinLockGuard, WaitQueue};
+pub use lock::{
+    Completion, LOCK_VALIDATOR, LockEvent, LockProblem, LockReport, Mutex, MutexGuard, OnLockReport,
+    SpinLock, SpinLockGuard, WaitQueue,
+};
 pub use softirq::{SoftIrq, Softirq, SoftirqAction, SoftirqBusy};
 pub use stats::{KernelStats, LineStats, TaskStats};
 pub use time::{Clock, HZ, Hold, HostTimer, JIFFY, Notifier, Sleep, Timer, Woken};

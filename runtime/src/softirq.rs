@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::cpu::{Context, sealed::Sealed};
 use crate::executor::{Core, published::CpuContext, task::panic_message};
+use crate::lock::validator::Frame;
 
 /// The softirq vectors, in order of precedence. The numbers are Linux's (`include/linux/interrupt.h`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -116,6 +117,12 @@ impl Softirqs {
         self.disabled.replace(depth)
     }
 
+    /// How often they are disabled for what runs now.
+    #[cfg_attr(not(debug_assertions), allow(dead_code, reason = "the lock validator asks"))]
+    pub(crate) fn disabled_depth(&self) -> u32 {
+        self.disabled.get()
+    }
+
     pub(crate) fn disable(&self) {
         self.disabled.set(self.disabled.get() + 1);
     }
@@ -135,6 +142,7 @@ impl Core {
         let disabled = &self.softirq.disabled;
         disabled.set(disabled.get().saturating_sub(1));
         if disabled.get() == 0 && self.irqs_on.get() {
+            self.preemption_went_on();
             self.run_softirqs();
         }
     }
@@ -178,6 +186,7 @@ impl Core {
         let known = Softirq::from_number(vector.into()).unwrap_or(Softirq::Sched);
         let broken_into = self.shared.published.enter(CpuContext::Softirq(known));
         let locks = self.locks_held.replace(0);
+        self.enter_frame(Frame::Interrupt);
         let span = tracing::trace_span!("softirq", vector = NAMES[index]);
         let _entered = span.entered();
         if vector == Softirq::Timer as u8 {
@@ -185,7 +194,12 @@ impl Core {
         } else if let Some(action) = action {
             let handler = action.handler.borrow_mut().take();
             if let Some(mut handler) = handler {
-                match catch_unwind(AssertUnwindSafe(|| handler(&mut context))) {
+                let checked = || {
+                    let entry = self.frame_entry();
+                    handler(&mut context);
+                    self.check_frame_end(entry);
+                };
+                match catch_unwind(AssertUnwindSafe(checked)) {
                     Ok(()) => *action.handler.borrow_mut() = Some(handler),
                     Err(payload) => {
                         let message = panic_message(payload);
@@ -201,6 +215,7 @@ impl Core {
                 }
             }
         }
+        self.leave_frame(Frame::Interrupt);
         if self.locks_held.replace(locks) > 0 {
             self.shared.counters.suspended_with_lock.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(vector = NAMES[index], "a softirq returned with a spinlock held");

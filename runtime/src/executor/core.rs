@@ -20,6 +20,8 @@ use crate::cpu::Cpu;
 use crate::irq::Irq;
 use crate::irq::line::{IrqToken, LineShared};
 use crate::kernel::{Shared, Work};
+use crate::lock::OnLockReport;
+use crate::lock::validator::{Frame, Validator};
 use crate::softirq::Softirqs;
 use crate::time::clock::Inner;
 use crate::time::event::ClockEvent;
@@ -67,6 +69,7 @@ pub(crate) struct Parts {
     event: Option<ClockEvent>,
     executor_id: ExecutorId,
     chaos: Option<u64>,
+    on_lock_report: OnLockReport,
 }
 
 impl Parts {
@@ -75,6 +78,7 @@ impl Parts {
         shared: Arc<Shared>,
         tokens: async_channel::Receiver<IrqToken>,
         chaos: Option<u64>,
+        on_lock_report: OnLockReport,
     ) -> io::Result<Self> {
         let timer_line = shared.lines().get_or_add(&shared, Some(0), "timer");
         let mut executor_id = 0;
@@ -86,7 +90,7 @@ impl Parts {
             }
             Inner::Virtual(clock) => executor_id = clock.attach(shared.bell.clone()),
         }
-        Ok(Self { shared, tokens, timer_line, event, executor_id, chaos })
+        Ok(Self { shared, tokens, timer_line, event, executor_id, chaos, on_lock_report })
     }
 }
 
@@ -106,6 +110,8 @@ pub(crate) struct Core {
     pub(crate) nmis: Cell<u32>,
     /// Spinlocks held by the poll, handler or softirq that runs now.
     pub(crate) locks_held: Cell<u32>,
+    #[cfg_attr(not(any(debug_assertions, feature = "lock-validator")), expect(dead_code))]
+    pub(crate) validator: Validator,
     pub(crate) irq: Irq,
     pub(crate) softirq: Softirqs,
     pub(crate) timers: Timers,
@@ -121,7 +127,7 @@ pub(crate) struct Core {
 impl Core {
     /// Made on the kernel's own thread, of what the builder prepared.
     pub(crate) fn new(parts: Parts) -> Rc<Self> {
-        let Parts { shared, tokens, timer_line, event, executor_id, chaos } = parts;
+        let Parts { shared, tokens, timer_line, event, executor_id, chaos, on_lock_report } = parts;
         let chaos = chaos.filter(|_| shared.clock.is_virtual()).map(Chaos::new);
         let core = Rc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -133,6 +139,7 @@ impl Core {
             nmis: Cell::new(0),
             in_hardirq: Cell::new(false),
             locks_held: Cell::new(0),
+            validator: Validator::new(on_lock_report),
             irq: Irq::default(),
             softirq: Softirqs::default(),
             timers: Timers::default(),
@@ -197,8 +204,19 @@ impl Core {
         let future = async move {
             use futures::FutureExt;
             // `start` runs within the first poll, so that it has the task's context and its panics are the task's.
-            let whole = AssertUnwindSafe(async move { start(cpu).await });
-            let result = whole.catch_unwind().await.map_err(|payload| {
+            let whole = async move {
+                let core = cpu.core().clone();
+                let mut whole = std::pin::pin!(async move { start(cpu).await });
+                std::future::poll_fn(move |cx| {
+                    let poll = whole.as_mut().poll(cx);
+                    if poll.is_pending() {
+                        core.check_turn_end();
+                    }
+                    poll
+                })
+                .await
+            };
+            let result = AssertUnwindSafe(whole).catch_unwind().await.map_err(|payload| {
                 shared.counters.tasks_panicked.fetch_add(1, Ordering::Relaxed);
                 JoinError::Panicked(panic_message(payload))
             });
@@ -269,7 +287,9 @@ impl Core {
         let outer_irqs = self.irqs_on.replace(task.irqs_on.get());
         let outer_locks = self.locks_held.replace(0);
         let outer_bh = self.softirq.swap_disabled(0);
+        self.enter_frame(Frame::Task(task.header.id));
         let result = catch_unwind(AssertUnwindSafe(work));
+        self.leave_frame(Frame::Task(task.header.id));
         let irqs_on = self.irqs_on.replace(outer_irqs);
         task.irqs_on.set(irqs_on);
         task.header.irqs_off.store(!irqs_on, Ordering::Relaxed);
@@ -304,6 +324,7 @@ impl Core {
         if future.is_some() {
             self.in_task(task, || drop(future));
         }
+        self.forget_task(task.header.id);
     }
 
     /// Drops all tasks, oldest first; their names. Services go last, and are not named: they serve as long as there

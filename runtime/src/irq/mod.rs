@@ -24,6 +24,7 @@ pub use nmi::{CpuState, Nmi};
 
 use crate::cpu::{Context, sealed::Sealed};
 use crate::executor::{Core, IRQ_BUDGET, published::CpuContext, task::panic_message};
+use crate::lock::validator::Frame;
 use crate::softirq::Softirq;
 use line::LineShared;
 
@@ -177,7 +178,14 @@ impl Core {
         self.irqs_on.set(false);
         let locks = self.locks_held.replace(0);
         self.irq.running.replace(handler.cloned());
-        let result = catch_unwind(AssertUnwindSafe(work));
+        self.enter_frame(Frame::Interrupt);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let entry = self.frame_entry();
+            let result = work();
+            self.check_frame_end(entry);
+            result
+        }));
+        self.leave_frame(Frame::Interrupt);
         if self.locks_held.replace(locks) > 0 {
             self.shared.counters.suspended_with_lock.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(handler = %self.irq.running(), "an irq handler returned with a spinlock held");

@@ -4,16 +4,21 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
+use std::panic::Location;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::class::LockClass;
+use super::validator::HeldLock;
 use super::wait::{Wait, WaitList};
 use crate::cpu::Cpu;
+use crate::executor::Core;
 
 /// Exclusive access for tasks of the kernel, first come, first served (`struct mutex`). The guard may be held
 /// across an await.
-#[derive(Default)]
 pub struct Mutex<T: ?Sized> {
+    class: LockClass,
     /// Taken, or handed to a waiter that has not had its turn yet.
     taken: Cell<bool>,
     list: WaitList,
@@ -22,9 +27,24 @@ pub struct Mutex<T: ?Sized> {
 
 impl<T> Mutex<T> {
     /// A mutex around `value`.
+    ///
+    /// Locks that one line makes are of one *class* for the lock validator.
     #[must_use]
+    #[track_caller]
     pub const fn new(value: T) -> Self {
-        Self { taken: Cell::new(false), list: WaitList::new(), value: RefCell::new(value) }
+        Self::named("", value)
+    }
+
+    /// A mutex around `value`, with a name for reports.
+    #[must_use]
+    #[track_caller]
+    pub const fn named(name: &'static str, value: T) -> Self {
+        Self {
+            class: LockClass::here(name),
+            taken: Cell::new(false),
+            list: WaitList::new(),
+            value: RefCell::new(value),
+        }
     }
 
     /// The value, without its mutex.
@@ -33,26 +53,58 @@ impl<T> Mutex<T> {
     }
 }
 
+impl<T: Default> Default for Mutex<T> {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
 impl<T: ?Sized> Mutex<T> {
     /// Takes the mutex, sleeping until it is free.
     ///
     /// Cancelling it leaves the queue; a mutex that was about to be its goes to the next.
-    pub async fn lock(&self, cpu: &Cpu) -> MutexGuard<'_, T> {
-        let _ = cpu;
+    #[track_caller]
+    pub fn lock(&self, cpu: &Cpu) -> impl Future<Output = MutexGuard<'_, T>> {
+        self.acquire(cpu.core().clone(), self.class, Location::caller())
+    }
+
+    /// As [`lock`](Self::lock), for a mutex that is taken while another of its class is held (`mutex_lock_nested`):
+    /// the lock validator takes each `subclass` for a class of its own.
+    #[track_caller]
+    pub fn lock_nested(&self, cpu: &Cpu, subclass: u8) -> impl Future<Output = MutexGuard<'_, T>> {
+        self.acquire(cpu.core().clone(), self.class.nested(subclass), Location::caller())
+    }
+
+    async fn acquire(
+        &self,
+        core: Rc<Core>,
+        class: LockClass,
+        site: &'static Location<'static>,
+    ) -> MutexGuard<'_, T> {
+        core.might_sleep_at(site);
+        core.lock_wanted(class, self.address(), site);
         if self.taken.replace(true) {
             // Woken, it has the mutex: whoever unlocked left it taken.
             Turn { mutex: self, wait: self.list.wait() }.await;
         }
-        self.guard()
+        self.guard(&core, class, site)
     }
 
     /// Takes the mutex if it is free.
+    #[track_caller]
     pub fn try_lock(&self, cpu: &Cpu) -> Option<MutexGuard<'_, T>> {
-        let _ = cpu;
+        let site = Location::caller();
+        cpu.core().lock_tried(self.class, site);
         if self.taken.replace(true) {
             return None;
         }
-        Some(self.guard())
+        Some(self.guard(cpu.core(), self.class, site))
+    }
+
+    /// What tells it from other locks.
+    fn address(&self) -> usize {
+        (&raw const self.taken).addr()
     }
 
     /// Hands the mutex to the one who has waited longest, or frees it.
@@ -62,10 +114,16 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
-    fn guard(&self) -> MutexGuard<'_, T> {
+    fn guard(
+        &self,
+        core: &Rc<Core>,
+        class: LockClass,
+        site: &'static Location<'static>,
+    ) -> MutexGuard<'_, T> {
         let value =
             self.value.try_borrow_mut().expect("the value is borrowed exactly while the mutex is taken");
-        MutexGuard { mutex: self, value: Some(value) }
+        let held = core.lock_taken(class, self.address(), false, site);
+        MutexGuard { mutex: self, value: Some(value), held: Some(held) }
     }
 }
 
@@ -103,6 +161,7 @@ pub struct MutexGuard<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
     /// `Some` until the drop.
     value: Option<RefMut<'a, T>>,
+    held: Option<HeldLock>,
 }
 
 const HELD: &str = "the value is there until the guard is dropped";
@@ -124,6 +183,7 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
         drop(self.value.take());
+        drop(self.held.take());
         self.mutex.release();
     }
 }

@@ -10,6 +10,8 @@ use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 use std::rc::Rc;
 
+use super::class::LockClass;
+use super::validator::HeldLock;
 use crate::cpu::{Context, Cpu, IrqFlags};
 use crate::executor::{Core, core::RunningContext};
 
@@ -17,9 +19,8 @@ use crate::executor::{Core, core::RunningContext};
 ///
 /// Data that a handler touches must be locked with IRQs off elsewhere ([`with_irqsave`](Self::with_irqsave)). Prefer
 /// the closure forms: a guard must not live across an await, which the guard forms let one write.
-#[derive(Default)]
 pub struct SpinLock<T: ?Sized> {
-    name: &'static str,
+    class: LockClass,
     owner: RefCell<Option<Owner>>,
     value: RefCell<T>,
 }
@@ -31,14 +32,24 @@ struct Owner {
 
 impl<T> SpinLock<T> {
     /// A lock around `value`; the name is for reports.
+    ///
+    /// Locks that one line makes, under one name, are of one *class* for the lock validator.
     #[must_use]
+    #[track_caller]
     pub const fn new(name: &'static str, value: T) -> Self {
-        Self { name, owner: RefCell::new(None), value: RefCell::new(value) }
+        Self { class: LockClass::here(name), owner: RefCell::new(None), value: RefCell::new(value) }
     }
 
     /// The value, without its lock.
     pub fn into_inner(self) -> T {
         self.value.into_inner()
+    }
+}
+
+impl<T: Default> Default for SpinLock<T> {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new("", T::default())
     }
 }
 
@@ -80,7 +91,31 @@ impl<T: ?Sized> SpinLock<T> {
     /// If the lock is taken, naming both owners.
     #[track_caller]
     pub fn lock(&self, context: &impl Context) -> SpinLockGuard<'_, T> {
-        self.acquire(context.core(), Undo::Nothing)
+        self.acquire(context.core(), Undo::Nothing, 0)
+    }
+
+    /// As [`lock`](Self::lock), for a lock that is taken while another of its class is held (`spin_lock_nested`): the
+    /// lock validator takes each `subclass` for a class of its own.
+    ///
+    /// # Panics
+    ///
+    /// If the lock is taken, naming both owners.
+    #[track_caller]
+    pub fn lock_nested(&self, context: &impl Context, subclass: u8) -> SpinLockGuard<'_, T> {
+        self.acquire(context.core(), Undo::Nothing, subclass)
+    }
+
+    /// Takes the lock if it is free (`spin_trylock`).
+    #[track_caller]
+    pub fn try_lock(&self, context: &impl Context) -> Option<SpinLockGuard<'_, T>> {
+        let core = context.core();
+        if self.is_locked() {
+            return None;
+        }
+        let site = Location::caller();
+        core.lock_tried(self.class, site);
+        let release = Release { core: core.clone(), undo: Undo::Nothing, depth: 0, held: None };
+        Some(self.take(release, self.class, site))
     }
 
     /// Turns IRQs off and takes the lock; the guard undoes both.
@@ -92,7 +127,7 @@ impl<T: ?Sized> SpinLock<T> {
     pub fn lock_irqsave(&self, context: &impl Context) -> SpinLockGuard<'_, T> {
         let cpu = Cpu::new(context.core().clone());
         let flags = cpu.local_irq_save();
-        self.acquire(context.core(), Undo::Irqs(flags))
+        self.acquire(context.core(), Undo::Irqs(flags), 0)
     }
 
     /// Puts softirqs off and takes the lock; the guard undoes both.
@@ -103,7 +138,8 @@ impl<T: ?Sized> SpinLock<T> {
     #[track_caller]
     pub fn lock_bh(&self, context: &impl Context) -> SpinLockGuard<'_, T> {
         context.core().softirq.disable();
-        self.acquire(context.core(), Undo::Softirqs)
+        context.core().preemption_went_off(Location::caller());
+        self.acquire(context.core(), Undo::Softirqs, 0)
     }
 
     /// Whether somebody holds the lock.
@@ -112,32 +148,50 @@ impl<T: ?Sized> SpinLock<T> {
     }
 
     #[track_caller]
-    fn acquire(&self, core: &Rc<Core>, undo: Undo) -> SpinLockGuard<'_, T> {
+    fn acquire(&self, core: &Rc<Core>, undo: Undo, subclass: u8) -> SpinLockGuard<'_, T> {
         let site = Location::caller();
         // Made first, so that a panic below undoes what the caller did.
-        let mut release = Release { core: core.clone(), undo, depth: 0 };
+        let release = Release { core: core.clone(), undo, depth: 0, held: None };
+        let class = self.class.nested(subclass);
+        core.lock_wanted(class, self.address(), site);
         if let Some(owner) = &*self.owner.borrow() {
             panic!(
-                "spinlock {:?} wanted by {} at {site} is held by {} since {}: on one processor it would spin for ever",
-                self.name,
+                "spinlock {class} wanted by {} at {site} is held by {} since {}: on one processor it would spin for ever",
                 core.context(),
                 owner.context,
                 owner.site,
             );
         }
+        self.take(release, class, site)
+    }
+
+    /// Takes the lock, which is free.
+    fn take(
+        &self,
+        mut release: Release,
+        class: LockClass,
+        site: &'static Location<'static>,
+    ) -> SpinLockGuard<'_, T> {
+        let core = &release.core;
         let value =
             self.value.try_borrow_mut().expect("the owner is recorded exactly while the value is borrowed");
         *self.owner.borrow_mut() = Some(Owner { context: core.context(), site });
+        release.held = Some(core.lock_taken(class, self.address(), true, site));
         release.depth = core.locks_held.get() + 1;
         core.locks_held.set(release.depth);
         SpinLockGuard { owner: &self.owner, value: Some(value), release, not_send: PhantomData }
+    }
+
+    /// What tells it from other locks.
+    fn address(&self) -> usize {
+        (&raw const self.owner).addr()
     }
 }
 
 impl<T: ?Sized> fmt::Debug for SpinLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SpinLock")
-            .field("name", &self.name)
+            .field("name", &self.class.name)
             .field("locked", &self.is_locked())
             .finish_non_exhaustive()
     }
@@ -155,10 +209,13 @@ struct Release {
     undo: Undo,
     /// How many spinlocks were held with this one; 0 if it was not taken.
     depth: u32,
+    held: Option<HeldLock>,
 }
 
 impl Drop for Release {
     fn drop(&mut self) {
+        // Before IRQs may go on: what breaks in then does not find the lock held.
+        drop(self.held.take());
         if self.depth > 0 {
             let held = self.core.locks_held.get();
             if held != self.depth {

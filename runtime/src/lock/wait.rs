@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -118,10 +119,14 @@ impl WaitQueue {
     /// Sleeps until `condition` holds; it is looked at now and after every wake-up. (`wait_event`.)
     ///
     /// Cancelling it leaves the queue; a wake-up that was meant for it goes to the next.
-    pub async fn wait_event(&self, cpu: &Cpu, mut condition: impl FnMut() -> bool) {
-        let _ = cpu;
-        while !condition() {
-            self.list.wait().await;
+    #[track_caller]
+    pub fn wait_event(&self, cpu: &Cpu, mut condition: impl FnMut() -> bool) -> impl Future<Output = ()> {
+        let site = Location::caller();
+        async move {
+            cpu.core().might_sleep_at(site);
+            while !condition() {
+                self.list.wait().await;
+            }
         }
     }
 
@@ -200,10 +205,14 @@ impl Completion {
     ///
     /// Cancelling it takes no completion: one that was meant for it goes to the next. For a time limit, see
     /// [`Cpu::timeout`].
-    pub async fn wait(&self, cpu: &Cpu) {
-        let _ = cpu;
-        while !self.try_wait() {
-            self.list.wait().await;
+    #[track_caller]
+    pub fn wait(&self, cpu: &Cpu) -> impl Future<Output = ()> {
+        let site = Location::caller();
+        async move {
+            cpu.core().might_sleep_at(site);
+            while !self.try_wait() {
+                self.list.wait().await;
+            }
         }
     }
 }

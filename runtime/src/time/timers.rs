@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -125,7 +126,11 @@ impl Core {
             let callback = timer.callback.borrow_mut().take();
             let Some(mut callback) = callback else { continue };
             timer.running.set(true);
-            let result = catch_unwind(AssertUnwindSafe(|| callback(context)));
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                let entry = self.frame_entry();
+                callback(context);
+                self.check_frame_end(entry);
+            }));
             timer.running.set(false);
             match result {
                 Ok(()) if timer.dropped.get() => {
@@ -154,13 +159,20 @@ impl Core {
 pub struct Sleep {
     core: Rc<Core>,
     due: Duration,
+    site: &'static Location<'static>,
     key: Option<Key>,
     waker: Rc<RefCell<Option<Waker>>>,
 }
 
 impl Sleep {
+    #[track_caller]
     pub(crate) fn new(core: Rc<Core>, due: Duration) -> Self {
-        Self { core, due, key: None, waker: Rc::default() }
+        Self::at(core, due, Location::caller())
+    }
+
+    /// A sleep that was asked for at `site`.
+    pub(crate) fn at(core: Rc<Core>, due: Duration, site: &'static Location<'static>) -> Self {
+        Self { core, due, site, key: None, waker: Rc::default() }
     }
 
     /// When it ends, by the kernel's clock.
@@ -173,6 +185,9 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.key.is_none() {
+            self.core.might_sleep_at(self.site);
+        }
         if self.core.shared.clock.now() >= self.due {
             if let Some(key) = self.key.take() {
                 self.core.timers.remove(key);

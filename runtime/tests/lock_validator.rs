@@ -1,0 +1,588 @@
+//! R10's validator: it finds locking that can go wrong, tells both sites, and touches nothing.
+#![cfg(any(debug_assertions, feature = "lock-validator"))]
+
+mod common;
+
+use std::cell::RefCell;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use airlift_runtime::{
+    Clock, Completion, Cpu, HardIrq, IrqAction, IrqLine, IrqReturn, JoinError, Kernel, LockProblem,
+    LockReport, Mutex, OnLockReport, SoftIrq, Softirq, SpinLock, WaitQueue,
+};
+use common::{Log, kernel};
+use futures::executor::block_on;
+
+/// Runs one task on a fresh kernel; what the validator reported.
+fn reports<F, Fut>(start: F) -> Vec<LockReport>
+where
+    F: FnOnce(Cpu) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    let kernel = kernel();
+    let handle = kernel.handle();
+    block_on(handle.spawn("test", start).unwrap()).unwrap();
+    kernel.shutdown_blocking();
+    handle.lock_reports()
+}
+
+/// The one report that there is.
+fn only(reports: Vec<LockReport>, problem: LockProblem) -> LockReport {
+    assert_eq!(reports.len(), 1, "{reports:#?}");
+    let report = reports.into_iter().next().unwrap();
+    assert_eq!(report.problem, problem, "{report}");
+    report
+}
+
+/// The line that it is called in, as the sites of reports name it.
+#[track_caller]
+fn here() -> String {
+    Location::caller().to_string().rsplit_once(':').unwrap().0.to_owned()
+}
+
+#[track_caller]
+fn assert_names(report: &LockReport, parts: &[&str]) {
+    let text = report.to_string();
+    for part in parts {
+        assert!(text.contains(part), "no {part:?} in: {text}");
+    }
+}
+
+/// Gives up the turn without a call that the validator knows to sleep.
+async fn pending_once() {
+    let mut polled = false;
+    std::future::poll_fn(|cx| {
+        cx.waker().wake_by_ref();
+        if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+fn poll_once(work: &mut Pin<Box<dyn Future<Output = ()>>>) {
+    let _ = work.as_mut().poll(&mut Context::from_waker(futures::task::noop_waker_ref()));
+}
+
+/// A handler on a line of its own; `trigger` runs it.
+fn handler(cpu: &Cpu, mut work: impl FnMut(&mut HardIrq<'_>) + 'static) -> (IrqLine, IrqAction) {
+    let line = cpu.kernel().irq_line("device").unwrap();
+    let action = cpu.request_irq(&line, "rx", move |irq| {
+        work(irq);
+        IrqReturn::Handled
+    });
+    (line, action.unwrap())
+}
+
+fn in_handler(cpu: &Cpu, work: impl FnMut(&mut HardIrq<'_>) + 'static) {
+    let (line, _action) = handler(cpu, work);
+    line.trigger().unwrap();
+}
+
+fn in_softirq(cpu: &Cpu, work: impl FnMut(&mut SoftIrq<'_>) + 'static) {
+    let _action = cpu.open_softirq(Softirq::NetRx, work).unwrap();
+    cpu.with_softirqs_off(|| cpu.raise_softirq(Softirq::NetRx));
+}
+
+#[test]
+fn r10_opposite_orders_of_two_locks_in_two_tasks_are_reported_with_both_sites() {
+    let (send, sites) = std::sync::mpsc::channel();
+    let reports = reports(move |cpu| async move {
+        let locks = Rc::new((SpinLock::new("a", ()), SpinLock::new("b", ())));
+        let ours = locks.clone();
+        let first = cpu.spawn("first", move |cpu| async move {
+            let _a = ours.0.lock(&cpu);
+            let (_b, site) = (ours.1.lock(&cpu), here());
+            site
+        });
+        let first = first.await.unwrap();
+        let second = cpu.spawn("second", move |cpu| async move {
+            let _b = locks.1.lock(&cpu);
+            let (_a, site) = (locks.0.lock(&cpu), here());
+            site
+        });
+        send.send((first, second.await.unwrap())).unwrap();
+    });
+    let (first, second) = sites.recv().unwrap();
+    let report = only(reports, LockProblem::OrderInversion);
+    assert_names(&report, &[r#"task "first""#, r#"task "second""#, &first, &second]);
+    assert!(report.event.site.to_string().starts_with(&second));
+    assert!(report.against[0].site.to_string().starts_with(&first));
+}
+
+#[test]
+fn r10_an_inversion_over_five_locks_and_tasks_is_reported_with_the_whole_chain() {
+    const LOCKS: usize = 5;
+    let reports = reports(|cpu| async move {
+        let locks: Rc<[SpinLock<()>; LOCKS]> = Rc::new([
+            SpinLock::new("l0", ()),
+            SpinLock::new("l1", ()),
+            SpinLock::new("l2", ()),
+            SpinLock::new("l3", ()),
+            SpinLock::new("l4", ()),
+        ]);
+        for number in 0..LOCKS {
+            let locks = locks.clone();
+            let task = cpu.spawn(format!("task {number}"), move |cpu| async move {
+                let _held = locks[number].lock(&cpu);
+                let _next = locks[(number + 1) % LOCKS].lock(&cpu);
+            });
+            task.await.unwrap();
+        }
+    });
+    let report = only(reports, LockProblem::OrderInversion);
+    assert_eq!(report.against.len(), LOCKS - 1);
+    assert_names(&report, &[r#""task 0""#, r#""task 3""#, r#"by task "task 4""#, r#""l0" taken while "l4""#]);
+}
+
+#[test]
+fn r10_one_order_taken_by_all_is_no_inversion() {
+    let reports = reports(|cpu| async move {
+        let locks = Rc::new((SpinLock::new("a", ()), SpinLock::new("b", ()), SpinLock::new("c", ())));
+        for skip in 0..3 {
+            let locks = locks.clone();
+            let task = cpu.spawn("task", move |cpu| async move {
+                let _a = (skip != 0).then(|| locks.0.lock(&cpu));
+                let _b = (skip != 1).then(|| locks.1.lock(&cpu));
+                let _c = (skip != 2).then(|| locks.2.lock(&cpu));
+            });
+            task.await.unwrap();
+        }
+        // Trying closes no circle: it does not wait.
+        let _c = locks.2.lock(&cpu);
+        let _a = locks.0.try_lock(&cpu).unwrap();
+    });
+    assert_eq!(reports, []);
+}
+
+#[test]
+fn r10_mutexes_held_across_awaits_are_in_the_order_too() {
+    let reports = reports(|cpu| async move {
+        let locks = Rc::new((Mutex::named("config", ()), Mutex::named("bus", ())));
+        let ours = locks.clone();
+        let first = cpu.spawn("first", move |cpu| async move {
+            let _config = ours.0.lock(&cpu).await;
+            cpu.msleep(5).await;
+            let _bus = ours.1.lock(&cpu).await;
+        });
+        // Runs while the first sleeps; what it holds is not the first's.
+        let second = cpu.spawn("second", move |cpu| async move {
+            cpu.msleep(1).await;
+            let bus = locks.1.lock(&cpu).await;
+            cpu.msleep(1).await;
+            drop(bus);
+            cpu.msleep(10).await;
+            let _bus = locks.1.lock(&cpu).await;
+            let _config = locks.0.lock(&cpu).await;
+        });
+        first.await.unwrap();
+        second.await.unwrap();
+    });
+    let report = only(reports, LockProblem::OrderInversion);
+    assert_names(&report, &[r#""config" taken while "bus""#, r#""bus" taken while "config""#]);
+}
+
+#[test]
+fn r10_a_lock_of_a_handler_taken_before_with_irqs_on_is_reported() {
+    let reports = reports(|cpu| async move {
+        let lock = Rc::new(SpinLock::new("ring", ()));
+        lock.with(&cpu, |()| ());
+        in_handler(&cpu, move |irq| lock.with(irq, |()| ()));
+    });
+    let report = only(reports, LockProblem::IrqUnsafe);
+    assert_names(
+        &report,
+        &[r#""ring" taken in an irq handler by irq handler "rx""#, r#"with irqs on by task "test""#],
+    );
+}
+
+#[test]
+fn r10_a_lock_of_a_handler_taken_after_with_irqs_on_is_reported() {
+    let reports = reports(|cpu| async move {
+        let lock = Rc::new(SpinLock::new("ring", ()));
+        let theirs = lock.clone();
+        in_handler(&cpu, move |irq| theirs.with(irq, |()| ()));
+        lock.with_irqsave(&cpu, |()| ());
+        lock.with(&cpu, |()| ());
+    });
+    let report = only(reports, LockProblem::IrqUnsafe);
+    assert_names(
+        &report,
+        &[r#""ring" taken with irqs on by task "test""#, r#"in an irq handler by irq handler "rx""#],
+    );
+}
+
+#[test]
+fn r10_a_lock_of_a_handler_exposed_while_held_is_reported() {
+    let (send, site) = std::sync::mpsc::channel();
+    let reports = reports(move |cpu| async move {
+        let lock = Rc::new(SpinLock::new("ring", ()));
+        let theirs = lock.clone();
+        in_handler(&cpu, move |irq| theirs.with(irq, |()| ()));
+        let flags = cpu.local_irq_save();
+        let guard = lock.lock(&cpu);
+        let (site, ()) = (here(), cpu.local_irq_restore(flags));
+        send.send(site).unwrap();
+        drop(guard);
+    });
+    let report = only(reports, LockProblem::IrqUnsafe);
+    assert_names(&report, &["held when irqs went on", &site.recv().unwrap()]);
+}
+
+#[test]
+fn r10_irq_misuse_through_a_chain_is_reported_whichever_piece_comes_last() {
+    // Three pieces: a handler takes `outer`; `inner` is taken while `outer` is held; `inner` is taken with IRQs on.
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let reports = reports(move |cpu| async move {
+            let locks = Rc::new((
+                SpinLock::new("outer", ()),
+                SpinLock::new("middle", ()),
+                SpinLock::new("inner", ()),
+            ));
+            for piece in order {
+                let ours = locks.clone();
+                match piece {
+                    0 => in_handler(&cpu, move |irq| ours.0.with(irq, |()| ())),
+                    1 => locks.0.with_irqsave(&cpu, |()| {
+                        locks.1.with(&cpu, |()| locks.2.with(&cpu, |()| ()));
+                    }),
+                    _ => locks.2.with(&cpu, |()| ()),
+                }
+            }
+        });
+        assert!(!reports.is_empty(), "{order:?}");
+        assert!(
+            reports.iter().all(|report| report.problem == LockProblem::IrqUnsafe),
+            "{order:?} {reports:#?}"
+        );
+        assert_names(&reports[0], &[r#""outer" taken in an irq handler"#, r#""inner" taken with irqs on"#]);
+    }
+}
+
+#[test]
+fn r10_a_lock_of_a_softirq_taken_with_softirqs_on_is_reported_in_both_orders() {
+    for softirq_first in [false, true] {
+        let reports = reports(move |cpu| async move {
+            let lock = Rc::new(SpinLock::new("queue", ()));
+            let ours = lock.clone();
+            if !softirq_first {
+                lock.with(&cpu, |()| ());
+            }
+            in_softirq(&cpu, move |softirq| ours.with(softirq, |()| ()));
+            if softirq_first {
+                lock.with(&cpu, |()| ());
+            }
+        });
+        let report = only(reports, LockProblem::SoftirqUnsafe);
+        assert_names(&report, &["in a softirq by softirq NET_RX", r#"with softirqs on by task "test""#]);
+    }
+}
+
+#[test]
+fn r10_irqsave_and_bh_are_the_right_ways_and_not_reported() {
+    let reports = reports(|cpu| async move {
+        let (ring, queue) = (Rc::new(SpinLock::new("ring", ())), Rc::new(SpinLock::new("queue", ())));
+        let (in_irq, also) = (ring.clone(), ring.clone());
+        in_handler(&cpu, move |irq| in_irq.with(irq, |()| ()));
+        let ours = queue.clone();
+        in_softirq(&cpu, move |softirq| {
+            ours.with(softirq, |()| ());
+            also.with_irqsave(softirq, |()| ());
+        });
+        ring.with_irqsave(&cpu, |()| ());
+        queue.with_bh(&cpu, |()| ());
+        queue.with_irqsave(&cpu, |()| ());
+        queue.with_bh(&cpu, |()| ring.with_irqsave(&cpu, |()| ()));
+    });
+    assert_eq!(reports, []);
+}
+
+#[test]
+fn r10_taking_a_lock_again_or_another_of_its_class_is_recursion() {
+    let report = only(
+        reports(|cpu| async move {
+            let locks = [(); 2].map(|()| SpinLock::new("port", ()));
+            let _first = locks[0].lock(&cpu);
+            let _second = locks[1].lock(&cpu);
+        }),
+        LockProblem::Recursion,
+    );
+    assert_names(&report, &["another lock of its class", "lock_validator.rs"]);
+    assert_ne!(report.event.site, report.against[0].site);
+    // Told apart, they are two classes, in one order.
+    let nested = reports(|cpu| async move {
+        let locks = [(); 2].map(|()| SpinLock::new("port", ()));
+        let _first = locks[0].lock(&cpu);
+        let _second = locks[1].lock_nested(&cpu, 1);
+    });
+    assert_eq!(nested, []);
+    // A mutex that its own task holds: it would wait for ever.
+    let report = only(
+        reports(|cpu| async move {
+            let mutex = Mutex::named("bus", ());
+            let _held = mutex.lock(&cpu).await;
+            cpu.timeout(Cpu::JIFFY, mutex.lock(&cpu)).await.unwrap_err();
+        }),
+        LockProblem::Recursion,
+    );
+    assert_names(&report, &[r#""bus""#]);
+}
+
+#[test]
+fn r10_a_turn_given_up_with_a_lock_held_softirqs_off_or_irqs_off_is_reported() {
+    #[expect(clippy::await_holding_invalid_type, reason = "the bug that is to be reported")]
+    let found = reports(|cpu| async move {
+        let lock = SpinLock::new("held", ());
+        let guard = lock.lock(&cpu);
+        pending_once().await;
+        drop(guard);
+    });
+    assert_names(&only(found, LockProblem::HeldAcrossYield), &[r#""held" taken"#, r#"task "test""#]);
+    let found = reports(|cpu| async move {
+        let flags = cpu.local_irq_save();
+        pending_once().await;
+        cpu.local_irq_restore(flags);
+    });
+    only(found, LockProblem::IrqsOffAcrossYield);
+}
+
+#[test]
+fn r10_sleeping_in_atomic_context_is_reported_by_all_that_sleeps() {
+    type Sleeping = fn(Cpu) -> Pin<Box<dyn Future<Output = ()>>>;
+    let sleeping: [(&str, Sleeping); 7] = [
+        ("msleep", |cpu| Box::pin(async move { cpu.msleep(1).await })),
+        ("yield_now", |cpu| Box::pin(async move { cpu.yield_now().await })),
+        ("cond_resched", |cpu| Box::pin(async move { cpu.cond_resched().await })),
+        ("mutex", |cpu| Box::pin(async move { drop(Mutex::new(()).lock(&cpu).await) })),
+        ("completion", |cpu| {
+            Box::pin(async move {
+                let done = Completion::new();
+                done.complete();
+                done.wait(&cpu).await;
+            })
+        }),
+        ("wait queue", |cpu| Box::pin(async move { WaitQueue::new().wait_event(&cpu, || true).await })),
+        ("might_sleep", |cpu| Box::pin(async move { cpu.might_sleep() })),
+    ];
+    for (what, sleep) in sleeping {
+        // Once, whether or not it sleeps, and with what made the context atomic.
+        let found = reports(move |cpu| async move {
+            let lock = SpinLock::new("held", ());
+            let _guard = lock.lock(&cpu);
+            let mut work = sleep(cpu.clone());
+            poll_once(&mut work);
+        });
+        let report = only(found, LockProblem::SleepInAtomic);
+        assert_names(&report, &[r#""held" taken by task "test""#, "lock_validator.rs"]);
+        assert_ne!(report.event.site, report.against[0].site, "{what}");
+        let found = reports(move |cpu| async move {
+            let mut work = cpu.with_irqs_off(|| sleep(cpu.clone()));
+            let flags = cpu.local_irq_save();
+            poll_once(&mut work);
+            cpu.local_irq_restore(flags);
+        });
+        assert_names(&only(found, LockProblem::SleepInAtomic), &["irqs turned off"]);
+        let found = reports(move |cpu| async move {
+            let outer = cpu.clone();
+            in_handler(&cpu, move |_| {
+                poll_once(&mut sleep(outer.clone()));
+            });
+        });
+        assert_names(&only(found, LockProblem::SleepInAtomic), &[r#"irq handler "rx""#]);
+        let found = reports(move |cpu| async move {
+            sleep(cpu.clone()).await;
+        });
+        assert_eq!(found, [], "{what}");
+    }
+}
+
+#[test]
+fn r10_unbalanced_counts_at_the_end_of_a_handler_softirq_or_timer_are_reported() {
+    let found = reports(|cpu| async move {
+        let inner = cpu.clone();
+        in_handler(&cpu, move |_| inner.local_irq_enable());
+    });
+    let report = only(found, LockProblem::UnbalancedIrqs);
+    assert_names(&report, &["returned with irqs on", r#"irq handler "rx""#, "lock_validator.rs"]);
+    let found = reports(|cpu| async move {
+        let inner = cpu.clone();
+        in_softirq(&cpu, move |_| inner.local_irq_disable());
+        assert!(cpu.irqs_enabled());
+    });
+    assert_names(
+        &only(found, LockProblem::UnbalancedIrqs),
+        &["returned with irqs off", "softirq NET_RX", "lock_validator.rs"],
+    );
+    let found = reports(|cpu| async move {
+        let inner = cpu.clone();
+        let timer = cpu.timer("tick", move |_| inner.local_irq_disable());
+        timer.arm_in(Cpu::JIFFY);
+        cpu.msleep(2).await;
+    });
+    assert_names(&only(found, LockProblem::UnbalancedIrqs), &["softirq TIMER"]);
+    let found = reports(|cpu| async move {
+        let lock: &'static SpinLock<()> = Box::leak(Box::new(SpinLock::new("left", ())));
+        in_softirq(&cpu, move |softirq| std::mem::forget(lock.lock_bh(softirq)));
+    });
+    let problems: Vec<_> = found.iter().map(|report| report.problem).collect();
+    assert_eq!(problems, [LockProblem::HeldAtEnd, LockProblem::UnbalancedPreempt], "{found:#?}");
+}
+
+#[test]
+fn r10_a_lock_left_by_a_handler_and_locks_released_out_of_order_are_reported() {
+    let found = reports(|cpu| async move {
+        let lock: &'static SpinLock<()> = Box::leak(Box::new(SpinLock::new("left", ())));
+        in_handler(&cpu, move |irq| std::mem::forget(lock.lock(irq)));
+    });
+    assert_names(&only(found, LockProblem::HeldAtEnd), &[r#""left" taken"#, r#"irq handler "rx""#]);
+    let found = reports(|cpu| async move {
+        let (a, b) = (SpinLock::new("a", ()), SpinLock::new("b", ()));
+        let (first, second) = (a.lock(&cpu), b.lock(&cpu));
+        drop(first);
+        drop(second);
+    });
+    assert_names(&only(found, LockProblem::ReleaseOrder), &[r#""a" released before "b""#]);
+}
+
+#[test]
+fn r10_the_validator_never_touches_the_irq_state() {
+    let kernel = kernel();
+    let task = kernel.handle().spawn("test", |cpu| async move {
+        // `other` is raised within the handler: were IRQs on for an instant, it would run there.
+        let log = Log::new();
+        let other = cpu.kernel().irq_line("other").unwrap();
+        let entries = log.clone();
+        let _other = cpu.request_irq(&other, "other", move |_| {
+            entries.push("other");
+            IrqReturn::Handled
+        });
+        let states = Rc::new(RefCell::new(Vec::new()));
+        let (a, b) = (Rc::new(SpinLock::new("a", ())), Rc::new(SpinLock::new("b", ())));
+        let (watched, inner, entries) = (states.clone(), cpu.clone(), log.clone());
+        in_handler(&cpu, move |irq| {
+            let watch = || watched.borrow_mut().push(inner.irqs_enabled());
+            entries.push("begin");
+            other.trigger().unwrap();
+            for _ in 0..2 {
+                // Twice, in both orders and recursively: the second time round each step is reported.
+                let first = a.lock_irqsave(irq);
+                watch();
+                let second = b.lock(irq);
+                watch();
+                drop(second);
+                watch();
+                drop(first);
+                watch();
+                let second = b.lock_bh(irq);
+                watch();
+                let first = a.try_lock(irq);
+                watch();
+                drop(first);
+                watch();
+                a.with_irqsave(irq, |()| watch());
+                drop(second);
+                watch();
+                inner.with_softirqs_off(watch);
+                inner.with_irqs_off(watch);
+                inner.might_sleep();
+                watch();
+            }
+            entries.push("end");
+        });
+        // In a task, with IRQs off, and in the midst of reports.
+        let (c, d) = (SpinLock::new("c", ()), SpinLock::new("d", ()));
+        let flags = cpu.local_irq_save();
+        for _ in 0..2 {
+            let guard = c.lock_irqsave(&cpu);
+            d.with_bh(&cpu, |()| states.borrow_mut().push(cpu.irqs_enabled()));
+            drop(guard);
+            states.borrow_mut().push(cpu.irqs_enabled());
+            d.with(&cpu, |()| c.with_irqsave(&cpu, |()| cpu.might_sleep()));
+            states.borrow_mut().push(cpu.irqs_enabled());
+        }
+        cpu.local_irq_restore(flags);
+        assert!(cpu.irqs_enabled());
+        (states.take(), log.take())
+    });
+    let (states, log) = block_on(task.unwrap()).unwrap();
+    assert_eq!(states.len(), 2 * 12 + 2 * 3);
+    assert!(states.iter().all(|on| !on), "{states:?}");
+    assert_eq!(log, ["begin", "end", "other"]);
+    // It had something to say at many of those steps.
+    let reports = kernel.handle().lock_reports();
+    for problem in [LockProblem::OrderInversion, LockProblem::SleepInAtomic] {
+        assert!(reports.iter().any(|report| report.problem == problem), "{reports:#?}");
+    }
+}
+
+#[test]
+fn r10_a_report_panics_if_asked_to_and_only_its_author_ends() {
+    let kernel =
+        Kernel::builder().clock(Clock::virtual_time()).on_lock_report(OnLockReport::Panic).build().unwrap();
+    let handle = kernel.handle();
+    let inverts = handle.spawn("inverts", |cpu| async move {
+        let (a, b) = (SpinLock::new("a", ()), SpinLock::new("b", ()));
+        a.with(&cpu, |()| b.with(&cpu, |()| ()));
+        b.with(&cpu, |()| a.with(&cpu, |()| ()));
+    });
+    let Err(JoinError::Panicked(message)) = block_on(inverts.unwrap()) else { panic!("it went on") };
+    assert!(message.contains("locks taken in opposite orders"), "{message}");
+    let yields = handle.spawn("yields", |cpu| async move {
+        cpu.local_irq_disable();
+        pending_once().await;
+    });
+    let Err(JoinError::Panicked(message)) = block_on(yields.unwrap()) else { panic!("it went on") };
+    assert!(message.contains("irqs off"), "{message}");
+    let leaves = handle.spawn("leaves", |cpu| async move {
+        let line = cpu.kernel().irq_line("device").unwrap();
+        let inner = cpu.clone();
+        let action = cpu
+            .request_irq(&line, "rx", move |_| {
+                inner.local_irq_enable();
+                IrqReturn::Handled
+            })
+            .unwrap();
+        line.trigger().unwrap();
+        assert!(cpu.irqs_enabled());
+        action.panicked().map(|panic| panic.message)
+    });
+    let message = block_on(leaves.unwrap()).unwrap().expect("the handler was ended");
+    assert!(message.contains("returned with irqs on"), "{message}");
+    block_on(handle.spawn("works", |cpu| async move { cpu.msleep(1).await }).unwrap()).unwrap();
+}
+
+#[test]
+fn r10_a_finding_is_reported_once() {
+    let found = reports(|cpu| async move {
+        let lock = Rc::new(SpinLock::new("ring", ()));
+        let ours = lock.clone();
+        let (line, _action) = handler(&cpu, move |irq| ours.with(irq, |()| ()));
+        for _ in 0..1_000 {
+            line.trigger().unwrap();
+            lock.with(&cpu, |()| ());
+        }
+    });
+    only(found, LockProblem::IrqUnsafe);
+}
+
+#[test]
+fn r10_contention_panics_naming_both_owners_and_the_validator_had_seen_why() {
+    let kernel = kernel();
+    let task = kernel.handle().spawn("driver", |cpu| async move {
+        let lock = Rc::new(SpinLock::new("ring", ()));
+        let theirs = lock.clone();
+        let line = cpu.kernel().irq_line("device").unwrap();
+        let action = cpu
+            .request_irq(&line, "rx", move |irq| {
+                theirs.with(irq, |()| ());
+                IrqReturn::Handled
+            })
+            .unwrap();
+        lock.with(&cpu, |()| line.trigger().unwrap());
+        action.panicked().unwrap().message
+    });
+    let message = block_on(task.unwrap()).unwrap();
+    assert!(message.contains(r#"irq handler "rx""#) && message.contains(r#"task "driver""#), "{message}");
+    only(kernel.handle().lock_reports(), LockProblem::IrqUnsafe);
+}
