@@ -16,6 +16,9 @@ pub const VERSION: u16 = 0x0111;
 /// The TCP port that IANA has assigned to USB/IP.
 pub const PORT: u16 = 3240;
 
+/// Where [`Server`](super::Server)'s devices say that they sit: so a client can tell a device in software.
+pub const EXPORT_PATH: &str = "/airlift/";
+
 /// Bytes of the header that opens every `OP_*` message.
 pub const OP_HEADER_LEN: usize = 8;
 /// Bytes of a bus id, NUL-padded.
@@ -190,7 +193,7 @@ impl DeviceRecord {
         let configuration = &descriptors.configuration;
         let interfaces = interface_classes(configuration);
         Self {
-            path: format!("/airlift/{bus_id}"),
+            path: format!("{EXPORT_PATH}{bus_id}"),
             bus_id: bus_id.to_owned(),
             bus_number: 1,
             device_number,

@@ -4,13 +4,17 @@
 //! starts. Neighbours: [`crate::devices`] and [`crate::capture`] carry the commands out.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use airlift_hcd::usbip::protocol::{BUS_ID_LEN, PORT};
 use airlift_wifi::{Channel, Chip, Width};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::remote::Remote;
 
 const ABOUT: &str = "Capture Wi-Fi frames with a driver that runs in this program, not in the kernel";
 
@@ -20,6 +24,7 @@ Examples:
   airlift capture --channel 36 --width 80 --count 100 --write air.pcapng
   airlift capture --write - | wireshark -k -i -
   airlift devices
+  airlift export                             an emulated adapter for a Linux kernel's own driver, over USB/IP
   airlift udev | sudo tee /etc/udev/rules.d/70-airlift.rules
 
 No adapter is needed to try it: without one, the same driver runs on an emulated RTL8812AU.";
@@ -39,6 +44,8 @@ Examples:
       The file goes to standard output; no lines are shown.
   airlift capture --replay old.pcap.gz --replay-speed max --json
       The frames of an older capture through emulated adapter and driver, as fast as they go.
+  airlift capture --device usbip:192.0.2.7:3240/1-1 --usb-trace usb.pcapng
+      An adapter that another machine exports; each USB transfer goes into a file for Wireshark.
 
 JSON (--json): one object a line, in UTF-8; what adapter or frame does not tell
 is left out.
@@ -65,6 +72,15 @@ is left out.
   malformed    why the frame has no type
   lost_before  frames lost just before this one";
 
+const EXPORT_HELP: &str = "\
+Examples:
+  airlift export
+      One adapter, for this machine only; says what to run to attach it.
+  airlift export --device emulated:rtl8812au --device emulated:rtl8812au --seed 7
+      Two that hear each other on the same emulated air.
+  airlift export --listen 0.0.0.0:3240 --replay old.pcap.gz
+      For the whole network, which needs no password; the air plays the frames of a capture.";
+
 /// The program's command line.
 #[derive(Parser, Debug)]
 #[command(name = "airlift", version, about = ABOUT, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
@@ -83,12 +99,16 @@ pub(crate) enum Command {
     /// Show frames of a channel, and write them to a file
     #[command(after_help = "More, with examples and the JSON shape: airlift capture --help", after_long_help = format!("{CAPTURE_HELP}\n\n{EXIT_CODES}"))]
     Capture(CaptureArgs),
+    /// Offer emulated adapters over USB/IP, for the driver of a Linux kernel or for airlift elsewhere
+    #[command(after_long_help = format!("{EXPORT_HELP}\n\n{EXIT_CODES}"))]
+    Export(ExportArgs),
 }
 
 /// The options of `capture` as they are typed.
 #[derive(Args, Debug)]
 pub(crate) struct CaptureArgs {
-    /// The adapter: emulated:rtl8812au, VID:PID, BUS-PORT or serial:TEXT [default: the first one, else emulated]
+    /// The adapter: emulated:rtl8812au, VID:PID, BUS-PORT, serial:TEXT or
+    /// usbip:HOST:PORT/BUSID [default: the first one, else emulated]
     #[arg(long, value_name = "DEVICE")]
     device: Option<Device>,
 
@@ -120,6 +140,10 @@ pub(crate) struct CaptureArgs {
     #[arg(long, value_name = "FILE.pcapng|-")]
     write: Option<PathBuf>,
 
+    /// Write every USB transfer as pcapng, in the format of Linux's usbmon
+    #[arg(long, value_name = "FILE.pcapng")]
+    usb_trace: Option<PathBuf>,
+
     /// Put the frames of a pcap or pcapng file (plain or gzip) on the emulated air, and stop at its end
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
@@ -145,6 +169,26 @@ pub(crate) struct CaptureArgs {
     json: bool,
 }
 
+/// The options of `export` as they are typed.
+#[derive(Args, Debug)]
+pub(crate) struct ExportArgs {
+    /// An adapter to offer; may be given several times
+    #[arg(long, value_name = "DEVICE", default_values = ["emulated:rtl8812au"])]
+    device: Vec<Device>,
+
+    /// Where to listen; other addresses than loopback offer the adapters to everybody who can connect
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:3240")]
+    listen: SocketAddr,
+
+    /// Seed of the emulated air and adapters
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+
+    /// Play the frames of a pcap or pcapng file (plain or gzip) on the air, from when an adapter first listens
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
+}
+
 /// How fast a capture is replayed.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ReplaySpeed {
@@ -165,6 +209,8 @@ pub(crate) enum Device {
     Port(String),
     /// The serial number.
     Serial(String),
+    /// One that a USB/IP server exports.
+    Usbip(Remote),
 }
 
 impl fmt::Display for Device {
@@ -174,6 +220,7 @@ impl fmt::Display for Device {
             Self::Id(vendor, product) => write!(f, "{vendor:04x}:{product:04x}"),
             Self::Port(port) => f.write_str(port),
             Self::Serial(serial) => write!(f, "serial:{serial}"),
+            Self::Usbip(Remote { server, bus_id }) => write!(f, "usbip:{server}/{bus_id}"),
         }
     }
 }
@@ -190,6 +237,21 @@ impl FromStr for Device {
         }
         if let Some(serial) = text.strip_prefix("serial:").filter(|serial| !serial.is_empty()) {
             return Ok(Self::Serial(serial.to_owned()));
+        }
+        if let Some(remote) = text.strip_prefix("usbip:") {
+            let expected = || "expected usbip:HOST:PORT/BUSID such as usbip:192.0.2.7:3240/1-1".to_owned();
+            let (server, bus_id) = remote.rsplit_once('/').ok_or_else(expected)?;
+            // The port may be left out; what is in brackets is an address of version 6.
+            let bare = server.rfind(':').is_none_or(|colon| server[colon..].contains(']'));
+            let server = if bare { format!("{server}:{PORT}") } else { server.to_owned() };
+            let (host, port) = server.rsplit_once(':').ok_or_else(expected)?;
+            let named = !host.is_empty() && !bus_id.is_empty() && bus_id.len() < BUS_ID_LEN;
+            return match port.parse::<u16>() {
+                Ok(1..) if named => {
+                    Ok(Self::Usbip(Remote { bus_id: bus_id.to_owned(), server: server.clone() }))
+                }
+                _ => Err(expected()),
+            };
         }
         let hex = |part: &str| {
             let digits = part.len() == 4 && part.bytes().all(|b| b.is_ascii_hexdigit());
@@ -229,6 +291,7 @@ pub(crate) struct Capture {
     pub(crate) count: Option<u64>,
     pub(crate) duration: Option<Duration>,
     pub(crate) write: Option<Target>,
+    pub(crate) usb_trace: Option<PathBuf>,
     pub(crate) replay: Option<(PathBuf, ReplaySpeed)>,
     pub(crate) firmware_dir: Option<PathBuf>,
     pub(crate) seed: u64,
@@ -264,6 +327,12 @@ impl CaptureArgs {
             let message = "--json and --write - both want standard output; write to a file instead";
             return usage(ErrorKind::ArgumentConflict, message.into());
         }
+        if let (Some(Target::File(frames)), Some(trace)) = (&write, &self.usb_trace)
+            && frames == trace
+        {
+            let message = "--write and --usb-trace name the same file; each needs its own";
+            return usage(ErrorKind::ArgumentConflict, message.into());
+        }
         if let (Some(device), Some(_)) = (&self.device, &self.replay)
             && *device != Device::Emulated
         {
@@ -278,12 +347,50 @@ impl CaptureArgs {
             count: self.count,
             duration: self.duration,
             write,
+            usb_trace: self.usb_trace,
             replay: self.replay.map(|path| (path, self.replay_speed)),
             firmware_dir: self.firmware_dir,
             seed: self.seed,
             serial_io: self.serial_io,
             json: self.json,
         })
+    }
+}
+
+/// An export as it was asked for, checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Export {
+    /// Emulated adapters.
+    pub(crate) count: usize,
+    pub(crate) listen: SocketAddr,
+    pub(crate) seed: u64,
+    pub(crate) replay: Option<PathBuf>,
+}
+
+/// Adapters that one server may export: a bus has that many addresses.
+const EXPORTS_MAX: usize = 127;
+
+impl ExportArgs {
+    /// Checks what the options mean together.
+    ///
+    /// # Errors
+    /// A usage error as clap shows it.
+    pub(crate) fn check(self) -> Result<Export, clap::Error> {
+        let usage = |message: String| {
+            let mut cli = Cli::command();
+            cli.build();
+            let export = cli.find_subcommand_mut("export").map(|command| command.clone()).unwrap_or(cli);
+            Err(export.clone().error(ErrorKind::InvalidValue, message))
+        };
+        if let Some(device) = self.device.iter().find(|device| **device != Device::Emulated) {
+            return usage(format!(
+                "only emulated adapters are exported, not {device}; for real ones: usbipd"
+            ));
+        }
+        if self.device.len() > EXPORTS_MAX {
+            return usage(format!("{} adapters, expected at most {EXPORTS_MAX}", self.device.len()));
+        }
+        Ok(Export { count: self.device.len(), listen: self.listen, seed: self.seed, replay: self.replay })
     }
 }
 
@@ -304,7 +411,7 @@ mod tests {
         let words = ["airlift", "capture"].into_iter().chain(line.split_whitespace());
         match Cli::try_parse_from(words)?.command {
             Command::Capture(args) => args.check(),
-            Command::Devices | Command::Udev => unreachable!("the line says capture"),
+            _ => unreachable!("the line says capture"),
         }
     }
 
@@ -363,6 +470,41 @@ mod tests {
     }
 
     #[test]
+    fn a_remote_device_is_named_by_server_and_bus_id() {
+        let remote = |server: &str, bus_id: &str| {
+            Ok(Device::Usbip(Remote { server: server.into(), bus_id: bus_id.into() }))
+        };
+        assert_eq!("usbip:192.0.2.7:4000/1-1".parse(), remote("192.0.2.7:4000", "1-1"));
+        assert_eq!("usbip:lab.example/3-2.1".parse(), remote("lab.example:3240", "3-2.1"));
+        assert_eq!("usbip:[::1]/1-1".parse(), remote("[::1]:3240", "1-1"));
+        assert_eq!("usbip:[::1]:9/1-1".parse(), remote("[::1]:9", "1-1"));
+        let long = format!("usbip:host:1/{}", "1".repeat(32));
+        for text in
+            ["usbip:", "usbip:host", "usbip:host/", "usbip:/1-1", "usbip:host:0/1-1", "usbip:h:x/1-1", &long]
+        {
+            assert!(text.parse::<Device>().unwrap_err().contains("usbip:HOST:PORT/BUSID"), "{text}");
+        }
+    }
+
+    #[test]
+    fn exports_are_emulated_and_for_this_machine_unless_told_otherwise() {
+        let export = |line: &str| {
+            let words = ["airlift", "export"].into_iter().chain(line.split_whitespace());
+            match Cli::try_parse_from(words)?.command {
+                Command::Export(args) => args.check(),
+                _ => unreachable!("the line says export"),
+            }
+        };
+        let plain = export("").unwrap();
+        assert_eq!((plain.count, plain.listen, plain.seed), (1, "127.0.0.1:3240".parse().unwrap(), 1));
+        let two = "--device emulated:rtl8812au --device emulated:rtl8812au --listen 0.0.0.0:1 --seed 9";
+        let two = export(two).unwrap();
+        assert_eq!((two.count, two.listen, two.seed), (2, "0.0.0.0:1".parse().unwrap(), 9));
+        assert!(export("--device 3-2").unwrap_err().to_string().contains("only emulated adapters"));
+        assert!(export("--listen nowhere").is_err());
+    }
+
+    #[test]
     fn a_chip_is_named_for_a_device_that_is_named() {
         assert_eq!(capture("--device 0bda:b812 --chip rtl8812au").unwrap().chip, Some(Chip::Rtl8812au));
         assert!(refused("--device 3-2 --chip rtl9999").contains("expected rtl8812au"));
@@ -383,6 +525,7 @@ mod tests {
     fn options_that_contradict_each_other_are_refused() {
         assert!(refused("--json --write -").contains("both want standard output"));
         assert!(refused("--replay a.pcap --device 3-2").contains("emulated air"));
+        assert!(refused("--write a.pcapng --usb-trace a.pcapng").contains("the same file"));
         assert!(refused("--replay-speed max").contains("--replay"));
         assert_eq!(capture("--write -").unwrap().write, Some(Target::Stdout));
         assert_eq!(capture("--write ./-").unwrap().write, Some(Target::File("./-".into())));

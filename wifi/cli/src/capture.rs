@@ -69,6 +69,14 @@ fn read_replay(path: &Path, write: Option<&Target>) -> Result<Capture, Failure> 
             "--replay and --write name the same file, which would be lost",
         ));
     }
+    open_replay(path)
+}
+
+/// Reads a capture that is to be put on the air.
+///
+/// # Errors
+/// It cannot be read, or holds something else.
+pub(crate) fn open_replay(path: &Path) -> Result<Capture, Failure> {
     Capture::open(path).map_err(|error| {
         Failure::failed(format!("cannot replay {}: {error}", path.display()))
             .help("--replay takes pcap and pcapng files with 802.11 frames, plain or gzip")

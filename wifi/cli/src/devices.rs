@@ -9,6 +9,7 @@ use airlift_wifi::Chip;
 use crate::args::{self, Device};
 use crate::escape::escaped;
 use crate::exit::Failure;
+use crate::remote::Remote;
 use crate::usb::{self, Adapter};
 
 /// One row of the table.
@@ -60,6 +61,8 @@ pub(crate) enum Choice {
     Emulated { for_want: bool },
     /// One on a bus.
     Real(Adapter),
+    /// One on another machine.
+    Remote(Remote),
 }
 
 /// Chooses the adapter that was asked for; else the first on a bus that can be had; else the first that is there,
@@ -70,6 +73,7 @@ pub(crate) enum Choice {
 pub(crate) fn choose(options: &args::Capture) -> Result<Choice, Failure> {
     match &options.device {
         Some(Device::Emulated) => Ok(Choice::Emulated { for_want: false }),
+        Some(Device::Usbip(remote)) => Ok(Choice::Remote(remote.clone())),
         Some(asked) => usb::find(asked, options.chip).map(Choice::Real),
         None => {
             let adapters = usb::adapters();

@@ -9,10 +9,12 @@ mod capture;
 mod devices;
 mod escape;
 mod exit;
+mod export;
 mod interrupt;
 mod json;
 mod output;
 mod progress;
+mod remote;
 mod render;
 mod session;
 mod udev;
@@ -21,6 +23,7 @@ mod usb;
 #[cfg(not(feature = "libusb"))]
 #[path = "no_usb.rs"]
 mod usb;
+mod usb_trace;
 
 use std::io;
 use std::process::ExitCode;
@@ -45,6 +48,10 @@ fn main() -> ExitCode {
         Command::Udev => written(udev::rules(&mut io::stdout().lock())),
         Command::Capture(args) => match args.check() {
             Ok(options) => run(capture::run(options)),
+            Err(error) => error.exit(),
+        },
+        Command::Export(args) => match args.check() {
+            Ok(options) => run(export::run(options)),
             Err(error) => error.exit(),
         },
     };

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use airlift_emu::{Air, Capture, ReplayOptions, Rtl8812au, stand_in_firmware};
-use airlift_hcd::{HostController, Latency, Port, UsbDevice};
+use airlift_hcd::{HostController, Latency, Layer, Port, UsbDevice};
 use airlift_runtime::{Clock, Kernel, KernelHandle};
 use airlift_wifi::{Firmware, Wlan, WlanOptions};
 use futures::channel::mpsc;
@@ -17,6 +17,7 @@ use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::progress::{BringUp, notice, shown};
 use crate::render::counted;
+use crate::usb_trace::UsbTrace;
 
 /// An adapter that is up, and all that it hangs on.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub(crate) struct Session {
     pub(crate) kernel: KernelHandle,
     owner: Kernel,
     port: Port,
+    usb_trace: Option<UsbTrace>,
     _controller: HostController,
 }
 
@@ -58,15 +60,31 @@ impl Session {
             Kernel::builder().name("airlift").clock(clock.clone()).build().map_err(|error| gone(&error))?;
         let kernel = owner.handle();
         let controller = HostController::new(&kernel).map_err(|error| gone(&error))?;
+        let usb_trace = options.usb_trace.as_deref().map(|path| UsbTrace::start(path, &clock)).transpose()?;
         let counters = Latency::default();
-        let firmware = firmware(options, &choice);
+        let mut layers: Vec<&dyn Layer> = vec![&counters];
+        layers.extend(usb_trace.as_ref().map(|trace| &trace.layer as &dyn Layer));
+        let emulated = match &choice {
+            Choice::Emulated { .. } => Ok(true),
+            Choice::Real(_) => Ok(false),
+            Choice::Remote(remote) => remote.is_emulated().await,
+        };
+        let emulated = match emulated {
+            Ok(emulated) => emulated,
+            Err(failure) => {
+                owner.shutdown().await;
+                return Err(failure);
+            }
+        };
         let port = match &choice {
             Choice::Emulated { .. } => {
                 let adapter = Rtl8812au::builder().air(&air).seed(options.seed).build();
-                Ok(controller.plug_with(adapter, &[&counters]))
+                Ok(controller.plug_with(adapter, &layers))
             }
-            Choice::Real(adapter) => adapter.open(&controller, options.detach, &[&counters]).await,
+            Choice::Real(adapter) => adapter.open(&controller, options.detach, &layers).await,
+            Choice::Remote(remote) => remote.open(&controller, &layers).await,
         };
+        let firmware = firmware(options, emulated);
         let port = match port {
             Ok(port) => port,
             Err(failure) => {
@@ -93,13 +111,29 @@ impl Session {
                 ));
                 let hardware = match &choice {
                     Choice::Emulated { .. } => format!("{} (emulated)", wlan.chip()),
-                    Choice::Real(_) => format!("{} at {}", wlan.chip(), port.device().info().location),
+                    Choice::Real(_) | Choice::Remote(_) => {
+                        format!("{} at {}", wlan.chip(), port.device().info().location)
+                    }
                 };
-                Ok(Self { wlan, hardware, air, clock, kernel, owner, port, _controller: controller })
+                Ok(Self {
+                    wlan,
+                    hardware,
+                    air,
+                    clock,
+                    kernel,
+                    owner,
+                    port,
+                    usb_trace,
+                    _controller: controller,
+                })
             }
             Err(failure) => {
                 let_go(port).await;
                 owner.shutdown().await;
+                // What went wrong is in there.
+                if let Some(Err(trace)) = usb_trace.map(UsbTrace::finish) {
+                    notice(trace.render().trim_end());
+                }
                 Err(failure)
             }
         }
@@ -120,12 +154,14 @@ impl Session {
     /// # Errors
     /// The chip could not be switched off properly.
     pub(crate) async fn end(self) -> Result<(), Failure> {
-        let Self { wlan, owner, port, .. } = self;
+        let Self { wlan, owner, port, usb_trace, .. } = self;
         let down = wlan.down().await;
         drop(wlan);
         let_go(port).await;
         owner.shutdown().await;
-        down.map_err(Failure::from)
+        let traced = usb_trace.map_or(Ok(()), UsbTrace::finish);
+        down.map_err(Failure::from)?;
+        traced
     }
 }
 
@@ -137,11 +173,11 @@ async fn let_go(port: Port) {
 }
 
 /// Where the firmware comes from: an emulated chip also runs one that was made for it.
-fn firmware(options: &args::Capture, choice: &Choice) -> Firmware {
-    match (&options.firmware_dir, choice) {
+fn firmware(options: &args::Capture, emulated: bool) -> Firmware {
+    match (&options.firmware_dir, emulated) {
         (Some(dir), _) => Firmware::Directory(dir.clone()),
-        (None, Choice::Emulated { .. }) => Firmware::bytes("stand-in firmware", stand_in_firmware()),
-        (None, Choice::Real(_)) => Firmware::System,
+        (None, true) => Firmware::bytes("stand-in firmware", stand_in_firmware()),
+        (None, false) => Firmware::System,
     }
 }
 

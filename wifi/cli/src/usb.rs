@@ -39,7 +39,9 @@ pub(crate) fn find(asked: &Device, chip: Option<Chip>) -> Result<Adapter, Failur
         Device::Id(vendor, product) => Selector::Id { vendor: *vendor, product: *product },
         Device::Port(port) => Selector::Location(port.clone()),
         Device::Serial(serial) => Selector::Serial(serial.clone()),
-        Device::Emulated => return Err(Failure::failed("the emulated adapter is on no bus")),
+        Device::Emulated | Device::Usbip(_) => {
+            return Err(Failure::failed(format!("{asked} is on no bus of this machine")));
+        }
     };
     let device = find_blocking(&selector).map_err(|error| absent(asked, error))?;
     match chip.or_else(|| Chip::from_usb_id(device.vendor_id, device.product_id)) {

@@ -1,0 +1,61 @@
+//! Adapters on other machines, over USB/IP.
+//!
+//! Neighbours: [`crate::devices`] chooses one, [`crate::session`] opens it; [`crate::export`] is the other end.
+
+use airlift_hcd::usbip::protocol::EXPORT_PATH;
+use airlift_hcd::usbip::{ImportError, ImportOptions, list_blocking};
+use airlift_hcd::{HostController, Layer, Port};
+
+use crate::exit::{Exit, Failure};
+
+/// An adapter that a USB/IP server exports.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Remote {
+    /// `host:port`.
+    pub(crate) server: String,
+    /// The server's name for it: `1-1`.
+    pub(crate) bus_id: String,
+}
+
+impl Remote {
+    /// Whether the server says that it is a device in software: then it runs firmware that was made for it.
+    pub(crate) async fn is_emulated(&self) -> Result<bool, Failure> {
+        let server = self.server.clone();
+        let listed = tokio::task::spawn_blocking(move || list_blocking(&server, &ImportOptions::new()));
+        let listed = listed.await.map_err(|error| Failure::failed(error.to_string()))??;
+        let ours = |path: &str| path.starts_with(EXPORT_PATH);
+        Ok(listed.iter().any(|device| device.bus_id == self.bus_id && ours(&device.path)))
+    }
+
+    /// Imports it to `controller`.
+    ///
+    /// # Errors
+    /// The server is not there, hangs, or does not give it.
+    pub(crate) async fn open(
+        &self,
+        controller: &HostController,
+        layers: &[&dyn Layer],
+    ) -> Result<Port, Failure> {
+        let options = ImportOptions::new();
+        controller.import(&self.server, &self.bus_id, options, layers).await.map_err(Failure::from)
+    }
+}
+
+impl From<ImportError> for Failure {
+    fn from(error: ImportError) -> Self {
+        let message = error.to_string();
+        match error {
+            ImportError::Connect { .. } | ImportError::Timeout { .. } => Self::new(Exit::NoAdapter, message)
+                .help("on the other machine: airlift export, or usbipd and usbip bind; and a way through its firewall"),
+            ImportError::NoDevice { server, .. } => {
+                let host = server.rsplit_once(':').map_or(&*server, |(host, _)| host).to_owned();
+                Self::new(Exit::NoAdapter, message).help(format!("usbip list --remote {host} shows what it exports"))
+            }
+            ImportError::Busy { .. } => {
+                Self::new(Exit::Busy, message).help("end the program, or usbip detach it, where it is in use")
+            }
+            ImportError::Refused { .. } => Self::new(Exit::NoAdapter, message),
+            _ => Self::failed(message),
+        }
+    }
+}

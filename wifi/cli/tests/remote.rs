@@ -1,0 +1,164 @@
+//! `airlift export` and `airlift capture --device usbip:…` against each other, and the trace of the transfers.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+fn program(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_airlift"));
+    command.env_remove("AIRLIFT_FIRMWARE_DIR").env_remove("AIRLIFT_LOG").args(args);
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    program(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// An exporting program; killed at the end of the test.
+struct Exporter {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    address: String,
+}
+
+impl Exporter {
+    fn start(args: &[&str]) -> Self {
+        let mut command = program(&[&["export", "--listen", "127.0.0.1:0"], args].concat());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("exporting to this machine only, on ").unwrap_or_else(|| {
+            let mut errors = String::new();
+            let _ = child.stderr.take().unwrap().read_to_string(&mut errors);
+            panic!("{line}{errors}")
+        });
+        let address = address.trim_end_matches(':').to_owned();
+        Self { child, out, address }
+    }
+
+    fn device(&self, bus_id: &str) -> String {
+        format!("usbip:{}/{bus_id}", self.address)
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn an_exported_adapter_is_captured_with_as_if_it_were_local() {
+    let mut exporter = Exporter::start(&["--device", "emulated:rtl8812au", "--device", "emulated:rtl8812au"]);
+    let mut told = String::new();
+    while !told.contains("Ctrl-C") {
+        assert!(exporter.out.read_line(&mut told).unwrap() > 0, "{told}");
+    }
+    let device = exporter.device("1-1");
+    assert!(
+        told.contains("  1-2  emulated:rtl8812au") && told.contains("attach --remote 127.0.0.1 --busid 1-1")
+    );
+    assert!(told.contains(&format!("airlift capture --device {device}\n")), "{told}");
+    // Twice, since it is given back; and the second one beside it.
+    for device in [device.clone(), device, exporter.device("1-2")] {
+        let output = run(&["capture", "--device", &device, "--count", "10"]);
+        let notices = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{notices}");
+        assert_eq!(text(&output.stdout).lines().count(), 10);
+        assert!(notices.starts_with("up in ") && notices.contains(": RTL8812AU, channel 11"), "{notices}");
+    }
+}
+
+#[test]
+fn the_end_of_the_exporter_is_an_unplug() {
+    let exporter = Exporter::start(&[]);
+    let mut capture = program(&["capture", "--device", &exporter.device("1-1")]);
+    let mut capture = capture.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(capture.stdout.take().unwrap());
+    lines.read_line(&mut String::new()).unwrap();
+    drop(exporter);
+    let _ = lines.read_to_end(&mut Vec::new());
+    let output = capture.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(6), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("the adapter was unplugged"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_server_or_device_that_is_not_there_is_named_with_what_to_do() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let output = run(&["capture", "--device", &format!("usbip:{free}/1-1")]);
+    assert_eq!(output.status.code(), Some(3));
+    let told = text(&output.stderr);
+    assert!(told.contains(&format!("error: cannot connect to USB/IP server {free}")), "{told}");
+    assert!(told.contains("help:  on the other machine: airlift export"), "{told}");
+
+    let exporter = Exporter::start(&[]);
+    let output = run(&["capture", "--device", &exporter.device("7-7")]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("exports no device 7-7"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn an_export_beyond_this_machine_is_allowed_and_said() {
+    let mut command = program(&["export", "--listen", "0.0.0.0:0"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut notice = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut notice).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(
+        notice.contains("is open to the network") && notice.contains("neither authenticates"),
+        "{notice}"
+    );
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(&["export", "--listen", &address]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert!(told.contains(&format!("cannot listen on {address}")) && told.contains("--listen"), "{told}");
+}
+
+#[test]
+fn a_traced_capture_leaves_every_transfer_in_a_file() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("usb.pcapng");
+    let output = run(&[
+        "capture",
+        "--device",
+        "emulated:rtl8812au",
+        "--count",
+        "5",
+        "--usb-trace",
+        path.to_str().unwrap(),
+    ]);
+    let notices = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{notices}");
+    let line = notices.lines().find(|line| line.contains(" USB records \u{2192} ")).expect("its account");
+    let count: usize = line.split(' ').next().unwrap().replace(',', "").parse().unwrap();
+    let file = std::fs::read(&path).unwrap();
+    let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
+    let (mut at, mut events) = (0, Vec::new());
+    while at < file.len() {
+        if word(at) == 6 {
+            events.push(file[at + 28 + 8]);
+        }
+        at += word(at + 4) as usize;
+    }
+    assert_eq!(events.len(), count);
+    let of = |kind| events.iter().filter(|event| **event == kind).count();
+    assert!(of(b'S') == of(b'C') && of(b'S') > 2_000, "{} submitted, {} ended", of(b'S'), of(b'C'));
+
+    let output = run(&["capture", "--count", "1", "--usb-trace", "/nonexistent/usb.pcapng"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("cannot write /nonexistent/usb.pcapng"));
+}
