@@ -23,7 +23,6 @@ pub(crate) enum Exit {
     /// There is no such adapter.
     NoAdapter = 3,
     /// The adapter is there, but others have it or this user may not open it.
-    #[cfg_attr(not(feature = "libusb"), expect(dead_code, reason = "nothing can be busy"))]
     Busy = 4,
     /// The firmware is missing or cannot be used.
     Firmware = 5,
