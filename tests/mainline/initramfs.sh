@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the initramfs of the harness: busybox, bash (whose /dev/tcp opens the socket that vhci_hcd takes over),
 # iw, tcpdump, the firmware and the modules in the order in which they load.
-# Usage: initramfs.sh FETCHED-FOLDER KERNEL-VERSION OUTPUT [FIRMWARE]; the vendor's firmware unless told otherwise.
+# Usage: initramfs.sh FETCHED-FOLDER KERNEL-VERSION OUTPUT [FIRMWARE [PROGRAM]]; the vendor's firmware unless told
+# otherwise, and PROGRAM (our own) for the steps of guest-ours.
 set -euo pipefail
 
 here=$(dirname "$(realpath "$0")")
@@ -31,10 +32,13 @@ for applet in $(busybox --list); do
 done
 
 # Programs with the libraries that they name.
-for program in bash iw tcpdump; do
+program_of_ours=${5:-}
+[ -z "$program_of_ours" ] || cp "$here/guest-ours" "$root/ours"
+for program in bash iw tcpdump $program_of_ours; do
     path=$(command -v $program || ls /usr/sbin/$program)
-    rm -f "$root/bin/$program"
-    cp -L "$path" "$root/bin/$program"
+    name=$(basename "$program")
+    rm -f "$root/bin/$name"
+    cp -L "$path" "$root/bin/$name"
     ldd "$path" | awk '$2 == "=>" { print $3 } $1 ~ /^\// { print $1 }' | while read -r library; do
         mkdir -p "$root$(dirname "$library")"
         cp -Ln "$library" "$root$library"
