@@ -12,9 +12,10 @@ use futures::channel::oneshot;
 
 use crate::cpu::Cpu;
 use crate::executor::doorbell::Doorbell;
+use crate::executor::policy::IrqPolicy;
 use crate::executor::published::Published;
 use crate::executor::task::{self, JoinHandle, TaskHeader};
-use crate::executor::{self, Parts};
+use crate::executor::{self, CoreOptions, Parts};
 use crate::irq::line::{IrqLine, IrqToken, LineShared, LineTable};
 use crate::lock::{LockReport, OnLockReport};
 use crate::softirq::VECTORS;
@@ -195,6 +196,12 @@ impl Shared {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Raises the timer line.
+    pub(crate) fn raise_timer(&self) -> Result<(), KernelGone> {
+        let timer = self.lines().get(0).ok_or(KernelGone)?;
+        timer.raise()
+    }
+
     pub(crate) fn lock_reports(&self) -> MutexGuard<'_, Vec<LockReport>> {
         self.lock_reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -235,8 +242,7 @@ impl fmt::Debug for Shared {
 pub struct KernelBuilder {
     name: String,
     clock: Option<Clock>,
-    chaos: Option<u64>,
-    on_lock_report: OnLockReport,
+    options: CoreOptions,
 }
 
 impl KernelBuilder {
@@ -256,14 +262,20 @@ impl KernelBuilder {
     /// polls and with IRQs off too, as they do on silicon; the same seed gives the same order. Without effect on
     /// the system clock, where that happens by itself.
     pub fn chaos(mut self, seed: u64) -> Self {
-        self.chaos = Some(seed);
+        self.options.chaos = Some(seed);
         self
     }
 
     /// What follows when the lock validator finds something; see [`KernelHandle::lock_reports`]. Default: nothing but
     /// the report. Without effect in builds that have [no validator](crate::LOCK_VALIDATOR).
     pub fn on_lock_report(mut self, then: OnLockReport) -> Self {
-        self.on_lock_report = then;
+        self.options.on_lock_report = then;
+        self
+    }
+
+    /// Whose IRQ flag counts. Default: [`IrqPolicy::PerTask`].
+    pub fn irq_policy(mut self, policy: IrqPolicy) -> Self {
+        self.options.irq_policy = policy;
         self
     }
 
@@ -276,7 +288,7 @@ impl KernelBuilder {
         let clock = self.clock.unwrap_or_else(Clock::system);
         let (shared, receiver) = Shared::new(self.name.clone(), clock);
         let (report, done) = oneshot::channel();
-        let parts = Parts::prepare(shared.clone(), receiver, self.chaos, self.on_lock_report)?;
+        let parts = Parts::prepare(shared.clone(), receiver, self.options)?;
         let started = thread::Builder::new().name(self.name).spawn(move || {
             // Nobody may be waiting for it.
             let _ = report.send(executor::run(parts));
@@ -314,12 +326,7 @@ impl Kernel {
 
     /// Starts to describe a kernel.
     pub fn builder() -> KernelBuilder {
-        KernelBuilder {
-            name: "airlift".to_owned(),
-            clock: None,
-            chaos: None,
-            on_lock_report: OnLockReport::Continue,
-        }
+        KernelBuilder { name: "airlift".to_owned(), clock: None, options: CoreOptions::default() }
     }
 
     /// A handle for tasks, host threads and applications.

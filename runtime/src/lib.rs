@@ -47,7 +47,7 @@
 //! | interrupts | [`IrqLine`], [`Cpu::request_irq`], [`IrqEdges`], [`Cpu::local_irq_save`] |
 //! | time | [`Clock`], [`Cpu::msleep`], [`Timer`], [`HostTimer`] for host threads |
 //! | locks | [`SpinLock`], [`Mutex`], [`Completion`], [`WaitQueue`] |
-//! | what is wrong | [`KernelHandle::lock_reports`]: the lock validator's findings |
+//! | what is wrong | [`LockReport`]s of the lock validator, [`WatchdogReport`]s of a [`Watchdog`] |
 //! | what happened | [`KernelStats`] |
 //!
 //! # When an interrupt is taken
@@ -97,8 +97,10 @@ mod softirq;
 mod stats;
 mod sync;
 mod time;
+mod watchdog;
 
 pub use cpu::{Context, Cpu, Elapsed, IrqFlags, IrqGuard};
+pub use executor::policy::IrqPolicy;
 pub use executor::published::CpuContext;
 pub use executor::task::{JoinError, JoinHandle};
 pub use irq::{CpuState, HandlerPanic, HardIrq, IrqAction, IrqEdges, IrqError, IrqLine, IrqReturn, Nmi};
@@ -110,3 +112,4 @@ pub use lock::{
 pub use softirq::{SoftIrq, Softirq, SoftirqAction, SoftirqBusy};
 pub use stats::{KernelStats, LineStats, TaskStats};
 pub use time::{Clock, HZ, Hold, HostTimer, JIFFY, Notifier, Sleep, Timer, Woken};
+pub use watchdog::{Stall, Watchdog, WatchdogBuilder, WatchdogReport};

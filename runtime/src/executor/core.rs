@@ -14,6 +14,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::chaos::Chaos;
 use super::doorbell::Spin;
+use super::policy::IrqPolicy;
 use super::published::{CpuContext, IrqFlag};
 use super::task::{Finish, JoinError, TaskHeader, panic_message};
 use crate::cpu::Cpu;
@@ -38,7 +39,7 @@ pub(crate) struct Task {
     /// `None` while it is polled, and after its end.
     future: RefCell<Option<BoxFuture>>,
     /// Its IRQ flag while it is suspended.
-    irqs_on: Cell<bool>,
+    pub(super) irqs_on: Cell<bool>,
 }
 
 /// What runs on the kernel's thread; cheap to make, for records that are seldom read.
@@ -68,8 +69,15 @@ pub(crate) struct Parts {
     timer_line: Arc<LineShared>,
     event: Option<ClockEvent>,
     executor_id: ExecutorId,
-    chaos: Option<u64>,
-    on_lock_report: OnLockReport,
+    options: CoreOptions,
+}
+
+/// What the builder decides for the executor.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CoreOptions {
+    pub(crate) chaos: Option<u64>,
+    pub(crate) irq_policy: IrqPolicy,
+    pub(crate) on_lock_report: OnLockReport,
 }
 
 impl Parts {
@@ -77,8 +85,7 @@ impl Parts {
     pub(crate) fn prepare(
         shared: Arc<Shared>,
         tokens: async_channel::Receiver<IrqToken>,
-        chaos: Option<u64>,
-        on_lock_report: OnLockReport,
+        options: CoreOptions,
     ) -> io::Result<Self> {
         let timer_line = shared.lines().get_or_add(&shared, Some(0), "timer");
         let mut executor_id = 0;
@@ -90,7 +97,7 @@ impl Parts {
             }
             Inner::Virtual(clock) => executor_id = clock.attach(shared.bell.clone()),
         }
-        Ok(Self { shared, tokens, timer_line, event, executor_id, chaos, on_lock_report })
+        Ok(Self { shared, tokens, timer_line, event, executor_id, options })
     }
 }
 
@@ -105,6 +112,7 @@ pub(crate) struct Core {
     current: RefCell<Option<Rc<Task>>>,
     /// The flag of the task being polled now; on between polls.
     pub(crate) irqs_on: IrqFlag,
+    pub(super) irq_policy: IrqPolicy,
     pub(crate) in_hardirq: Cell<bool>,
     /// NMIs that were raised on this thread and run now.
     pub(crate) nmis: Cell<u32>,
@@ -127,8 +135,8 @@ pub(crate) struct Core {
 impl Core {
     /// Made on the kernel's own thread, of what the builder prepared.
     pub(crate) fn new(parts: Parts) -> Rc<Self> {
-        let Parts { shared, tokens, timer_line, event, executor_id, chaos, on_lock_report } = parts;
-        let chaos = chaos.filter(|_| shared.clock.is_virtual()).map(Chaos::new);
+        let Parts { shared, tokens, timer_line, event, executor_id, options } = parts;
+        let chaos = options.chaos.filter(|_| shared.clock.is_virtual()).map(Chaos::new);
         let core = Rc::new_cyclic(|me| Self {
             me: me.clone(),
             tokens,
@@ -136,10 +144,11 @@ impl Core {
             tasks: RefCell::default(),
             current: RefCell::default(),
             irqs_on: IrqFlag::new(shared.clone()),
+            irq_policy: options.irq_policy,
             nmis: Cell::new(0),
             in_hardirq: Cell::new(false),
             locks_held: Cell::new(0),
-            validator: Validator::new(on_lock_report),
+            validator: Validator::new(options.on_lock_report),
             irq: Irq::default(),
             softirq: Softirqs::default(),
             timers: Timers::default(),
@@ -266,7 +275,7 @@ impl Core {
         match ended {
             Some(Some(future)) => {
                 *task.future.borrow_mut() = Some(future);
-                if !task.irqs_on.get() {
+                if task.header.irqs_off.load(Ordering::Relaxed) {
                     self.report_suspended(&task);
                 }
             }
@@ -284,15 +293,13 @@ impl Core {
         let published = &self.shared.published;
         let outer_context = published.enter(CpuContext::Task);
         published.set_task(task.header.id);
-        let outer_irqs = self.irqs_on.replace(task.irqs_on.get());
+        let outer_irqs = self.load_flag(task);
         let outer_locks = self.locks_held.replace(0);
         let outer_bh = self.softirq.swap_disabled(0);
         self.enter_frame(Frame::Task(task.header.id));
         let result = catch_unwind(AssertUnwindSafe(work));
         self.leave_frame(Frame::Task(task.header.id));
-        let irqs_on = self.irqs_on.replace(outer_irqs);
-        task.irqs_on.set(irqs_on);
-        task.header.irqs_off.store(!irqs_on, Ordering::Relaxed);
+        self.store_flag(task, outer_irqs);
         let locks = self.locks_held.replace(outer_locks);
         let bh = self.softirq.swap_disabled(outer_bh);
         if locks > 0 || bh > 0 {
@@ -387,6 +394,12 @@ impl Core {
         if let Some(event) = &*self.event.borrow() {
             event.program(self.timers.next().map(|(due, _)| due));
         }
+    }
+
+    /// The next timer that the clock may wait for: none while IRQs stay off and one is due already.
+    pub(super) fn next_timer(&self) -> Option<Key> {
+        let deaf = !self.irqs_on.get() && self.timer_line.latch.is_pending();
+        self.timers.next().filter(|_| !deaf)
     }
 
     pub(crate) fn is_timer_line(&self, line: &Arc<LineShared>) -> bool {

@@ -35,6 +35,7 @@
 pub(crate) mod chaos;
 pub(crate) mod core;
 pub(crate) mod doorbell;
+pub(crate) mod policy;
 pub(crate) mod published;
 pub(crate) mod task;
 
@@ -43,7 +44,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-pub(crate) use self::core::{Core, Parts};
+pub(crate) use self::core::{Core, CoreOptions, Parts};
 use self::published::CpuContext;
 
 use crate::kernel::{Shared, ShutdownReport, Work};
@@ -127,7 +128,11 @@ impl Core {
 
     /// Whether anything waits for the executor. Only meaningful after `bell.begin()`.
     fn has_work(&self) -> bool {
-        !self.tokens.is_empty() || self.softirq.is_pending() || self.has_ready() || !self.shared.is_running()
+        // With IRQs off between polls, which only the global policy knows, what is pending can wait for ever.
+        let takes_irqs = self.irqs_on.get();
+        (takes_irqs && (!self.tokens.is_empty() || self.softirq.is_pending()))
+            || self.has_ready()
+            || !self.shared.is_running()
     }
 }
 
@@ -144,7 +149,7 @@ fn idle(core: &Rc<Core>) {
                 return;
             }
         }
-        Inner::Virtual(clock) => match clock.idle(core.executor_id(), core.timers.next()) {
+        Inner::Virtual(clock) => match clock.idle(core.executor_id(), core.next_timer()) {
             Step::Work => return,
             Step::Timer(key) => {
                 core.release_timer(key);
@@ -158,7 +163,9 @@ fn idle(core: &Rc<Core>) {
     bell.sleep(&mut core.spin.borrow_mut(), None);
     core.shared.published.enter(CpuContext::Executor);
     // As Linux does when it leaves a tickless idle: whatever runs next sees the right jiffies.
-    core.update_jiffies();
+    if core.irqs_on.get() {
+        core.update_jiffies();
+    }
 }
 
 /// Delivers what is raised, cancels the tasks, oldest first, services last, and counts what was left.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Waker;
 
@@ -32,6 +32,8 @@ pub(crate) struct LineShared {
     pub(crate) unhandled: AtomicU64,
     /// Handlers of this line that panicked.
     pub(crate) panics: AtomicU64,
+    /// Somebody has requested it.
+    pub(crate) requested: AtomicBool,
 }
 
 #[derive(Default)]
@@ -66,6 +68,11 @@ impl LineShared {
 
     pub(crate) fn watchers(&self) -> std::sync::MutexGuard<'_, Watchers> {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether its interrupt would be taken: somebody has requested or watches it.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.requested.load(Ordering::Acquire) || !self.watchers().wakers.is_empty()
     }
 
     /// Wakes all streams of the line. True if there are any.
@@ -140,9 +147,14 @@ impl LineTable {
             watchers: Mutex::default(),
             unhandled: AtomicU64::new(0),
             panics: AtomicU64::new(0),
+            requested: AtomicBool::new(false),
         });
         self.lines.insert(number, Arc::downgrade(&line));
         line
+    }
+
+    pub(crate) fn get(&self, number: u32) -> Option<Arc<LineShared>> {
+        self.lines.get(&number).and_then(Weak::upgrade)
     }
 
     /// A line's last handle is gone. (Another one may have taken the number in the meantime.)

@@ -246,6 +246,7 @@ impl Core {
             panic: RefCell::default(),
         });
         self.irq.actions.borrow_mut().insert(number, action.clone());
+        line.shared.requested.store(true, Ordering::Release);
         if line.shared.latch.is_pending() {
             // Raised before anybody cared.
             self.shared.recheck_masked(&line.shared);
@@ -282,6 +283,7 @@ impl Drop for IrqAction {
             let mut actions = core.irq.actions.borrow_mut();
             if actions.get(&self.action.line.number).is_some_and(|action| Rc::ptr_eq(action, &self.action)) {
                 actions.remove(&self.action.line.number);
+                self.action.line.requested.store(false, Ordering::Release);
             }
         }
         // The handler is the user's: it goes when nothing of ours is borrowed.
