@@ -23,6 +23,9 @@ use crate::function::{FunctionUrb, Reply, UrbId};
 use crate::function_host::FunctionHost;
 use crate::status::TransferError;
 
+/// So many commands that have come together are handed to the engine together.
+const BATCH: usize = 64;
+
 /// Answers are written when this many bytes have come together, or when there is nothing else to do.
 const WRITE_EARLY: usize = 64 * 1024;
 
@@ -88,12 +91,14 @@ impl Mailbox {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for room and puts an event in; `false` once the engine is gone.
-    fn put(&self, event: Event, limits: &Limits) -> bool {
-        let size = match &event {
+    /// Waits for room and puts `events` in, all at once; `false` once the engine is gone. There is room when the
+    /// limits leave some: a batch may go beyond them by its own size.
+    fn put(&self, events: &mut Vec<Event>, limits: &Limits) -> bool {
+        let data = |event: &Event| match event {
             Event::Command(_, data) => data.len(),
             Event::End(_) => 0,
         };
+        let size: usize = events.iter().map(data).sum();
         let mut slots = self.lock();
         while !slots.closed
             && (slots.events.len() >= limits.urbs || slots.bytes > 0 && slots.bytes + size > limits.bytes)
@@ -104,7 +109,7 @@ impl Mailbox {
             return false;
         }
         slots.bytes += size;
-        slots.events.push_back(event);
+        slots.events.extend(events.drain(..));
         self.filled.notify_one();
         true
     }
@@ -164,10 +169,16 @@ fn read_commands(
     device_id: u32,
     limits: &Limits,
     mailbox: &Mailbox,
+    batch: &mut Vec<Event>,
 ) -> Option<SessionError> {
     let mut stream = io::BufReader::with_capacity(64 * 1024, stream);
     let mut header = [0; HEADER_LEN];
     loop {
+        // Nothing waits here while the reader does.
+        let enough = batch.len() >= BATCH || stream.buffer().len() < HEADER_LEN;
+        if enough && !batch.is_empty() && !mailbox.put(batch, limits) {
+            return None;
+        }
         match read_message(&mut stream, &mut header) {
             Ok(true) => {}
             Ok(false) => return None,
@@ -185,14 +196,15 @@ fn read_commands(
         if let Command::Submit { endpoint, length, .. } = command
             && endpoint & 0x80 == 0
         {
+            if stream.buffer().len() < length && !batch.is_empty() && !mailbox.put(batch, limits) {
+                return None;
+            }
             data.resize(length, 0);
             if let Err(error) = stream.read_exact(&mut data) {
                 return Some(error.into());
             }
         }
-        if !mailbox.put(Event::Command(command, data), limits) {
-            return None;
-        }
+        batch.push(Event::Command(command, data));
     }
 }
 
@@ -233,8 +245,10 @@ pub(super) fn serve(
     let result = std::thread::scope(|scope| {
         let hang_up = HangUp { stream: &closing, mailbox: &mailbox };
         let reader = std::thread::Builder::new().name("usbip-read".into()).spawn_scoped(scope, || {
-            let why = read_commands(&mut reading, device_id, limits, &mailbox);
-            mailbox.put(Event::End(why), limits);
+            let mut batch = Vec::new();
+            let why = read_commands(&mut reading, device_id, limits, &mailbox, &mut batch);
+            batch.push(Event::End(why));
+            mailbox.put(&mut batch, limits);
         });
         let result = match reader {
             Ok(_) => engine(&mut stream, device, limits, origin, &mailbox),
@@ -270,8 +284,8 @@ fn engine(
     loop {
         let timeout = book.device.next_deadline().map(|due| due.saturating_sub(origin.elapsed()));
         mailbox.take(timeout, &mut events);
+        let now = origin.elapsed();
         for event in events.drain(..) {
-            let now = origin.elapsed();
             match event {
                 Event::End(None) => return Ok(()),
                 Event::End(Some(error)) => return Err(error),
