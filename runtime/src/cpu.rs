@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use crate::executor::Core;
 use crate::executor::task::{self, JoinHandle, TaskHeader};
-use crate::irq::{HardIrq, IrqAction, IrqError, IrqLine, IrqReturn};
 use crate::kernel::KernelHandle;
 use crate::softirq::{SoftIrq, Softirq, SoftirqAction, SoftirqBusy};
 use crate::time::{Clock, JIFFY, Sleep, Timer, jiffies_at, jiffy_start};
@@ -139,9 +138,39 @@ impl Cpu {
     async fn resched(&self, site: &'static Location<'static>) {
         self.core.might_sleep_at(site);
         self.core.deliver();
-        if self.core.has_ready() {
+        self.core.preempt_check_resched();
+        if self.core.need_resched.get() {
             self.yield_now().await;
         }
+    }
+
+    /// Whether the caller should give up its turn: an interrupt that would have preempted it, were that possible,
+    /// has made another task ready. [`cond_resched`](Self::cond_resched) does it.
+    pub fn need_resched(&self) -> bool {
+        self.core.need_resched.get()
+    }
+
+    /// Runs `work` with preemption off (`preempt_disable`): no interrupt asks the caller to give up its turn.
+    #[track_caller]
+    pub fn with_preempt_off<R>(&self, work: impl FnOnce() -> R) -> R {
+        struct Enable<'a>(&'a Rc<Core>);
+        impl Drop for Enable<'_> {
+            fn drop(&mut self) {
+                self.0.preempt.set(self.0.preempt.get().saturating_sub(1));
+                self.0.preempt_check_resched();
+            }
+        }
+        self.core.preempt.set(self.core.preempt.get() + 1);
+        self.core.preemption_went_off(Location::caller());
+        let _enable = Enable(&self.core);
+        work()
+    }
+
+    /// What stands in the way of preemption, in Linux's layout (`include/linux/preempt.h`): bits 0-7 spinlocks held
+    /// and [`with_preempt_off`](Self::with_preempt_off), bits 8-15 softirqs (`0x100` runs, `0x200` for each
+    /// [`with_softirqs_off`](Self::with_softirqs_off)), bits 16-19 a handler, bits 20-23 NMIs. 0: nothing.
+    pub fn preempt_count(&self) -> u32 {
+        self.core.preempt_count()
     }
 
     // ---- interrupts ------------------------------------------------------------------------------------------
@@ -222,21 +251,6 @@ impl Cpu {
         self.core.deliver();
     }
 
-    /// Requests a line: `handler` runs on every interrupt from now on, until the returned [`IrqAction`] is dropped.
-    /// A line that was raised before interrupts at once.
-    ///
-    /// # Errors
-    ///
-    /// [`IrqError::Busy`] if somebody has the line, [`IrqError::ForeignLine`] if it is another kernel's.
-    pub fn request_irq(
-        &self,
-        line: &IrqLine,
-        name: impl Into<String>,
-        handler: impl FnMut(&mut HardIrq<'_>) -> IrqReturn + 'static,
-    ) -> Result<IrqAction, IrqError> {
-        self.core.request_irq(line, name.into(), Box::new(handler))
-    }
-
     // ---- softirqs --------------------------------------------------------------------------------------------
 
     /// Gives a softirq vector its handler, until the returned action is dropped.
@@ -252,9 +266,9 @@ impl Cpu {
         self.core.open_softirq(vector, Box::new(handler))
     }
 
-    /// Asks for a softirq. It runs at the end of the next interrupt or when the caller gives up its turn.
+    /// Asks for a softirq. It runs at the end of the next interrupt, or in the kernel's task `ksoftirqd`.
     pub fn raise_softirq(&self, vector: Softirq) {
-        self.core.softirq.raise(vector);
+        self.core.raise_softirq(vector);
     }
 
     /// Runs `work` with softirqs put off (`local_bh_disable`).

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -138,6 +138,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) published: Published,
     ready: Mutex<Ready>,
+    /// Something is in `ready`'s queue; written under its lock, read without.
+    pub(crate) ready_waits: AtomicBool,
     lines: Mutex<LineTable>,
     tasks: Mutex<BTreeMap<u64, Arc<TaskHeader>>>,
     lock_reports: Mutex<Vec<LockReport>>,
@@ -157,6 +159,7 @@ impl Shared {
             counters: Counters::default(),
             published: Published::default(),
             ready: Mutex::default(),
+            ready_waits: AtomicBool::new(false),
             lines: Mutex::default(),
             tasks: Mutex::default(),
             lock_reports: Mutex::default(),
@@ -218,6 +221,7 @@ impl Shared {
                 return Err(work);
             }
             ready.queue.push_back(work);
+            self.ready_waits.store(true, Ordering::Release);
         }
         self.bell.ring();
         Ok(())

@@ -96,6 +96,7 @@ mod lock;
 mod softirq;
 mod stats;
 mod sync;
+mod tasklet;
 mod time;
 mod watchdog;
 
@@ -103,7 +104,9 @@ pub use cpu::{Context, Cpu, Elapsed, IrqFlags, IrqGuard};
 pub use executor::policy::IrqPolicy;
 pub use executor::published::CpuContext;
 pub use executor::task::{JoinError, JoinHandle};
-pub use irq::{CpuState, HandlerPanic, HardIrq, IrqAction, IrqEdges, IrqError, IrqLine, IrqReturn, Nmi};
+pub use irq::{
+    CpuState, HandlerPanic, HardIrq, IrqAction, IrqEdges, IrqError, IrqLine, IrqOptions, IrqReturn, Nmi,
+};
 pub use kernel::{Kernel, KernelBuilder, KernelError, KernelGone, KernelHandle, ShutdownReport};
 pub use lock::{
     Completion, LOCK_VALIDATOR, LockEvent, LockProblem, LockReport, Mutex, MutexGuard, OnLockReport,
@@ -111,5 +114,6 @@ pub use lock::{
 };
 pub use softirq::{SoftIrq, Softirq, SoftirqAction, SoftirqBusy};
 pub use stats::{KernelStats, LineStats, TaskStats};
+pub use tasklet::Tasklet;
 pub use time::{Clock, HZ, Hold, HostTimer, JIFFY, Notifier, Sleep, Timer, Woken};
 pub use watchdog::{Stall, Watchdog, WatchdogBuilder, WatchdogReport};

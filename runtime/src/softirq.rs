@@ -1,11 +1,15 @@
 //! Softirqs: work that a handler puts off until interrupts are on again, as Linux runs it: lowest vector first, at
-//! most 10 passes or 2 ms, the rest in the executor's next turn (its `ksoftirqd`), so that tasks are not starved.
+//! most 10 passes or 2 ms; the rest runs in the kernel's task `ksoftirqd`, in turns with all other tasks.
+//!
+//! They run at the end of an interrupt, at the outermost `local_bh_enable`, and in `ksoftirqd`, which is woken when
+//! there is more than fits, and by whoever raises one outside of interrupts. It is made when first needed.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use crate::cpu::{Context, sealed::Sealed};
@@ -16,9 +20,9 @@ use crate::lock::validator::Frame;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum Softirq {
-    /// Tasklets of high priority.
+    /// [Tasklets](crate::Tasklet) of high priority; taken.
     Hi = 0,
-    /// The kernel's timers; taken.
+    /// The kernel's [timers](crate::Timer); taken.
     Timer = 1,
     /// Network transmission.
     NetTx = 2,
@@ -28,7 +32,7 @@ pub enum Softirq {
     Block = 4,
     /// Polling of interrupts.
     IrqPoll = 5,
-    /// Tasklets.
+    /// [Tasklets](crate::Tasklet); taken.
     Tasklet = 6,
     /// The scheduler.
     Sched = 7,
@@ -97,6 +101,10 @@ pub(crate) struct Softirqs {
     /// Depth of `local_bh_disable` of the task being polled now.
     disabled: Cell<u32>,
     actions: RefCell<[Option<Rc<Action>>; VECTORS]>,
+    ksoftirqd: RefCell<Option<Waker>>,
+    /// There was more than fits: the rest is `ksoftirqd`'s, so that a storm of interrupts does not run it again and
+    /// again before any task has its turn.
+    overflown: Cell<bool>,
 }
 
 impl Softirqs {
@@ -113,14 +121,18 @@ impl Softirqs {
         self.running.get().map(|vector| NAMES[usize::from(vector)])
     }
 
-    pub(crate) fn swap_disabled(&self, depth: u32) -> u32 {
-        self.disabled.replace(depth)
+    /// Whether something is to run at the end of an interrupt that broke into what runs now.
+    pub(crate) fn may_run_at_irq_exit(&self) -> bool {
+        self.is_pending() && self.running.get().is_none() && self.disabled.get() == 0 && !self.overflown.get()
     }
 
     /// How often they are disabled for what runs now.
-    #[cfg_attr(not(debug_assertions), allow(dead_code, reason = "the lock validator asks"))]
-    pub(crate) fn disabled_depth(&self) -> u32 {
+    pub(crate) fn disabled(&self) -> u32 {
         self.disabled.get()
+    }
+
+    pub(crate) fn swap_disabled(&self, depth: u32) -> u32 {
+        self.disabled.replace(depth)
     }
 
     pub(crate) fn disable(&self) {
@@ -143,7 +155,49 @@ impl Core {
         disabled.set(disabled.get().saturating_sub(1));
         if disabled.get() == 0 && self.irqs_on.get() {
             self.preemption_went_on();
-            self.run_softirqs();
+            if !self.softirq.overflown.get() {
+                self.run_softirqs();
+            }
+            self.preempt_check_resched();
+        }
+    }
+
+    /// Raises a softirq from whatever context. Outside of interrupts nobody's exit would run it, so `ksoftirqd` does.
+    pub(crate) fn raise_softirq(self: &Rc<Self>, vector: Softirq) {
+        self.softirq.raise(vector);
+        if !self.in_interrupt() {
+            self.wake_ksoftirqd();
+        }
+    }
+
+    /// Between polls: what a poll raised and did not run, having ended with softirqs off for example, is
+    /// `ksoftirqd`'s. (It could not run them with IRQs off, which only the global policy knows between polls.)
+    pub(crate) fn leave_no_softirq(self: &Rc<Self>) {
+        if self.softirq.is_pending() && self.irqs_on.get() {
+            self.wake_ksoftirqd();
+        }
+    }
+
+    fn wake_ksoftirqd(self: &Rc<Self>) {
+        let waker = self.softirq.ksoftirqd.borrow().clone();
+        match waker {
+            Some(waker) => waker.wake(),
+            None => {
+                // A weak one: the core outlives its tasks, but not by its own doing.
+                let core = Rc::downgrade(self);
+                let task = self.cpu().spawn_service("ksoftirqd", move |_| {
+                    std::future::poll_fn(move |cx| {
+                        if let Some(core) = core.upgrade() {
+                            core.softirq.ksoftirqd.replace(Some(cx.waker().clone()));
+                            core.softirq.overflown.set(false);
+                            core.run_softirqs();
+                        }
+                        Poll::<()>::Pending
+                    })
+                });
+                // Until its first turn, this wakes it.
+                self.softirq.ksoftirqd.replace(Some(task.waker()));
+            }
         }
     }
 
@@ -159,6 +213,8 @@ impl Core {
             return;
         }
         let start = self.shared.clock.now();
+        // IRQs are on again: what became pending during the handlers comes first.
+        self.deliver_in_softirq(softirq.pending.get().trailing_zeros() as u8);
         for _pass in 0..MAX_PASSES {
             let mut vectors = softirq.pending.take();
             while vectors != 0 {
@@ -167,14 +223,24 @@ impl Core {
                 self.run_vector(vector);
                 self.chaos_point();
                 // Between vectors; interrupts taken here raise into the next pass.
-                softirq.running.set(Some(vector));
-                self.deliver();
-                softirq.running.set(None);
+                self.deliver_in_softirq(vector);
             }
-            if !softirq.is_pending() || self.shared.clock.now().saturating_sub(start) >= MAX_TIME {
+            if !softirq.is_pending() {
+                return;
+            }
+            if self.shared.clock.now().saturating_sub(start) >= MAX_TIME {
                 break;
             }
         }
+        softirq.overflown.set(true);
+        self.wake_ksoftirqd();
+    }
+
+    /// Takes interrupts in softirq context: they start no softirqs of their own.
+    fn deliver_in_softirq(self: &Rc<Self>, vector: u8) {
+        self.softirq.running.set(Some(vector));
+        self.deliver();
+        self.softirq.running.set(None);
     }
 
     fn run_vector(self: &Rc<Self>, vector: u8) {
@@ -187,10 +253,13 @@ impl Core {
         let broken_into = self.shared.published.enter(CpuContext::Softirq(known));
         let locks = self.locks_held.replace(0);
         self.enter_frame(Frame::Interrupt);
+        let preempt = self.preempt.replace(0);
         let span = tracing::trace_span!("softirq", vector = NAMES[index]);
         let _entered = span.entered();
         if vector == Softirq::Timer as u8 {
             self.run_timers(&mut context);
+        } else if vector == Softirq::Hi as u8 || vector == Softirq::Tasklet as u8 {
+            self.run_tasklets(vector == Softirq::Hi as u8, &mut context);
         } else if let Some(action) = action {
             let handler = action.handler.borrow_mut().take();
             if let Some(mut handler) = handler {
@@ -216,9 +285,12 @@ impl Core {
             }
         }
         self.leave_frame(Frame::Interrupt);
-        if self.locks_held.replace(locks) > 0 {
+        if (self.locks_held.replace(locks) > 0) | (self.preempt.replace(preempt) > 0) {
             self.shared.counters.suspended_with_lock.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(vector = NAMES[index], "a softirq returned with a spinlock held");
+            tracing::warn!(
+                vector = NAMES[index],
+                "a softirq returned with a spinlock held or preemption off"
+            );
         }
         self.softirq.running.set(None);
         self.shared.published.enter(broken_into);
@@ -234,7 +306,7 @@ impl Core {
     ) -> Result<SoftirqAction, SoftirqBusy> {
         let mut actions = self.softirq.actions.borrow_mut();
         let slot = &mut actions[vector as usize];
-        if slot.is_some() || vector == Softirq::Timer {
+        if slot.is_some() || matches!(vector, Softirq::Hi | Softirq::Timer | Softirq::Tasklet) {
             return Err(SoftirqBusy { vector });
         }
         let action = Rc::new(Action { handler: RefCell::new(Some(handler)), panic: RefCell::default() });

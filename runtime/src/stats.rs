@@ -26,6 +26,10 @@ pub struct LineStats {
     pub panics: u64,
     /// Whether the line was pending.
     pub pending: bool,
+    /// How often it was disabled more than enabled.
+    pub disable_depth: u32,
+    /// Whether the kernel shut it off, since nobody cared for its interrupts.
+    pub shut_off: bool,
 }
 
 /// Counters of one task that has not ended.
@@ -102,6 +106,8 @@ impl KernelStats {
                 unhandled: get(&line.unhandled),
                 panics: get(&line.panics),
                 pending: line.latch.is_pending(),
+                disable_depth: line.depth.load(Ordering::Relaxed),
+                shut_off: line.shut_off.load(Ordering::Relaxed),
             })
             .collect();
         let tasks = shared
@@ -158,6 +164,11 @@ impl fmt::Display for KernelStats {
             )?;
             if line.pending {
                 f.write_str(", pending")?;
+            }
+            if line.shut_off {
+                f.write_str(", shut off")?;
+            } else if line.disable_depth > 0 {
+                f.write_str(", disabled")?;
             }
             if line.unhandled > 0 {
                 write!(f, ", {} unhandled", line.unhandled)?;

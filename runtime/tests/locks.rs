@@ -267,15 +267,17 @@ fn r8_softirqs_run_lowest_first_and_not_before_the_handlers_are_done() {
     let task = kernel.handle().spawn("main", move |cpu| async move {
         let log = Log::new();
         let mut opened = Vec::new();
-        for vector in [Softirq::Tasklet, Softirq::Hi, Softirq::NetRx] {
+        for vector in [Softirq::Rcu, Softirq::NetTx, Softirq::NetRx] {
             let entries = log.clone();
             opened.push(cpu.open_softirq(vector, move |_| entries.push(format!("{vector:?}"))).unwrap());
         }
-        assert!(cpu.open_softirq(Softirq::Hi, |_| {}).is_err());
+        for taken in [Softirq::NetTx, Softirq::Hi, Softirq::Tasklet] {
+            assert!(cpu.open_softirq(taken, |_| {}).is_err());
+        }
         assert!(cpu.open_softirq(Softirq::Timer, |_| {}).is_err());
         let entries = log.clone();
         let _a = cpu.request_irq(&a, "a", move |irq| {
-            irq.raise_softirq(Softirq::Tasklet);
+            irq.raise_softirq(Softirq::Rcu);
             irq.raise_softirq(Softirq::NetRx);
             b.trigger().unwrap();
             entries.push("a".into());
@@ -284,12 +286,12 @@ fn r8_softirqs_run_lowest_first_and_not_before_the_handlers_are_done() {
         let entries = log.clone();
         let b = cpu.kernel().irq_line_at(2, "b").unwrap();
         let _b = cpu.request_irq(&b, "b", move |irq| {
-            irq.raise_softirq(Softirq::Hi);
+            irq.raise_softirq(Softirq::NetTx);
             entries.push("b".into());
             IrqReturn::Handled
         });
         a.trigger().unwrap();
         log.take()
     });
-    assert_eq!(block_on(task.unwrap()).unwrap(), ["a", "b", "Hi", "NetRx", "Tasklet"]);
+    assert_eq!(block_on(task.unwrap()).unwrap(), ["a", "b", "NetTx", "NetRx", "Rcu"]);
 }

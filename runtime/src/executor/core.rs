@@ -24,6 +24,7 @@ use crate::kernel::{Shared, Work};
 use crate::lock::OnLockReport;
 use crate::lock::validator::{Frame, Validator};
 use crate::softirq::Softirqs;
+use crate::tasklet::Tasklets;
 use crate::time::clock::Inner;
 use crate::time::event::ClockEvent;
 use crate::time::jiffies_at;
@@ -116,6 +117,12 @@ pub(crate) struct Core {
     pub(crate) in_hardirq: Cell<bool>,
     /// NMIs that were raised on this thread and run now.
     pub(crate) nmis: Cell<u32>,
+    /// Depth of `preempt_disable` of the poll, handler or softirq that runs now.
+    pub(crate) preempt: Cell<u32>,
+    /// The poll in progress should give up its turn.
+    pub(crate) need_resched: Cell<bool>,
+    /// Nothing was ready when the executor last looked.
+    idle: Cell<bool>,
     /// Spinlocks held by the poll, handler or softirq that runs now.
     pub(crate) locks_held: Cell<u32>,
     #[cfg_attr(not(any(debug_assertions, feature = "lock-validator")), expect(dead_code))]
@@ -123,6 +130,7 @@ pub(crate) struct Core {
     pub(crate) irq: Irq,
     pub(crate) softirq: Softirqs,
     pub(crate) timers: Timers,
+    pub(crate) tasklets: Tasklets,
     timer_line: Arc<LineShared>,
     event: RefCell<Option<ClockEvent>>,
     executor_id: ExecutorId,
@@ -147,11 +155,15 @@ impl Core {
             irq_policy: options.irq_policy,
             nmis: Cell::new(0),
             in_hardirq: Cell::new(false),
+            preempt: Cell::new(0),
+            need_resched: Cell::new(false),
+            idle: Cell::new(false),
             locks_held: Cell::new(0),
             validator: Validator::new(options.on_lock_report),
             irq: Irq::default(),
             softirq: Softirqs::default(),
             timers: Timers::default(),
+            tasklets: Tasklets::default(),
             timer_line,
             event: RefCell::new(event),
             executor_id,
@@ -170,6 +182,36 @@ impl Core {
 
     pub(crate) fn cpu(&self) -> Cpu {
         Cpu::new(self.rc())
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.idle.get()
+    }
+
+    pub(crate) fn set_idle(&self, idle: bool) {
+        self.idle.set(idle);
+    }
+
+    /// As [`Cpu::preempt_count`] tells it.
+    pub(crate) fn preempt_count(&self) -> u32 {
+        const SOFTIRQ: u32 = 1 << 8;
+        const SOFTIRQ_DISABLE: u32 = 2 * SOFTIRQ;
+        const HARDIRQ: u32 = 1 << 16;
+        const NMI: u32 = 1 << 20;
+        self.preempt.get()
+            + self.locks_held.get()
+            + u32::from(self.softirq.running().is_some()) * SOFTIRQ
+            + self.softirq.disabled() * SOFTIRQ_DISABLE
+            + u32::from(self.in_hardirq.get()) * HARDIRQ
+            + self.nmis.get() * NMI
+    }
+
+    /// In a handler, a softirq or an NMI, or with softirqs off.
+    pub(crate) fn in_interrupt(&self) -> bool {
+        self.in_hardirq.get()
+            || self.softirq.running().is_some()
+            || self.softirq.disabled() > 0
+            || self.nmis.get() > 0
     }
 
     /// What runs now, for reports.
@@ -297,14 +339,18 @@ impl Core {
         let outer_locks = self.locks_held.replace(0);
         let outer_bh = self.softirq.swap_disabled(0);
         self.enter_frame(Frame::Task(task.header.id));
+        let outer_preempt = self.preempt.replace(0);
+        let outer_resched = self.need_resched.replace(false);
         let result = catch_unwind(AssertUnwindSafe(work));
         self.leave_frame(Frame::Task(task.header.id));
         self.store_flag(task, outer_irqs);
         let locks = self.locks_held.replace(outer_locks);
         let bh = self.softirq.swap_disabled(outer_bh);
-        if locks > 0 || bh > 0 {
+        let preempt = self.preempt.replace(outer_preempt);
+        self.need_resched.set(outer_resched);
+        if locks > 0 || bh > 0 || preempt > 0 {
             self.shared.counters.suspended_with_lock.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(task = %task.header.name, locks, bh, "a task gave up its turn with a spinlock held or softirqs off");
+            tracing::warn!(task = %task.header.name, locks, bh, preempt, "a task gave up its turn with a spinlock held, or softirqs or preemption off");
         }
         published.set_task(outer.as_ref().map_or(0, |task| task.header.id));
         published.enter(outer_context);

@@ -82,9 +82,10 @@ pub(crate) fn run(parts: Parts) -> ShutdownReport {
         while core.shared.is_running() {
             core.take_released_timer();
             core.deliver();
-            core.run_softirqs();
+            core.leave_no_softirq();
             match core.next_work() {
                 Some(work) => {
+                    core.set_idle(false);
                     // Not once a round: how many rounds there are depends on the host's threads, turns do not.
                     if core.chaos_point() {
                         core.deliver();
@@ -109,7 +110,9 @@ impl Core {
     fn next_work(&self) -> Option<Work> {
         let mut batch = self.batch.borrow_mut();
         if batch.is_empty() {
-            std::mem::swap(&mut *batch, &mut self.shared.ready().queue);
+            let mut ready = self.shared.ready();
+            std::mem::swap(&mut *batch, &mut ready.queue);
+            self.shared.ready_waits.store(false, Ordering::Release);
         }
         batch.pop_front()
     }
@@ -123,7 +126,7 @@ impl Core {
 
     /// Whether another task waits for its turn.
     pub(crate) fn has_ready(&self) -> bool {
-        !self.batch.borrow().is_empty() || !self.shared.ready().queue.is_empty()
+        !self.batch.borrow().is_empty() || self.shared.ready_waits.load(Ordering::Acquire)
     }
 
     /// Whether anything waits for the executor. Only meaningful after `bell.begin()`.
@@ -143,6 +146,7 @@ fn idle(core: &Rc<Core>) {
     if core.has_work() {
         return;
     }
+    core.set_idle(true);
     match &core.shared.clock.inner {
         Inner::System(_) => {
             if !bell.arm() {
@@ -190,7 +194,7 @@ fn shut_down(core: &Rc<Core>) -> ShutdownReport {
     report.tasks_dropped = core.cancel_all();
     report.spawns_dropped += core.spawns_refused.get();
     report.timers_dropped = core.timers.clear();
-    core.irq.clear();
+    core.irq.clear(core);
     core.softirq.clear();
     core.tokens.close();
     while core.tokens.try_recv().is_ok() {

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, Wake};
+use std::task::{Context, Poll, Wake, Waker};
 
 use futures::channel::oneshot;
 
@@ -123,6 +123,10 @@ impl<T> JoinHandle<T> {
     pub fn abort(&self) {
         self.header.aborted.store(true, Ordering::Release);
         self.header.schedule();
+    }
+
+    pub(crate) fn waker(&self) -> Waker {
+        Waker::from(self.header.clone())
     }
 
     /// The task's name.

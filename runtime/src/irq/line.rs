@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Waker;
 
@@ -34,6 +34,12 @@ pub(crate) struct LineShared {
     pub(crate) panics: AtomicU64,
     /// Somebody has requested it.
     pub(crate) requested: AtomicBool,
+    /// How often it is disabled more than enabled. This and the next two: written on the kernel's thread only.
+    pub(crate) depth: AtomicU32,
+    /// Threaded handlers that keep it masked.
+    pub(crate) oneshot_threads: AtomicU32,
+    /// Disabled by the kernel, since nobody cared for its interrupts.
+    pub(crate) shut_off: AtomicBool,
 }
 
 #[derive(Default)]
@@ -70,24 +76,30 @@ impl LineShared {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether its interrupt would be taken: somebody has requested or watches it.
+    /// Whether its interrupt would be taken: somebody has requested or watches it, and it is not masked.
     pub(crate) fn is_heard(&self) -> bool {
-        self.requested.load(Ordering::Acquire) || !self.watchers().wakers.is_empty()
+        !self.is_masked() && (self.requested.load(Ordering::Acquire) || self.is_watched())
     }
 
-    /// Wakes all streams of the line. True if there are any.
-    pub(crate) fn wake_watchers(&self) -> bool {
-        let (any, wakers): (bool, Vec<Waker>) = {
-            let mut watchers = self.watchers();
-            (!watchers.wakers.is_empty(), watchers.wakers.values_mut().filter_map(Option::take).collect())
-        };
+    /// Whether interrupts of it are to stay pending: it is disabled, or a thread has it masked.
+    pub(crate) fn is_masked(&self) -> bool {
+        self.depth.load(Ordering::Acquire) > 0 || self.oneshot_threads.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether there are streams of the line.
+    pub(crate) fn is_watched(&self) -> bool {
+        !self.watchers().wakers.is_empty()
+    }
+
+    /// Wakes all streams of the line.
+    pub(crate) fn wake_watchers(&self) {
+        let wakers: Vec<Waker> = self.watchers().wakers.values_mut().filter_map(Option::take).collect();
         // Foreign code: not under the lock, and one that panics keeps no other from its wake-up.
         for waker in wakers {
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
                 tracing::error!(line = self.number, message = panic_message(payload), "a waker panicked");
             }
         }
-        any
     }
 }
 
@@ -148,6 +160,9 @@ impl LineTable {
             unhandled: AtomicU64::new(0),
             panics: AtomicU64::new(0),
             requested: AtomicBool::new(false),
+            depth: AtomicU32::new(0),
+            oneshot_threads: AtomicU32::new(0),
+            shut_off: AtomicBool::new(false),
         });
         self.lines.insert(number, Arc::downgrade(&line));
         line
@@ -210,6 +225,12 @@ impl IrqLine {
     /// item, coalesced ones too. Independent of handlers, from any thread. It ends with the kernel.
     pub fn edges(&self) -> IrqEdges {
         IrqEdges::new(self.shared.clone())
+    }
+
+    /// Whether it is disabled ([`Cpu::disable_irq`](crate::Cpu::disable_irq)), by the kernel too if nobody cared
+    /// for its interrupts.
+    pub fn is_disabled(&self) -> bool {
+        self.shared.depth.load(Ordering::Acquire) > 0
     }
 
     /// Whether the line was raised and its handlers have not been started since.

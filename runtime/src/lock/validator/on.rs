@@ -161,7 +161,7 @@ impl Core {
                 (Level::Irq, Usage::In) => "in an irq handler",
                 (Level::Softirq, Usage::In) => "in a softirq",
                 (Level::Irq, Usage::Exposed) if self.irqs_on.get() => "with irqs on",
-                (Level::Softirq, Usage::Exposed) if self.irqs_on.get() && self.preempt_depth() == 0 => {
+                (Level::Softirq, Usage::Exposed) if self.irqs_on.get() && self.softirq.disabled() == 0 => {
                     "with softirqs on"
                 }
                 (_, Usage::Exposed) => continue,
@@ -260,7 +260,7 @@ impl Core {
 
     /// How often softirqs or preemption are off for what runs now.
     fn preempt_depth(&self) -> u32 {
-        self.softirq.disabled_depth()
+        self.softirq.disabled() + self.preempt.get()
     }
 
     // ---- sleeping, and the ends of things --------------------------------------------------------------------
