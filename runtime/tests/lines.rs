@@ -328,7 +328,7 @@ fn r8_a_line_that_nobody_cares_for_is_shut_off_and_a_new_handler_starts_it_again
         let _deaf = cpu.request_irq_with(&line, "deaf", shared, move |_| {
             count.set(count.get() + 1);
             // One in a thousand is its device's: 99,900 of 100,000 are not too many.
-            if count.get() <= 100_000 && count.get() % 1_000 == 0 {
+            if count.get() <= 100_000 && count.get().is_multiple_of(1_000) {
                 IrqReturn::Handled
             } else {
                 IrqReturn::None
