@@ -99,6 +99,7 @@ mod sync;
 mod tasklet;
 mod time;
 mod watchdog;
+mod workqueue;
 
 pub use cpu::{Context, Cpu, Elapsed, IrqFlags, IrqGuard};
 pub use executor::policy::IrqPolicy;
@@ -117,3 +118,4 @@ pub use stats::{KernelStats, LineStats, TaskStats};
 pub use tasklet::Tasklet;
 pub use time::{Clock, HZ, Hold, HostTimer, JIFFY, Notifier, Sleep, Timer, Woken};
 pub use watchdog::{Stall, Watchdog, WatchdogBuilder, WatchdogReport};
+pub use workqueue::{Work, Workqueue};

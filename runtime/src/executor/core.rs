@@ -30,6 +30,7 @@ use crate::time::event::ClockEvent;
 use crate::time::jiffies_at;
 use crate::time::timers::Timers;
 use crate::time::virtual_clock::{ExecutorId, Key};
+use crate::workqueue::Workqueue;
 
 type BoxFuture = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -131,6 +132,7 @@ pub(crate) struct Core {
     pub(crate) softirq: Softirqs,
     pub(crate) timers: Timers,
     pub(crate) tasklets: Tasklets,
+    pub(crate) system_workqueue: RefCell<Option<Workqueue>>,
     timer_line: Arc<LineShared>,
     event: RefCell<Option<ClockEvent>>,
     executor_id: ExecutorId,
@@ -164,6 +166,7 @@ impl Core {
             softirq: Softirqs::default(),
             timers: Timers::default(),
             tasklets: Tasklets::default(),
+            system_workqueue: RefCell::default(),
             timer_line,
             event: RefCell::new(event),
             executor_id,

@@ -194,6 +194,7 @@ fn shut_down(core: &Rc<Core>) -> ShutdownReport {
     report.tasks_dropped = core.cancel_all();
     report.spawns_dropped += core.spawns_refused.get();
     report.timers_dropped = core.timers.clear();
+    drop(core.system_workqueue.take());
     core.irq.clear(core);
     core.softirq.clear();
     core.tokens.close();
