@@ -169,7 +169,11 @@ impl Core {
             let callback = tasklet.callback.borrow_mut().take();
             let Some(mut callback) = callback else { continue };
             tasklet.running.set(true);
-            let result = catch_unwind(AssertUnwindSafe(|| callback(context)));
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                let entry = self.frame_entry();
+                callback(context);
+                self.check_frame_end(entry);
+            }));
             tasklet.running.set(false);
             match result {
                 Ok(()) if tasklet.dropped.get() => {
