@@ -34,3 +34,18 @@ fn thermometer_interrupts_its_driver() {
     assert!(out.contains("[irq] alarm at 200ms, 21 degrees"), "{out}");
     assert!(out.contains("last reading: 23 degrees"), "{out}");
 }
+
+#[test]
+fn r15_irq_leak_shows_what_a_flag_for_each_task_removes() {
+    let out = run(env!("CARGO_BIN_EXE_irq_leak"));
+    let (global, per_task) = out.split_once("PerTask: ").expect("both policies");
+    // Under one flag for all: not one transfer, jiffies stand, and the watchdog says why, within its threshold.
+    for part in ["Global: 0 of 8000 transfers, 5 jiffies", "jiffies have stood at 5 for 10.0 s", "irqs off"] {
+        assert!(global.contains(part), "no {part:?} in {out}");
+    }
+    for part in [r#"irq 1 "hcd" is pending"#, r#""driver" is suspended with irqs off"#] {
+        assert!(global.contains(part), "no {part:?} in {out}");
+    }
+    assert!(per_task.starts_with("8000 of 8000 transfers, 10 jiffies"), "{out}");
+    assert!(!per_task.contains("watchdog"), "{out}");
+}
