@@ -205,3 +205,151 @@ fn a5_a_sleep_counts_from_the_call_not_from_the_first_poll() {
     });
     assert_eq!(now, 10 * MS);
 }
+
+#[test]
+fn r9_after_a_stall_all_that_came_due_fires_once_in_order_and_jiffies_are_right_at_once() {
+    // As after a suspended host: the clock has run on, and the kernel finds many timers due together.
+    let kernel = Kernel::builder().clock(Clock::system()).build().unwrap();
+    let task = kernel.handle().spawn("main", |cpu| async move {
+        let log = Log::new();
+        let timers: Vec<Timer> = (0..100u64)
+            .map(|number| {
+                let entries = log.clone();
+                cpu.timer(format!("{number}"), move |softirq| entries.push((number, softirq.jiffies())))
+            })
+            .collect();
+        let begin = cpu.jiffies() + 1;
+        // Armed out of order, over five jiffies.
+        for (number, timer) in timers.iter().enumerate().rev() {
+            timer.mod_timer(begin + number as u64 / 20);
+        }
+        cpu.with_irqs_off(|| {
+            while cpu.now() < JIFFY * (begin as u32 + 5) {
+                std::hint::spin_loop();
+            }
+        });
+        let stalled_until = cpu.jiffies();
+        cpu.msleep(1).await;
+        (log.take(), begin, stalled_until, timers.iter().any(Timer::is_pending))
+    });
+    let (fired, begin, stalled_until, pending) = block_on(task.unwrap()).unwrap();
+    assert_eq!(fired.len(), 100);
+    assert!(!pending && stalled_until >= begin + 5);
+    // In the order of their instants; of one instant, in the order of their arming.
+    let order: Vec<u64> = fired.iter().map(|&(number, _)| number).collect();
+    let expected: Vec<u64> = (0..5).flat_map(|jiffy| (0..20).rev().map(move |n| jiffy * 20 + n)).collect();
+    assert_eq!(order, expected);
+    assert!(fired.iter().all(|&(_, jiffies)| jiffies >= begin + 5), "{fired:?}");
+}
+
+#[test]
+fn r9_a_periodic_timer_that_catches_up_starves_no_task() {
+    // It is always behind: armed for an instant that has passed, it is due at once, again and again.
+    let kernel = Kernel::builder().clock(Clock::system()).build().unwrap();
+    let task = kernel.handle().spawn("main", |cpu| async move {
+        let fired = Rc::new(Cell::new(0u32));
+        let own: Rc<RefCell<Option<Timer>>> = Rc::default();
+        let (count, again) = (fired.clone(), own.clone());
+        let timer = cpu.timer("behind", move |_| {
+            count.set(count.get() + 1);
+            if let Some(timer) = &*again.borrow() {
+                timer.mod_timer(0);
+            }
+        });
+        timer.mod_timer(0);
+        *own.borrow_mut() = Some(timer);
+        let mut turns = 0;
+        while fired.get() < 50 {
+            cpu.yield_now().await;
+            turns += 1;
+        }
+        own.borrow_mut().take();
+        turns
+    });
+    assert!(block_on(task.unwrap()).unwrap() > 0);
+}
+
+#[test]
+fn r9_thousands_of_timers_and_sleeps_fire_each_at_its_instant() {
+    const TIMERS: u64 = 5_000;
+    let late = on_kernel(|cpu| async move {
+        let log = Log::new();
+        // A permutation of the instants, so that they are armed in no order.
+        let instants = (0..TIMERS).map(|number| 1 + number * 7_919 % TIMERS);
+        let timers: Vec<Timer> = instants
+            .clone()
+            .map(|at| {
+                let entries = log.clone();
+                let timer = cpu.timer("one of many", move |softirq| entries.push((at, softirq.jiffies())));
+                timer.mod_timer(at);
+                timer
+            })
+            .collect();
+        let sleepers: Vec<_> = instants
+            .map(|at| {
+                let entries = log.clone();
+                cpu.spawn("sleeper", move |cpu| async move {
+                    cpu.sleep_until(JIFFY * at as u32).await;
+                    entries.push((at, cpu.jiffies()));
+                })
+            })
+            .collect();
+        // Every third is deleted again.
+        cpu.yield_now().await;
+        let deleted = timers.iter().step_by(3).filter(|timer| timer.timer_delete()).count();
+        futures::future::join_all(sleepers).await;
+        let log = log.take();
+        (log.len() + deleted, log.iter().filter(|(at, jiffies)| at != jiffies).count())
+    });
+    assert_eq!(late, (2 * TIMERS as usize, 0));
+}
+
+#[test]
+fn r4_a_storm_of_distinct_lines_from_a_host_starves_neither_tasks_nor_timers() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let kernel = Kernel::builder().clock(Clock::system()).build().unwrap();
+    let handle = kernel.handle();
+    let lines: Vec<_> = (0..64).map(|number| handle.irq_line_at(100 + number, "storm").unwrap()).collect();
+    let stop = Arc::new(AtomicBool::new(false));
+    let (for_kernel, stopped) = (lines.clone(), stop.clone());
+    let task = handle
+        .spawn("main", move |cpu| async move {
+            let actions: Vec<_> = for_kernel
+                .iter()
+                .map(|line| {
+                    cpu.request_irq(line, "storm", |irq| {
+                        irq.raise_softirq(airlift_runtime::Softirq::NetRx);
+                        airlift_runtime::IrqReturn::Handled
+                    })
+                })
+                .collect();
+            // The softirq raises itself for ever, too.
+            let _softirq = cpu.open_softirq(airlift_runtime::Softirq::NetRx, |softirq| {
+                softirq.raise_softirq(airlift_runtime::Softirq::NetRx);
+            });
+            for _ in 0..3 {
+                cpu.msleep(2).await;
+                for _ in 0..10 {
+                    cpu.yield_now().await;
+                }
+            }
+            stopped.store(true, Ordering::Release);
+            drop(actions);
+        })
+        .unwrap();
+    let storm = std::thread::spawn(move || {
+        while !stop.load(Ordering::Acquire) {
+            lines.iter().for_each(|line| line.trigger().unwrap());
+        }
+        lines
+    });
+    block_on(task).unwrap();
+    let lines = storm.join().unwrap();
+    for line in kernel.handle().stats().lines.iter().filter(|line| line.name == "storm") {
+        // What the storm raised after the handlers were freed stays pending.
+        assert_eq!(line.raised, line.delivered + line.coalesced + u64::from(line.pending));
+    }
+    drop(lines);
+}
