@@ -30,9 +30,9 @@ async fn kernel_task(count: u32) -> [Duration; 3] {
             start.elapsed() / count
         };
         [
-            measure(&|timer, number| drop(timer.mod_timer(at(number)))),
-            measure(&|timer, number| drop(timer.mod_timer(at(number + 1)))),
-            measure(&|timer, _| drop(timer.timer_delete())),
+            measure(&|timer, number| _ = timer.mod_timer(at(number))),
+            measure(&|timer, number| _ = timer.mod_timer(at(number + 1))),
+            measure(&|timer, _| _ = timer.timer_delete()),
         ]
     });
     let costs = task.unwrap().await.unwrap();
@@ -44,7 +44,7 @@ async fn fire(count: u32) -> Duration {
     let kernel = Kernel::builder().clock(Clock::virtual_time()).build().unwrap();
     let task = kernel.handle().spawn("bench", move |cpu| async move {
         let timers: Vec<Timer> = (0..count).map(|_| cpu.timer("", |_| {})).collect();
-        timers.iter().zip(1..).for_each(|(timer, at)| drop(timer.mod_timer(at)));
+        timers.iter().zip(1..).for_each(|(timer, at)| _ = timer.mod_timer(at));
         let start = Instant::now();
         cpu.sleep_until(JIFFY * (count + 1)).await;
         start.elapsed() / count

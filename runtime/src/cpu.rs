@@ -30,7 +30,7 @@ pub(crate) mod sealed {
     }
 }
 
-/// Any context on the kernel's thread: a task's [`Cpu`], a handler's [`HardIrq`], a softirq's [`SoftIrq`]. Spinlocks
+/// Any context on the kernel's thread: a task's [`Cpu`], a handler's [`HardIrq`](crate::HardIrq), a softirq's [`SoftIrq`]. Spinlocks
 /// take it. It cannot be implemented elsewhere.
 pub trait Context: sealed::Sealed {}
 

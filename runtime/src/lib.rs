@@ -43,8 +43,10 @@
 //! |---|---|
 //! | starting, reaching and ending a kernel | [`Kernel`], [`KernelHandle`], [`ShutdownReport`] |
 //! | being on the kernel | [`Cpu`] in tasks, [`HardIrq`] in handlers, [`SoftIrq`] in softirqs and timers |
-//! | tasks | [`Cpu::spawn`], [`KernelHandle::spawn`], [`JoinHandle`] |
-//! | interrupts | [`IrqLine`], [`Cpu::request_irq`], [`IrqEdges`], [`Cpu::local_irq_save`] |
+//! | tasks | [`Cpu::spawn`], [`KernelHandle::spawn`], [`KernelHandle::spawn_service`], [`JoinHandle`] |
+//! | interrupts | [`IrqLine`], [`Cpu::request_irq`], [`Cpu::request_threaded_irq`], [`IrqEdges`], [`Cpu::local_irq_save`] |
+//! | work put off | [`Softirq`], [`Tasklet`], [`Work`] on a [`Workqueue`] |
+//! | looking in, whatever it does | [`KernelHandle::nmi`], [`CpuState`] |
 //! | time | [`Clock`], [`Cpu::msleep`], [`Timer`], [`HostTimer`] for host threads |
 //! | locks | [`SpinLock`], [`Mutex`], [`Completion`], [`WaitQueue`] |
 //! | what is wrong | [`LockReport`]s of the lock validator, [`WatchdogReport`]s of a [`Watchdog`] |

@@ -4,7 +4,7 @@
 //! A raised line sends one token over the IRQ channel; [`Core::deliver`] takes tokens off it when the flag of the
 //! task being polled allows. Handlers run to completion, one after another, never nested, with IRQs off.
 //!
-//! - [`latch`], [`line`], [`edges`]: the line, as any thread sees it
+//! - [`latch`], [`mod@line`], [`edges`]: the line, as any thread sees it
 //! - [`entry`]: from a token to the handlers and back
 //! - [`manage`], [`thread`]: requesting, disabling, freeing; threaded handlers
 //! - [`nmi`]: what passes by all of this
