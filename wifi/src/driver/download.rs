@@ -98,10 +98,7 @@ async fn restart_cpu(regs: &Regs) -> Result<(), Error> {
     const CPU: u8 = 0x04;
     const WRAPPER: u8 = airlift_regs::bits::rsv_ctrl::WLMCU_IOIF as u8;
     let (enable, wrapper) = (sys::SYS_FUNC_EN.byte(1), sys::RSV_CTRL.byte(1));
-    let (enables, wrappers) = (regs.start_read(enable).await?, regs.start_read(wrapper).await?);
-    let (enables, wrappers) = (enables.value().await?, wrappers.value().await?);
-    regs.write(enable, enables & !CPU).await?;
-    regs.write(wrapper, wrappers & !WRAPPER).await?;
-    regs.write(wrapper, wrappers | WRAPPER).await?;
-    regs.write(enable, enables | CPU).await
+    let (on, off) = (|addr, bits| (addr, bits, bits), |addr, bits| (addr, bits, 0));
+    regs.update_bytes(&[off(enable.addr(), CPU), off(wrapper.addr(), WRAPPER)]).await?;
+    regs.update_bytes(&[on(wrapper.addr(), WRAPPER), on(enable.addr(), CPU)]).await
 }

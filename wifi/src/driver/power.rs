@@ -126,11 +126,10 @@ async fn reset_mcu(regs: &Regs, chip: &ChipInfo) -> Result<(), Error> {
     regs.clear_bits(sys::RSV_CTRL, 0x02).await?;
     regs.clear_bits(sys::RSV_CTRL.byte(1), wrapper).await?;
     let enable = sys::SYS_FUNC_EN.byte(1);
-    let old = regs.read(enable).await?;
-    regs.write(enable, old & !0x04).await?;
+    regs.clear_bits(enable, 0x04).await?;
     regs.clear_bits(sys::RSV_CTRL, 0x02).await?;
     regs.set_bits(sys::RSV_CTRL.byte(1), wrapper).await?;
-    regs.write(enable, old | 0x04).await
+    regs.set_bits(enable, 0x04).await
 }
 
 /// Switches the chip off (rtw88 `rtw88xxa_power_off`). A chip without power is left alone.

@@ -45,10 +45,8 @@ impl Phy {
         let regs = &self.regs;
 
         let enable = sys::SYS_FUNC_EN.byte(0);
-        let powered = regs.read(enable).await? | sys_func_en::FEN_USBA as u8;
-        regs.write(enable, powered).await?;
-        let released = (sys_func_en::FEN_BB_RSTB | sys_func_en::FEN_BB_GLB_RST) as u8;
-        regs.write(enable, powered | released).await?;
+        regs.set_bits(enable, sys_func_en::FEN_USBA as u8).await?;
+        regs.set_bits(enable, (sys_func_en::FEN_BB_RSTB | sys_func_en::FEN_BB_GLB_RST) as u8).await?;
         let radio_on = (rf_ctrl::RF_EN | rf_ctrl::RF_RSTB | rf_ctrl::RF_SDM_RSTB) as u8;
         regs.write(sys::RF_CTRL, radio_on).await?;
         regs.write(sys::RF_B_CTRL, radio_on).await?;

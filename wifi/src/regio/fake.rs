@@ -48,17 +48,18 @@ impl FakeBus {
     /// Sets bytes behind the driver's back.
     pub(crate) fn poke(&self, addr: u16, data: &[u8]) {
         let mut inner = self.inner.borrow_mut();
-        for (at, byte) in (addr..).zip(data) {
+        for (at, byte) in (addr..=u16::MAX).zip(data) {
             inner.ram.insert(at, *byte);
         }
     }
 
-    /// The 32-bit value at `addr`.
+    /// The 32-bit value at `addr`; nothing is beyond the last address.
     pub(crate) fn peek(&self, addr: u16) -> u32 {
         let inner = self.inner.borrow();
         (0..4)
             .rev()
-            .fold(0, |value, n| value << 8 | u32::from(inner.ram.get(&(addr + n)).copied().unwrap_or(0)))
+            .map(|n| addr.checked_add(n).and_then(|at| inner.ram.get(&at)).copied().unwrap_or(0))
+            .fold(0, |value, byte| value << 8 | u32::from(byte))
     }
 
     /// From now on reads at `addr` give `answer` of what the RAM holds.

@@ -9,6 +9,8 @@
 //! With [`Io::Serial`] every transfer is waited for, and nothing is answered from the shadow's absence of a
 //! round trip that the posted way would not also have made: both ways leave the chip in the same state.
 //!
+//! [`Regs::counts`] tells what all this has cost in transfers, and how often one had to be waited for.
+//!
 //! [`Bus`] is what lies below: [`hcd`](airlift_hcd) in the driver, a recording stand-in in unit tests.
 
 #[cfg(test)]
@@ -66,7 +68,22 @@ const MARK_EVERY: u32 = 16;
 /// So many marks may be on their way: 64 writes at most are in flight beyond the oldest unfinished mark.
 const MARKS: usize = 4;
 
-type Mark = (u16, Local<Result<(), TransferError>>);
+/// Transfers that were submitted, and how they were.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Counts {
+    /// Control transfers.
+    pub(crate) transfers: u64,
+    /// Those of them that read.
+    pub(crate) reads: u64,
+    /// Those that were submitted when all before them were known to have ended: each stands for a round trip that
+    /// somebody waited for.
+    pub(crate) waits: u64,
+    /// So many transfers, the first ones, are known to have ended.
+    ended: u64,
+}
+
+/// A posted write that tells how far the device has come: address, place among all transfers, its end.
+type Mark = (u16, u64, Local<Result<(), TransferError>>);
 
 /// The registers of one chip. Lives on the kernel's thread; clones share everything.
 #[derive(Clone)]
@@ -84,12 +101,17 @@ struct Shared {
     since_mark: Cell<u32>,
     marks: RefCell<VecDeque<Mark>>,
     failed: Cell<Option<(u16, TransferError)>>,
+    counts: Cell<Counts>,
+    /// Place of the last write among all transfers.
+    last_write: Cell<u64>,
 }
 
 /// A read on its way.
 pub(crate) struct Reading<T> {
     regs: Regs,
     addr: u16,
+    /// Its place among all transfers.
+    place: u64,
     pending: Local<Result<u32, TransferError>>,
     width: core::marker::PhantomData<T>,
 }
@@ -97,7 +119,9 @@ pub(crate) struct Reading<T> {
 impl<T: Width> Reading<T> {
     /// The value.
     pub(crate) async fn value(self) -> Result<T, Error> {
-        match self.pending.await {
+        let result = self.pending.await;
+        self.regs.ended(self.place);
+        match result {
             Ok(value) => {
                 self.regs.note(self.addr, T::BYTES, value);
                 Ok(T::truncate(value))
@@ -129,6 +153,8 @@ impl Regs {
                 since_mark: Cell::new(0),
                 marks: RefCell::default(),
                 failed: Cell::new(None),
+                counts: Cell::default(),
+                last_write: Cell::new(0),
             }),
         }
     }
@@ -153,6 +179,28 @@ impl Regs {
         self.shared.io == Io::Serial
     }
 
+    /// What was submitted so far. Like the sequence of transfers it depends on nothing but what the chip answers.
+    pub(crate) fn counts(&self) -> Counts {
+        self.shared.counts.get()
+    }
+
+    /// Counts a transfer that is submitted now; its place among all.
+    fn submitted(&self, reads: bool) -> u64 {
+        let mut counts = self.shared.counts.get();
+        counts.waits += u64::from(counts.ended == counts.transfers);
+        counts.transfers += 1;
+        counts.reads += u64::from(reads);
+        self.shared.counts.set(counts);
+        counts.transfers
+    }
+
+    /// The transfer at `place` has ended, and so have all before it: the endpoint is first in, first out.
+    fn ended(&self, place: u64) {
+        let mut counts = self.shared.counts.get();
+        counts.ended = counts.ended.max(place);
+        self.shared.counts.set(counts);
+    }
+
     // --- one register ---
 
     /// Reads `reg` from the chip.
@@ -167,12 +215,14 @@ impl Regs {
 
     /// Submits a read of `reg`; its value comes from [`Reading::value`]. In serial mode it has already ended.
     pub(crate) async fn start_read<T: Width>(&self, reg: Reg<T>) -> Result<Reading<T>, Error> {
+        let place = self.submitted(true);
         let mut pending = self.shared.bus.read(reg.addr(), T::BYTES);
         if self.is_serial() {
             let done = pending.await;
+            self.ended(place);
             pending = Box::pin(core::future::ready(done));
         }
-        Ok(Reading { regs: self.clone(), addr: reg.addr(), pending, width: core::marker::PhantomData })
+        Ok(Reading { regs: self.clone(), addr: reg.addr(), place, pending, width: core::marker::PhantomData })
     }
 
     /// Writes `value` to `reg`: returns when the write is submitted and few enough are in flight.
@@ -190,8 +240,12 @@ impl Regs {
     pub(crate) async fn write_block(&self, addr: u16, data: &[u8]) -> Result<(), Error> {
         let shared = &self.shared;
         self.note_bytes(addr, data);
+        let place = self.submitted(false);
+        shared.last_write.set(place);
         if self.is_serial() {
-            return match shared.bus.write(addr, data).await {
+            let result = shared.bus.write(addr, data).await;
+            self.ended(place);
+            return match result {
                 Ok(()) => Ok(()),
                 Err(source) => Err(self.write_failed(addr, source)),
             };
@@ -204,7 +258,7 @@ impl Regs {
         }
         shared.since_mark.set(0);
         let mark = shared.bus.write(addr, data);
-        shared.marks.borrow_mut().push_back((addr, mark));
+        shared.marks.borrow_mut().push_back((addr, place, mark));
         if shared.marks.borrow().len() > MARKS {
             self.retire_mark().await;
         }
@@ -218,8 +272,10 @@ impl Regs {
     /// Waits for the oldest mark: everything submitted before it has ended too.
     async fn retire_mark(&self) {
         let oldest = self.shared.marks.borrow_mut().pop_front();
-        if let Some((addr, mark)) = oldest
-            && let Err(source) = mark.await
+        let Some((addr, place, mark)) = oldest else { return };
+        let result = mark.await;
+        self.ended(place);
+        if let Err(source) = result
             && self.shared.failed.get().is_none()
         {
             self.shared.failed.set(Some((addr, source)));
@@ -282,10 +338,13 @@ impl Regs {
     /// Ends when every write submitted so far is done. Tells the first that failed, once.
     pub(crate) async fn barrier(&self) -> Result<(), Error> {
         self.shared.since_mark.set(0);
+        let last_write = self.shared.last_write.get();
         let flushed = self.shared.bus.flush().await;
         while !self.shared.marks.borrow().is_empty() {
             self.retire_mark().await;
         }
+        // Reads behind the last write may still be on their way.
+        self.ended(last_write);
         let marked = self.shared.failed.take();
         match flushed.err().or(marked) {
             Some((addr, source)) => Err(self.write_failed(addr, source)),

@@ -81,6 +81,127 @@ fn no_register_that_the_chip_changes_is_host_only() {
     }
 }
 
+/// How a register's bits are changed with the others kept.
+#[derive(Clone, Copy, Debug)]
+enum Update {
+    Set,
+    Clear,
+    Field,
+    Byte,
+}
+
+async fn update<T: airlift_regs::Width>(regs: &Regs, addr: u16, how: Update) {
+    let reg = airlift_regs::Reg::<T>::new(addr);
+    let low = T::truncate(1);
+    match how {
+        Update::Set => regs.set_bits(reg, low).await,
+        Update::Clear => regs.clear_bits(reg, low).await,
+        Update::Field => regs.set_field(reg, low, T::truncate(0)).await,
+        Update::Byte => regs.update_bytes(&[(addr, 1, 0)]).await,
+    }
+    .unwrap();
+}
+
+/// Changes `addr` twice (the first time as a whole, if `whole`), with all other bits of it changing behind the
+/// driver's back in between. Whether those survived, and how often the register was read after the first time.
+fn changed_in_between<T: airlift_regs::Width>(
+    bus: &FakeBus,
+    regs: &Regs,
+    addr: u16,
+    how: Update,
+    whole: bool,
+) -> (bool, usize) {
+    let width = usize::from(T::BYTES);
+    bus.poke(addr, &[0x5a; 4][..width]);
+    regs.forget();
+    if whole {
+        block_on(regs.write_at(addr, T::truncate(0x5a5a_5a5a))).unwrap();
+    } else {
+        block_on(update::<T>(regs, addr, how));
+    }
+    bus.poke(addr, &[0xa5; 4][..width]);
+    bus.take_log();
+    block_on(update::<T>(regs, addr, how));
+    let reads = bus.take_log().into_iter().filter(|op| matches!(op, Op::Read(..))).count();
+    // The lowest bit is the one that the driver changes.
+    let now = bus.peek(addr).to_le_bytes();
+    let kept = now[..width]
+        .iter()
+        .enumerate()
+        .map(|(n, byte)| if n == 0 { byte | 1 } else { *byte })
+        .all(|byte| byte == 0xa5);
+    (kept, reads)
+}
+
+/// Every address, every width, every way to change a part of a register: what changes behind the driver's back stays
+/// changed, unless the policy says that nobody but the host changes the register. Then, and only then, it is not
+/// read again.
+#[test]
+fn every_register_that_is_not_host_only_is_read_again_each_time() {
+    let policy = chip_policy();
+    for (io, step) in [(Io::Posted, 1), (Io::Serial, 7)] {
+        let (bus, regs) = with(io, policy);
+        for addr in (0..=u16::MAX).step_by(step) {
+            for width in [1, 2, 4] {
+                // Each way at every fourth address, so that each meets every register block.
+                let how = [Update::Set, Update::Clear, Update::Field, Update::Byte];
+                let how = how[(usize::from(addr) + width / 2) % 4];
+                let whole = addr & 4 != 0;
+                if width > 1 && matches!(how, Update::Byte) {
+                    continue;
+                }
+                if usize::from(addr) + width > 0x1_0000 {
+                    continue;
+                }
+                let (kept, reads) = match width {
+                    1 => changed_in_between::<u8>(&bus, &regs, addr, how, whole),
+                    2 => changed_in_between::<u16>(&bus, &regs, addr, how, whole),
+                    _ => changed_in_between::<u32>(&bus, &regs, addr, how, whole),
+                };
+                let host_only = (addr..=u16::MAX).take(width).all(|at| policy.is_host_only(at));
+                // Whole bytes of a batch are asked for in any case.
+                let shadowed = host_only && !matches!(how, Update::Byte);
+                assert_eq!((kept, reads), (!shadowed, usize::from(!shadowed)), "{addr:#06x} {width} {how:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_wait_is_a_transfer_that_is_submitted_when_all_before_it_have_ended() {
+    let (bus, regs) = with(Io::Posted, ShadowPolicy::NONE);
+    let counts = || (regs.counts().transfers, regs.counts().reads, regs.counts().waits);
+    block_on(async {
+        // Posted behind each other: the first one alone found the bus idle.
+        for n in 0..10 {
+            regs.write_at::<u8>(0x600 + n, 1).await.unwrap();
+        }
+        assert_eq!(counts(), (10, 0, 1));
+        // A read behind them is awaited; what follows starts anew.
+        regs.read_at::<u8>(0x600).await.unwrap();
+        assert_eq!(counts(), (11, 1, 1));
+        regs.set_bits(mac::CR, 1).await.unwrap();
+        assert_eq!(counts(), (13, 2, 3), "the read, and the write that needed what it told");
+        regs.barrier().await.unwrap();
+        regs.barrier().await.unwrap();
+        assert_eq!(counts(), (13, 2, 3), "a barrier is no transfer");
+        // Of two reads that are on their way together the first is awaited: the second still is under way.
+        let first = regs.start_read(mac::CR).await.unwrap();
+        let second = regs.start_read(mac::RCR).await.unwrap();
+        first.value().await.unwrap();
+        regs.write(mac::RCR, 0).await.unwrap();
+        assert_eq!(counts(), (16, 4, 4));
+        second.value().await.unwrap();
+    });
+    drop(bus);
+    let (_bus, regs) = with(Io::Serial, ShadowPolicy::NONE);
+    block_on(async {
+        regs.write(mac::RCR, 0).await.unwrap();
+        regs.set_bits(mac::CR, 1).await.unwrap();
+    });
+    assert_eq!((regs.counts().transfers, regs.counts().waits), (3, 3), "one at a time");
+}
+
 #[test]
 fn while_another_page_shows_nothing_comes_from_the_shadow() {
     let (bus, regs) = with(Io::Posted, chip_policy());
