@@ -1,9 +1,11 @@
 //! The EFUSE: fuse cells that hold what was measured and chosen when the adapter was made.
 //!
 //! The cells hold *blocks*: a header names a block of eight bytes and which of its four words follow. Later
-//! blocks override earlier ones; a header of 0xff ends the list. [`Parser`] takes the cells byte by byte and builds
-//! the logical map, and says how many cells it can name before it has seen them, so that the reader may have
-//! several reads on their way and yet touches no cell beyond the end. [`EfuseInfo`] is the map with its fields.
+//! blocks override earlier ones; a header of 0xff ends the list. [`Parser`] asks for cells and builds the logical map:
+//! the headers, which tell how long a block is, and of the words only those in which a field of [`EfuseInfo`] stands
+//! (the maker's name and the USB descriptors take a third of an ordinary EFUSE, and steer nothing). It names several
+//! cells at once where what they hold does not matter for which come next, so that the reader may have several reads
+//! on their way and yet touches no cell beyond the end.
 //!
 //! Facts: rtw88 `efuse.c`, `rtw_dump_logical_efuse_map`; `rtw88xxa.h`, `struct rtw88xxa_efuse`; `rtw88xxa.c`,
 //! `rtw88xxa_read_efuse`; `main.c`, `rtw_chip_efuse_info_setup`. Neighbour: `driver::efuse_read` has the registers.
@@ -15,11 +17,12 @@ use crate::chip::ChipInfo;
 /// What an unprogrammed cell reads.
 pub(crate) const BLANK: u8 = 0xff;
 
-/// Builds the logical map from the cells, in order.
+/// Builds the logical map from the cells, in order. Words that nothing uses stay blank.
 #[derive(Debug)]
 pub(crate) struct Parser {
     map: Vec<u8>,
     physical_size: u16,
+    uses: fn(usize) -> bool,
     next: u16,
     state: State,
 }
@@ -27,8 +30,16 @@ pub(crate) struct Parser {
 #[derive(Debug, Clone, Copy)]
 enum State {
     Header,
-    Extended { first: u8 },
-    Word { block: u16, enabled: u8, word: u8, low: Option<u8> },
+    Extended {
+        first: u8,
+    },
+    /// At `word` of a block, which is one that follows and is used; those of `enabled` whose bit is 0 follow.
+    Word {
+        block: u16,
+        enabled: u8,
+        word: u8,
+        low: Option<u8>,
+    },
     Done,
 }
 
@@ -51,8 +62,9 @@ impl fmt::Display for Malformed {
 }
 
 impl Parser {
-    pub(crate) fn new(physical_size: u16, logical_size: usize) -> Self {
-        Self { map: vec![BLANK; logical_size], physical_size, next: 0, state: State::Header }
+    /// `uses` tells of an offset in the logical map whether any field stands there.
+    pub(crate) fn new(physical_size: u16, logical_size: usize, uses: fn(usize) -> bool) -> Self {
+        Self { map: vec![BLANK; logical_size], physical_size, uses, next: 0, state: State::Header }
     }
 
     /// The cell that [`feed`](Self::feed) takes next; `None` when the list has ended.
@@ -64,65 +76,94 @@ impl Parser {
         }
     }
 
-    /// How many cells from [`next_cell`](Self::next_cell) on will be wanted whatever they hold: the rest of the
+    /// The cells that will be wanted from [`next_cell`](Self::next_cell) on whatever they hold: the rest of the
     /// block, and the header after it.
-    pub(crate) fn wanted(&self) -> u16 {
-        let rest = match self.state {
-            State::Header | State::Extended { .. } => 1,
-            State::Word { enabled, word, low, .. } => {
-                let words = (word..4).filter(|n| enabled & (1 << n) == 0).count();
-                2 * u16::try_from(words).unwrap_or(0) - u16::from(low.is_some()) + 1
+    pub(crate) fn wanted(&self) -> Vec<u16> {
+        let mut cells = Vec::with_capacity(9);
+        let mut at = self.next;
+        if let State::Word { block, enabled, word, low } = self.state {
+            if low.is_some() {
+                cells.push(at);
+                at += 1;
             }
-            State::Done => 0,
-        };
-        rest.min(self.physical_size.saturating_sub(self.next))
+            for word in word + u8::from(low.is_some())..4 {
+                if enabled & (1 << word) == 0 {
+                    if self.is_used(block, word) {
+                        cells.extend([at, at + 1]);
+                    }
+                    at += 2;
+                }
+            }
+        }
+        if !matches!(self.state, State::Done) {
+            cells.push(at);
+        }
+        cells.retain(|cell| *cell < self.physical_size);
+        cells
     }
 
-    /// Takes the next cell.
+    /// Takes what [`next_cell`](Self::next_cell) holds.
     pub(crate) fn feed(&mut self, byte: u8) -> Result<(), Malformed> {
         let cell = self.next;
         self.next += 1;
         self.state = match self.state {
             State::Header if byte == BLANK => State::Done,
             State::Header if byte & 0x1f == 0x0f => State::Extended { first: byte },
-            State::Header => self.begin(u16::from(byte >> 4), byte & 0x0f),
+            State::Header => self.begin(u16::from(byte >> 4), byte & 0x0f)?,
             State::Extended { .. } if byte == BLANK => State::Done,
             State::Extended { first } => {
                 let block = u16::from(byte & 0xf0) >> 1 | u16::from(first >> 5);
-                self.begin(block, byte & 0x0f)
+                self.begin(block, byte & 0x0f)?
             }
             State::Word { block, enabled, word, low: None } => {
                 State::Word { block, enabled, word, low: Some(byte) }
             }
             State::Word { block, enabled, word, low: Some(low) } => {
-                let at = usize::from(block) * 8 + usize::from(word) * 2;
+                let at = Self::offset(block, word);
                 match self.map.get_mut(at..at + 2) {
                     Some(place) => place.copy_from_slice(&[low, byte]),
                     None => return Err(Malformed::OutsideMap { cell, block }),
                 }
-                Self::word_from(block, enabled, word + 1)
+                self.word_from(block, enabled, word + 1)
             }
             State::Done => State::Done,
         };
-        if self.next >= self.physical_size && matches!(self.state, State::Word { .. }) {
-            return Err(Malformed::PastEnd { cell: self.next });
+        let runs_on = matches!(self.state, State::Word { .. }) && self.next >= self.physical_size;
+        if runs_on || self.next > self.physical_size {
+            return Err(Malformed::PastEnd { cell: self.physical_size });
         }
         Ok(())
     }
 
-    fn begin(&self, block: u16, enabled: u8) -> State {
-        Self::word_from(block, enabled, 0)
+    fn offset(block: u16, word: u8) -> usize {
+        usize::from(block) * 8 + usize::from(word) * 2
     }
 
-    /// The state at the first word of `block` from `word` on that follows (its bit is 0).
-    fn word_from(block: u16, enabled: u8, word: u8) -> State {
-        match (word..4).find(|n| enabled & (1 << n) == 0) {
-            Some(word) => State::Word { block, enabled, word, low: None },
-            None => State::Header,
+    fn is_used(&self, block: u16, word: u8) -> bool {
+        let at = Self::offset(block, word);
+        (self.uses)(at) || (self.uses)(at + 1)
+    }
+
+    fn begin(&mut self, block: u16, enabled: u8) -> Result<State, Malformed> {
+        // A block without words says nothing, wherever it would be.
+        if enabled != 0x0f && Self::offset(block, 3) + 1 >= self.map.len() {
+            return Err(Malformed::OutsideMap { cell: self.next, block });
         }
+        Ok(self.word_from(block, enabled, 0))
     }
 
-    /// The map and how many cells were looked at.
+    /// Passes over what is not used, up to the first word of `block` from `word` on that follows and is.
+    fn word_from(&mut self, block: u16, enabled: u8, word: u8) -> State {
+        for word in (word..4).filter(|n| enabled & (1 << n) == 0) {
+            if self.is_used(block, word) {
+                return State::Word { block, enabled, word, low: None };
+            }
+            self.next += 2;
+        }
+        State::Header
+    }
+
+    /// The map, and how many cells the list takes with its end.
     pub(crate) fn finish(self) -> (Vec<u8>, u16) {
         (self.map, self.next)
     }
@@ -160,7 +201,7 @@ pub(crate) const TX_POWER_BYTES: usize = 42;
 /// What the EFUSE's logical map says.
 #[derive(Clone, Debug)]
 pub(crate) struct EfuseInfo {
-    /// Cells that were read.
+    /// Cells that the list of blocks takes.
     pub(crate) cells: u16,
     /// Which RF front end the board has.
     pub(crate) rfe_option: u8,
@@ -186,8 +227,8 @@ pub(crate) struct EfuseInfo {
     pub(crate) bt_coex: bool,
     /// Whether the EFUSE lets the host switch the adapter to USB 3.
     pub(crate) usb_mode_switch: bool,
-    /// Transmit power settings of four paths as they stand in the map.
-    pub(crate) tx_power: [[u8; TX_POWER_BYTES]; 4],
+    /// Transmit power settings of the chip's paths as they stand in the map; blank for those that it has not.
+    pub(crate) tx_power: [[u8; TX_POWER_BYTES]; TX_POWER_PATHS],
     /// The MAC address, if the map holds a valid one.
     pub(crate) mac_address: Option<[u8; 6]>,
 }
@@ -207,9 +248,37 @@ mod at {
     pub(super) const BB_SWING_5G: usize = 0xc7;
     pub(super) const RFE_OPTION: usize = 0xca;
     pub(super) const COUNTRY: usize = 0xcb;
+    pub(super) const COUNTRY_END: usize = 0xcc;
 }
 
+/// Paths whose power settings the map has room for.
+const TX_POWER_PATHS: usize = 4;
+
 impl EfuseInfo {
+    /// Whether a field of `chip`'s map stands at `offset`. What is not used is not read.
+    pub(crate) fn uses(chip: &ChipInfo, offset: usize) -> bool {
+        let tx_power = at::TX_POWER..at::TX_POWER + usize::from(chip.chains) * TX_POWER_BYTES;
+        let mac_address = chip.efuse_mac_address..chip.efuse_mac_address + 6;
+        tx_power.contains(&offset)
+            || mac_address.contains(&offset)
+            || matches!(
+                offset,
+                at::USB_MODE
+                    | at::CHANNEL_PLAN
+                    | at::XTAL_K
+                    | at::THERMAL_METER
+                    | at::PA_TYPE
+                    | at::LNA_TYPE_2G
+                    | at::LNA_TYPE_5G
+                    | at::RF_BOARD_OPTION
+                    | at::BB_SWING_2G
+                    | at::BB_SWING_5G
+                    | at::RFE_OPTION
+                    | at::COUNTRY
+                    | at::COUNTRY_END
+            )
+    }
+
     /// The fields of `map`, which holds `chip.efuse_logical_size` bytes.
     pub(crate) fn new(chip: &ChipInfo, map: &[u8], cells: u16) -> Self {
         let byte = |offset: usize| map.get(offset).copied().unwrap_or(BLANK);
@@ -231,8 +300,8 @@ impl EfuseInfo {
             ext_pa_5g: clean.pa & 0x01 != 0,
             ext_lna_5g: clean.lna_5g & 0x08 != 0,
         };
-        let mut tx_power = [[BLANK; TX_POWER_BYTES]; 4];
-        for (path, values) in tx_power.iter_mut().enumerate() {
+        let mut tx_power = [[BLANK; TX_POWER_BYTES]; TX_POWER_PATHS];
+        for (path, values) in tx_power.iter_mut().enumerate().take(usize::from(chip.chains)) {
             let start = at::TX_POWER + path * TX_POWER_BYTES;
             if let Some(bytes) = map.get(start..start + TX_POWER_BYTES) {
                 values.copy_from_slice(bytes);
@@ -261,7 +330,7 @@ impl EfuseInfo {
                 BLANK => 0x7f,
                 plan => plan,
             },
-            country: [byte(at::COUNTRY), byte(at::COUNTRY + 1)],
+            country: [byte(at::COUNTRY), byte(at::COUNTRY_END)],
             bt_coex: or_zero(at::RF_BOARD_OPTION) & 0xe0 == 0x20,
             usb_mode_switch: byte(at::USB_MODE) & 0x02 != 0,
             tx_power,
@@ -324,13 +393,34 @@ mod tests {
     use super::*;
     use crate::chip::Chip;
 
+    fn everything(_: usize) -> bool {
+        true
+    }
+
+    fn ours(offset: usize) -> bool {
+        EfuseInfo::uses(Chip::Rtl8812au.info(), offset)
+    }
+
     fn parse(cells: &[u8]) -> Result<(Vec<u8>, u16), Malformed> {
-        let mut parser = Parser::new(512, 512);
+        parse_for(cells, everything).map(|(map, end, _)| (map, end))
+    }
+
+    /// The map, the end of the list, and the cells that were asked for.
+    fn parse_for(cells: &[u8], uses: fn(usize) -> bool) -> Result<(Vec<u8>, u16, Vec<u16>), Malformed> {
+        let mut parser = Parser::new(512, 512, uses);
+        let mut asked = Vec::new();
         while let Some(cell) = parser.next_cell() {
-            assert!(parser.wanted() >= 1);
-            parser.feed(cells.get(usize::from(cell)).copied().unwrap_or(BLANK))?;
+            // What it names ahead is what it then takes.
+            let wanted = parser.wanted();
+            assert_eq!(wanted.first(), Some(&cell));
+            for cell in wanted {
+                assert_eq!(parser.next_cell(), Some(cell));
+                asked.push(cell);
+                parser.feed(cells.get(usize::from(cell)).copied().unwrap_or(BLANK))?;
+            }
         }
-        Ok(parser.finish())
+        let (map, end) = parser.finish();
+        Ok((map, end, asked))
     }
 
     #[test]
@@ -355,23 +445,58 @@ mod tests {
 
     #[test]
     fn the_wanted_cells_never_reach_past_the_header_after_the_block() {
-        let mut parser = Parser::new(512, 512);
-        assert_eq!(parser.wanted(), 1);
+        let mut parser = Parser::new(512, 512, everything);
+        assert_eq!(parser.wanted(), [0]);
         parser.feed(0x10).unwrap();
-        assert_eq!(parser.wanted(), 9, "four words and the next header");
+        assert_eq!(parser.wanted(), (1..10).collect::<Vec<_>>(), "four words and the next header");
         parser.feed(0).unwrap();
-        assert_eq!(parser.wanted(), 8);
+        assert_eq!(parser.wanted(), (2..10).collect::<Vec<_>>());
         for _ in 0..7 {
             parser.feed(0).unwrap();
         }
         parser.feed(0xff).unwrap();
-        assert_eq!((parser.wanted(), parser.next_cell()), (0, None));
+        assert_eq!((parser.wanted(), parser.next_cell()), (Vec::new(), None));
+    }
+
+    #[test]
+    fn words_that_nothing_uses_are_passed_over() {
+        // Block 1 with all words, of which the USB mode's is used; blocks 0x1a (the USB ids, the MAC address's first
+        // byte) and 0x1c (the maker's name); then the end.
+        let block = [1, 2, 3, 4, 5, 6, 7, 8];
+        let cells = [&[0x10][..], &block, &[0x4f, 0x30], &block, &[0x8f, 0x30], &block, &[0xff]].concat();
+        let (map, end, asked) = parse_for(&cells, ours).unwrap();
+        assert_eq!(asked, [0, 1, 2, 9, 10, 17, 18, 19, 20, 29]);
+        assert_eq!(end, 30);
+        assert_eq!((&map[8..12], &map[0xd5..0xd8]), (&[1, 2, 0xff, 0xff][..], &[0xff, 7, 8][..]));
+    }
+
+    #[test]
+    fn no_field_stands_in_a_word_that_is_passed_over() {
+        let chip = Chip::Rtl8812au.info();
+        let mut random = Random(7);
+        for _ in 0..500 {
+            let whole: Vec<u8> = (0..512).map(|_| random.byte()).collect();
+            let used = (0..512).map(|at| if ours(at & !1) || ours(at | 1) { whole[at] } else { BLANK });
+            let used: Vec<u8> = used.collect();
+            let text = |map: &[u8]| format!("{:?}", EfuseInfo::new(chip, map, 0));
+            assert_eq!(text(&whole), text(&used));
+        }
+    }
+
+    /// A small generator of bytes that look random.
+    struct Random(u32);
+
+    impl Random {
+        fn byte(&mut self) -> u8 {
+            self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (self.0 >> 24) as u8
+        }
     }
 
     #[test]
     fn a_block_outside_the_map_is_an_error() {
         // Extended header of block 0x7f in a map of 64 blocks.
-        assert_eq!(parse(&[0xef, 0xf0, 1, 2]), Err(Malformed::OutsideMap { cell: 3, block: 0x7f }));
+        assert_eq!(parse(&[0xef, 0xf0, 1, 2]), Err(Malformed::OutsideMap { cell: 2, block: 0x7f }));
     }
 
     #[test]
@@ -382,18 +507,21 @@ mod tests {
 
     #[test]
     fn any_bytes_end_without_a_panic() {
-        let mut state = 0x1234_5678_u32;
-        for _ in 0..2_000 {
-            let cells: Vec<u8> = (0..512)
-                .map(|_| {
-                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    (state >> 24) as u8
-                })
-                .collect();
-            if let Ok((map, seen)) = parse(&cells) {
-                assert!(seen <= 512);
-                EfuseInfo::new(Chip::Rtl8812au.info(), &map, seen);
+        let mut random = Random(0x1234_5678);
+        let mut parsed = 0;
+        for round in 0..4_000 {
+            // In half of the rounds headers are such that blocks lie within the map.
+            let cells: Vec<u8> =
+                (0..512).map(|_| if round % 2 == 0 { random.byte() } else { random.byte() & 0xef }).collect();
+            let (whole, ours) = (parse(&cells), parse_for(&cells, ours));
+            assert_eq!(whole.is_ok(), ours.is_ok(), "what is passed over is judged all the same");
+            if let (Ok((whole, seen)), Ok((map, end, _))) = (whole, ours) {
+                assert!(seen == end && seen <= 512);
+                let text = |map: &[u8]| format!("{:?}", EfuseInfo::new(Chip::Rtl8812au.info(), map, seen));
+                assert_eq!(text(&whole), text(&map));
+                parsed += 1;
             }
         }
+        assert!(parsed > 50, "{parsed}");
     }
 }

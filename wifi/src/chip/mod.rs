@@ -168,6 +168,8 @@ pub(crate) struct ChipInfo {
     pub(crate) efuse_physical_size: u16,
     /// Bytes of the map that the EFUSE holds.
     pub(crate) efuse_logical_size: usize,
+    /// Whether anything is taken from an offset of the map.
+    pub(crate) efuse_uses: fn(usize) -> bool,
     /// Where the MAC address stands in the logical map.
     pub(crate) efuse_mac_address: usize,
     /// Chains of the radio when the EFUSE does not say otherwise.

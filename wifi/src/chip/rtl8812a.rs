@@ -149,6 +149,7 @@ pub(crate) static INFO: ChipInfo = ChipInfo {
     firmware_max_size: 0x8000,
     efuse_physical_size: 512,
     efuse_logical_size: 512,
+    efuse_uses: |offset| crate::efuse::EfuseInfo::uses(&INFO, offset),
     efuse_mac_address: 0xd7,
     chains: 2,
     cck_power: crate::rx::cck_power_8812a,

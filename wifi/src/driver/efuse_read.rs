@@ -1,10 +1,11 @@
-//! Reading the EFUSE, cell by cell, as far as it is programmed.
+//! Reading the EFUSE, cell by cell, as far as it is programmed and its words are used.
 //!
 //! Facts: rtw88 `efuse.c`, `rtw_dump_physical_efuse_map`, `rtw_read8_physical_efuse`; `rtw88xxa.c`,
 //! `rtw88xxa_efuse_grant`, `rtw88xxa_read_usb_type`.
 //!
 //! A cell is read by writing its address and reading the control register until bit 31 has risen. Mainline reads
-//! all 512 cells, one after the other. Here the cells whose reading does not depend on what an earlier one holds
+//! all 512 cells, one after the other; a cell's reading does not depend on the one before, since each is asked for by
+//! its address. Here the cells whose reading does not depend on what an earlier one holds
 //! (the words of a block and the header after it) have their write and read submitted together: the control
 //! endpoint is first in, first out, and one transfer takes longer on the bus than the 1 us that mainline waits
 //! between write and read. A read that comes too early shows bit 31 low; from that cell on they are read one at a
@@ -16,7 +17,7 @@ use core::time::Duration;
 use airlift_regs::{bits, bits::efuse_ctrl as bit, sys};
 
 use crate::chip::ChipInfo;
-use crate::efuse::{BLANK, EfuseInfo, Parser};
+use crate::efuse::{EfuseInfo, Parser};
 use crate::error::{Error, ErrorKind};
 use crate::regio::{Reading, Regs};
 
@@ -39,98 +40,109 @@ pub(super) async fn read(regs: &Regs, chip: &ChipInfo) -> Result<Found, Error> {
     regs.set_bits(sys::SYS_CLKR, clocks as u16).await?;
     regs.set_field(sys::LDO_EFUSE_CTRL, bits::ldo_efuse_ctrl::MASK_EFUSE_BANK_SEL, 0).await?;
 
-    let control = regs.read(sys::EFUSE_CTRL).await? & !(bit::EF_FLAG | ADDRESS | bit::MASK_EF_DATA);
-    let mut parser = Parser::new(chip.efuse_physical_size, chip.efuse_logical_size);
-    let mut slow = false;
-    while let Some(first) = parser.next_cell() {
-        let count = if slow { 1 } else { parser.wanted() };
-        for byte in read_run(regs, control, first, count, &mut slow).await? {
+    let mut cells = Cells { regs, control: 0, slow: false };
+    cells.looked(regs.read(sys::EFUSE_CTRL).await?);
+    let mut parser = Parser::new(chip.efuse_physical_size, chip.efuse_logical_size, chip.efuse_uses);
+    while let Some(next) = parser.next_cell() {
+        let wanted = if cells.slow { vec![next] } else { parser.wanted() };
+        for byte in cells.read_run(&wanted).await? {
             parser.feed(byte).map_err(|bad| regs.error(ErrorKind::Efuse(bad.to_string())))?;
         }
     }
     regs.write(sys::EFUSE_ACCESS, bits::efuse_access::EFUSE_ACCESS_OFF as u8).await?;
 
-    let (map, cells) = parser.finish();
-    let info = EfuseInfo::new(chip, &map, cells);
-    let (chains, allows_80_mhz) = read_options(regs, chip, control).await?;
+    let (map, length) = parser.finish();
+    let info = EfuseInfo::new(chip, &map, length);
+    let (chains, allows_80_mhz) = read_options(&mut cells, chip).await?;
     regs.barrier().await?;
     Ok(Found { info, chains, allows_80_mhz })
 }
 
 /// Chains and width from the option cells near the end of the address space (rtw88 `rtw88xxa_read_usb_type`).
 /// The second cell of each pair is read only if the first says nothing.
-async fn read_options(regs: &Regs, chip: &ChipInfo, control: u32) -> Result<(u8, bool), Error> {
+async fn read_options(cells: &mut Cells<'_>, chip: &ChipInfo) -> Result<(u8, bool), Error> {
     let antenna = |byte: u8| match byte >> 5 {
         0 => byte >> 1 & 7,
         value => value,
     };
     let mode = |byte: u8| byte >> 2 & 3;
-    let mut antennas = antenna(read_cell(regs, control, 1019).await?);
+    let mut antennas = antenna(cells.read(1019).await?);
     if antennas == 0 {
-        antennas = antenna(read_cell(regs, control, 1018).await?);
+        antennas = antenna(cells.read(1018).await?);
     }
-    let mut wireless = mode(read_cell(regs, control, 1021).await?);
+    let mut wireless = mode(cells.read(1021).await?);
     if wireless == 0 {
-        wireless = mode(read_cell(regs, control, 1020).await?);
+        wireless = mode(cells.read(1020).await?);
     }
     let chains = if antennas == 1 { 1 } else { chip.chains };
     Ok((chains, !(antennas == 2 && wireless == 2)))
 }
 
-async fn start_cell(regs: &Regs, control: u32, cell: u16) -> Result<Reading<u32>, Error> {
-    regs.write(sys::EFUSE_CTRL, control | u32::from(cell) << bit::SHIFT_EF_ADDR & ADDRESS).await?;
-    regs.start_read(sys::EFUSE_CTRL).await
+/// The cells behind the control register.
+struct Cells<'a> {
+    regs: &'a Regs,
+    /// What else the control register held when it was last looked at.
+    control: u32,
+    /// A byte was not there at once: each is waited for from now on.
+    slow: bool,
 }
 
-/// Reads `count` cells from `first` on.
-async fn read_run(
-    regs: &Regs,
-    control: u32,
-    first: u16,
-    count: u16,
-    slow: &mut bool,
-) -> Result<Vec<u8>, Error> {
-    let mut readings = Vec::with_capacity(usize::from(count));
-    for cell in first..first + count {
-        readings.push(start_cell(regs, control, cell).await?);
+impl Cells<'_> {
+    /// The control register reads `value`.
+    fn looked(&mut self, value: u32) -> u32 {
+        self.control = value & !(bit::EF_FLAG | ADDRESS | bit::MASK_EF_DATA);
+        value
     }
-    let mut bytes = Vec::with_capacity(readings.len());
-    let mut ready = true;
-    for reading in readings {
-        let value = reading.value().await?;
-        ready &= value & bit::EF_FLAG != 0;
-        if ready {
-            bytes.push((value & bit::MASK_EF_DATA) as u8);
+
+    async fn start(&self, cell: u16) -> Result<Reading<u32>, Error> {
+        let address = u32::from(cell) << bit::SHIFT_EF_ADDR & ADDRESS;
+        self.regs.write(sys::EFUSE_CTRL, self.control | address).await?;
+        self.regs.start_read(sys::EFUSE_CTRL).await
+    }
+
+    /// Reads `cells` with all of them on their way together.
+    async fn read_run(&mut self, cells: &[u16]) -> Result<Vec<u8>, Error> {
+        let mut readings = Vec::with_capacity(cells.len());
+        for cell in cells {
+            readings.push(self.start(*cell).await?);
         }
-    }
-    let missing = first + bytes.len() as u16..first + count;
-    if !missing.is_empty() {
-        *slow = true;
-        if count == 1 {
-            // Nothing followed it: it only needs more time.
-            bytes.push(wait_for_cell(regs).await?);
+        let mut bytes = Vec::with_capacity(cells.len());
+        let mut ready = true;
+        for reading in readings {
+            let value = self.looked(reading.value().await?);
+            ready &= value & bit::EF_FLAG != 0;
+            if ready {
+                bytes.push((value & bit::MASK_EF_DATA) as u8);
+            }
+        }
+        if ready {
             return Ok(bytes);
         }
+        self.slow = true;
+        if cells.len() == 1 {
+            // Nothing followed it: it only needs more time.
+            return Ok(vec![self.wait().await?]);
+        }
+        // Once one was not ready, those after it may show another cell's data.
+        for cell in &cells[bytes.len()..] {
+            bytes.push(self.read(*cell).await?);
+        }
+        Ok(bytes)
     }
-    // Once one was not ready, those after it may show another cell's data.
-    for cell in missing {
-        bytes.push(read_cell(regs, control, cell).await?);
-    }
-    Ok(bytes)
-}
 
-/// Reads one cell, waiting as long as it takes.
-async fn read_cell(regs: &Regs, control: u32, cell: u16) -> Result<u8, Error> {
-    let value = start_cell(regs, control, cell).await?.value().await?;
-    if value & bit::EF_FLAG == 0 {
-        return wait_for_cell(regs).await;
+    /// Reads one cell, waiting as long as it takes.
+    async fn read(&mut self, cell: u16) -> Result<u8, Error> {
+        let value = self.start(cell).await?.value().await?;
+        if self.looked(value) & bit::EF_FLAG == 0 {
+            return self.wait().await;
+        }
+        Ok((value & bit::MASK_EF_DATA) as u8)
     }
-    Ok(u8::try_from(value & bit::MASK_EF_DATA).unwrap_or(BLANK))
-}
 
-async fn wait_for_cell(regs: &Regs) -> Result<u8, Error> {
-    let flag = bit::EF_FLAG;
-    let what = "the EFUSE cell's byte ready";
-    let value = regs.poll(sys::EFUSE_CTRL, flag, flag, POLL_INTERVAL, POLL_TIMEOUT, what).await?;
-    Ok(u8::try_from(value & bit::MASK_EF_DATA).unwrap_or(BLANK))
+    async fn wait(&mut self) -> Result<u8, Error> {
+        let flag = bit::EF_FLAG;
+        let what = "the EFUSE cell's byte ready";
+        let value = self.regs.poll(sys::EFUSE_CTRL, flag, flag, POLL_INTERVAL, POLL_TIMEOUT, what).await?;
+        Ok((self.looked(value) & bit::MASK_EF_DATA) as u8)
+    }
 }
