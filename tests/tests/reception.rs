@@ -4,9 +4,10 @@ mod common;
 
 use core::time::Duration;
 
-use airlift_emu::air::Quality;
-use airlift_emu::{Air, Rtl8812au};
+use airlift_emu::air::{CapturedFrame, Quality};
+use airlift_emu::{Air, Capture, ReplayOptions, Rtl8812au};
 use airlift_wifi::{Channel, StreamEnd, StreamOptions, Width};
+use bytes::Bytes;
 use common::{Bench, options};
 use futures::StreamExt;
 
@@ -102,4 +103,52 @@ async fn w1_an_interface_can_be_opened_again_and_again() {
     }
     bench.assert_no_violations();
     bench.shutdown().await;
+}
+
+/// The upper half of time stamps is the chip's from the first frame on.
+#[tokio::test]
+async fn w3_the_tsf_starts_where_the_chips_is() {
+    let air = Air::default_scene(5);
+    let bench = on_air(&air);
+    // A chip whose TSF was not at zero.
+    bench.probe.stick(0x0564, 0xff, 0x07);
+    let wlan = bench.attach().await.unwrap();
+    let mut frames = wlan.frames();
+    for _ in 0..20 {
+        let tsf = frames.next().await.unwrap().tsf().unwrap();
+        assert_eq!(tsf >> 32, 7, "{tsf:#x}");
+    }
+    drop(frames);
+    wlan.down().await.unwrap();
+}
+
+/// The descriptor's 32 bits wrap every 71.6 minutes; nothing is heard for hours, before the first frame and after.
+#[tokio::test]
+async fn w3_the_tsf_is_right_after_silences_of_hours() {
+    let hour = Duration::from_secs(3600);
+    let frame = |at| CapturedFrame {
+        at,
+        bytes: Bytes::from_static(&[0xd4, 0, 0, 0, 2, 0, 0, 0, 0, 1]),
+        rate: None,
+        signal_dbm: None,
+        fcs_error: 0,
+        ampdu: None,
+    };
+    let silences = [hour * 10, hour * 35];
+    let capture = Capture::from_frames(silences.map(|after| frame(after - silences[0])));
+    let air = Air::replay(capture, ReplayOptions { wait_for_start: true, ..ReplayOptions::default() });
+    let bench = on_air(&air);
+    let wlan = bench.attach_with(options().control_frames(true)).await.unwrap();
+    let mut frames = wlan.frames();
+    let held = bench.clock.run_until(silences[0]).await;
+    air.start_replay();
+    drop(held);
+    for after in silences {
+        let tsf = Duration::from_micros(frames.next().await.unwrap().tsf().unwrap());
+        // The chip's clock began with its power, within the first second.
+        let late = after.abs_diff(tsf);
+        assert!(late < Duration::from_secs(2), "{tsf:?} after {after:?}");
+    }
+    drop(frames);
+    wlan.down().await.unwrap();
 }

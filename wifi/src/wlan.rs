@@ -16,7 +16,9 @@ use futures::channel::oneshot;
 
 use crate::channel::{Channel, Width};
 use crate::chip::Chip;
-use crate::driver::{self, Belongings, Command, Link, Own, Progress, ProgressSink, Settings};
+use crate::driver::{
+    self, Belongings, BringUpStats, Command, Link, Own, Progress, ProgressSink, Settings, Up,
+};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::firmware::{Firmware, Image};
 use crate::ieee80211::MacAddr;
@@ -149,6 +151,7 @@ struct Shared {
     chip: Chip,
     mac_address: Option<MacAddr>,
     chains: u8,
+    stats: BringUpStats,
     frames: FrameSource,
 }
 
@@ -229,7 +232,8 @@ impl Wlan {
             Err(oneshot::Canceled) => return Err(ended(&link)),
         };
         let mac_address = up.mac_address.map(MacAddr::from);
-        let shared = Shared { link, own, chip, mac_address, chains: up.chains, frames: up.frames };
+        let Up { chains, stats, frames, .. } = up;
+        let shared = Shared { link, own, chip, mac_address, chains, stats, frames };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -246,6 +250,11 @@ impl Wlan {
     /// Receive chains in use.
     pub fn chains(&self) -> u8 {
         self.shared.chains
+    }
+
+    /// What bringing the interface up took.
+    pub fn bring_up_stats(&self) -> BringUpStats {
+        self.shared.stats
     }
 
     /// The channel that the radio is on; `None` after a change that failed.

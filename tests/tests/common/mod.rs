@@ -24,14 +24,25 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(adapter: Builder) -> Self {
+        Self::behind(adapter, Some(Latency::new(MODEL)))
+    }
+
+    /// On a bus that takes no time, which is quicker to simulate.
+    pub fn without_latency(adapter: Builder) -> Self {
+        Self::behind(adapter, None)
+    }
+
+    fn behind(adapter: Builder, latency: Option<Latency>) -> Self {
         let clock = Clock::virtual_time();
         let kernel = Kernel::builder().clock(clock.clone()).build().expect("a kernel");
         let controller = HostController::new(&kernel.handle()).expect("a controller");
         let adapter = adapter.build();
         let probe = adapter.probe();
-        let latency = Latency::new(MODEL);
-        let port = controller.plug_with(adapter, &[&latency]);
-        Self { clock, kernel, controller, port, probe, latency }
+        let port = match &latency {
+            Some(latency) => controller.plug_with(adapter, &[latency]),
+            None => controller.plug(adapter),
+        };
+        Self { clock, kernel, controller, port, probe, latency: latency.unwrap_or_default() }
     }
 
     /// A healthy adapter with an ordinary EFUSE.

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use airlift_emu::{Air, Capture, ReplayOptions, Rtl8812au, stand_in_firmware};
-use airlift_hcd::{HostController, Latency, Layer, Port, UsbDevice};
+use airlift_hcd::{HostController, Layer, Port, UsbDevice};
 use airlift_runtime::{Clock, Kernel, KernelHandle};
 use airlift_wifi::{Firmware, Wlan, WlanOptions};
 use futures::channel::mpsc;
@@ -61,9 +61,8 @@ impl Session {
         let kernel = owner.handle();
         let controller = HostController::new(&kernel).map_err(|error| gone(&error))?;
         let usb_trace = options.usb_trace.as_deref().map(|path| UsbTrace::start(path, &clock)).transpose()?;
-        let counters = Latency::default();
-        let mut layers: Vec<&dyn Layer> = vec![&counters];
-        layers.extend(usb_trace.as_ref().map(|trace| &trace.layer as &dyn Layer));
+        let layers: Vec<&dyn Layer> =
+            usb_trace.as_ref().map(|trace| &trace.layer as &dyn Layer).into_iter().collect();
         let emulated = match &choice {
             Choice::Emulated { .. } => Ok(true),
             Choice::Real(_) => Ok(false),
@@ -98,7 +97,7 @@ impl Session {
         let took = begin.elapsed();
         match attached {
             Ok(wlan) => {
-                let counts = counters.counters();
+                let stats = wlan.bring_up_stats();
                 notice(format_args!(
                     "up in {}: {}, channel {} ({} MHz), {} MHz, {}, {}",
                     shown(took),
@@ -106,8 +105,8 @@ impl Session {
                     options.channel.primary(),
                     options.channel.frequency_mhz(),
                     options.channel.width().mhz(),
-                    counted(counts.control_transfers, "transfer"),
-                    counted(counts.waits, "wait"),
+                    counted(stats.transfers, "transfer"),
+                    counted(stats.waits, "wait"),
                 ));
                 let hardware = match &choice {
                     Choice::Emulated { .. } => format!("{} (emulated)", wlan.chip()),

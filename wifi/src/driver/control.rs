@@ -22,7 +22,7 @@ use futures::channel::oneshot;
 use futures::future::{Either, select};
 
 use super::receive::{self, Sink};
-use super::{Adapter, Found, Settings};
+use super::{Adapter, BringUpStats, Found, Settings};
 use crate::channel::Channel;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::firmware::Image;
@@ -49,6 +49,7 @@ pub(crate) struct Up {
     pub(crate) mac_address: Option<[u8; 6]>,
     pub(crate) chains: u8,
     pub(crate) frames: FrameSource,
+    pub(crate) stats: BringUpStats,
 }
 
 /// Between an interface's handles and its control task.
@@ -176,6 +177,7 @@ async fn run(
             return;
         }
     };
+    let begin = cpu.now();
     // `None`: the one who asked for the interface has gone away.
     let brought = match select(pin!(adapter.bring_up(&image)), answer.cancellation()).await {
         Either::Left((result, _)) => Some(result),
@@ -212,7 +214,14 @@ async fn run(
             let _ = report.send(error);
         }
     });
-    if let Err(error) = adapter.open().await {
+    let opened = async {
+        let tsf = adapter.prepare().await?;
+        if let Some(receiver) = end.sink.borrow_mut().as_mut() {
+            receiver.set_tsf(tsf, cpu.now());
+        }
+        adapter.open().await
+    };
+    if let Err(error) = opened.await {
         drop(stop);
         let _ = receiving.await;
         give_up(&adapter, &device).await;
@@ -220,7 +229,14 @@ async fn run(
         let _ = answer.send(Err(error));
         return;
     }
-    let up = Up { mac_address: found.board.efuse.mac_address, chains: found.board.chains, frames };
+    let counts = adapter.regs.counts();
+    let stats = BringUpStats {
+        transfers: counts.transfers,
+        reads: counts.reads,
+        waits: counts.waits,
+        duration: cpu.now().saturating_sub(begin),
+    };
+    let up = Up { mac_address: found.board.efuse.mac_address, chains: found.board.chains, frames, stats };
     // An answer that nobody takes is an interface that nobody has: its commands are closed, which ends it below.
     let _ = answer.send(Ok(up));
 

@@ -192,6 +192,18 @@ pub(super) async fn receive_aggregation(regs: &Regs, speed: Speed, on: bool) -> 
     regs.set_bits(mac::TXDMA_PQ_MAP.byte(0), bits::txdma_pq_map::RXDMA_AGG_EN as u8).await
 }
 
+/// The chip's TSF. Its halves are two transfers; the upper one is read on both sides of the lower.
+pub(super) async fn tsf(regs: &Regs) -> Result<u64, Error> {
+    let (lower, upper) = (mac::TSFTR.cast::<u32>(0), mac::TSFTR.cast::<u32>(4));
+    let before = regs.start_read(upper).await?;
+    let low = regs.start_read(lower).await?;
+    let after = regs.start_read(upper).await?;
+    let (before, low, after) = (before.value().await?, low.value().await?, after.value().await?);
+    // If the lower half wrapped meanwhile, it tells on which side of that it was read.
+    let high = if low > u32::MAX / 2 { before } else { after };
+    Ok(u64::from(high) << 32 | u64::from(low))
+}
+
 /// Shuts the receive filter: no frame passes.
 pub(super) async fn shut_filter(regs: &Regs) -> Result<(), Error> {
     regs.write(mac::RCR, 0).await

@@ -11,11 +11,12 @@
 //! |---|---|
 //! | power-on and firmware at probe, again when the interface goes up | once |
 //! | CR = 0xff, HWSEQ_CTRL = 0x7f, CR = 0x2ff at probe, 2 ms apart | left out: `up` sets both anew |
-//! | all 512 EFUSE cells | as far as they are programmed |
+//! | all 512 EFUSE cells | as far as they are programmed; of words that nothing uses the header alone |
 //! | receive filter first as for a station, then as for a monitor | the last value, after the channel is set |
 //! | USB receive aggregation by its watchdog, on traffic | once, when reception starts |
 //! | FWHW_TXQ_CTRL bit 7 set and cleared again, USTIME_* and DROP_DATA_EN set twice | the last value, once |
 //! | reads the old value of whole bytes that it overwrites | writes them |
+//! | never looks at the TSF | reads it once, so that the upper half of time stamps is known |
 //! | Bluetooth coexistence on boards that have it | beacon function only |
 //! | watchdog: initial gain, power tracking, every 2 s | none |
 
@@ -29,13 +30,14 @@ mod receive;
 mod usb;
 
 use core::cell::RefCell;
+use core::time::Duration;
 use std::rc::Rc;
 
 use airlift_hcd::UsbDevice;
 use airlift_regs::mac as mac_regs;
 use airlift_runtime::Cpu;
 
-pub(crate) use control::{Belongings, Command, Link, Own, start, stream_end};
+pub(crate) use control::{Belongings, Command, Link, Own, Up, start, stream_end};
 
 use crate::channel::Channel;
 use crate::chip::{Board, Chip};
@@ -68,6 +70,24 @@ pub struct Progress {
     pub stage: Stage,
     /// How much of the stage is done, 0 to 100.
     pub percent: u8,
+}
+
+/// What bringing an interface up took.
+///
+/// The counts follow from what the driver did and from what the adapter answered, not from how threads happened to
+/// run: the same adapter in the same state gives the same counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct BringUpStats {
+    /// Control transfers.
+    pub transfers: u64,
+    /// Those of them that read.
+    pub reads: u64,
+    /// Those of them before which the driver waited until none was on its way: a round trip on the bus each. With
+    /// [`WlanOptions::serial_io`](crate::WlanOptions::serial_io) that is all of them.
+    pub waits: u64,
+    /// How long it took on the kernel's clock, from the first transfer to frames being let in.
+    pub duration: Duration,
 }
 
 /// An adapter that has power: its registers, radio and facts. Lives in the control task.
@@ -168,12 +188,17 @@ impl Adapter {
         Ok(Found { board, phy })
     }
 
-    /// Lets frames in. Bulk transfers are waiting for them already.
-    async fn open(&self) -> Result<(), Error> {
+    /// Sets up how frames are packed, and reads the TSF.
+    async fn prepare(&self) -> Result<u64, Error> {
         self.enter(Stage::Receive);
         if self.settings.aggregation {
             mac::receive_aggregation(&self.regs, self.device.speed(), true).await?;
         }
+        mac::tsf(&self.regs).await
+    }
+
+    /// Lets frames in. Bulk transfers are waiting for them already.
+    async fn open(&self) -> Result<(), Error> {
         mac::open_filter(&self.regs, self.settings.bad_fcs, self.settings.control_frames).await?;
         self.regs.barrier().await?;
         self.report(Stage::Receive, 100);
