@@ -144,8 +144,7 @@ async fn e4_a_thousand_seeded_bring_ups_are_the_same_transfer_for_transfer() {
     let mut firsts = Vec::new();
     for round in 0..1_000 {
         let seed = round % SEEDS;
-        let adapter =
-            Rtl8812au::builder().seed(seed).efuse(Efuse::seeded(seed)).air(&Air::default_scene(seed));
+        let adapter = Rtl8812au::builder().seed(seed).efuse(Efuse::seeded(seed)).air(&Air::quiet(seed));
         let bench = Bench::without_latency(adapter);
         bench.probe.start_log();
         let wlan = bench.attach().await.unwrap();
