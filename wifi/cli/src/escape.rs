@@ -4,14 +4,7 @@
 
 use std::fmt::{self, Write as _};
 
-/// Whether a character may reach a terminal as it is: no control character (C0, DEL, C1), nothing that turns
-/// the direction of text, nothing invisible.
-pub(crate) fn is_safe(c: char) -> bool {
-    let hidden = matches!(c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
-    !(c.is_control() || hidden)
-}
+use airlift_wifi::ieee80211::is_printable;
 
 /// The text with everything unsafe as `\u{…}`.
 pub(crate) fn escaped(text: &str) -> Escaped<'_> {
@@ -25,7 +18,7 @@ pub(crate) struct Escaped<'a>(&'a str);
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.0.chars() {
-            if is_safe(c) {
+            if is_printable(c) {
                 f.write_char(c)?;
             } else {
                 write!(f, "{}", c.escape_unicode())?;

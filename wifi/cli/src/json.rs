@@ -6,10 +6,8 @@ use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use airlift_wifi::frame::Fcs;
-use airlift_wifi::ieee80211::{Header, Management};
+use airlift_wifi::ieee80211::{Header, Management, is_printable};
 use airlift_wifi::{Frame, Rate};
-
-use crate::escape::is_safe;
 
 /// The shape's version. Keys may be added without raising it; none is removed or changes its meaning.
 pub(crate) const VERSION: u32 = 1;
@@ -135,7 +133,7 @@ impl Object {
                     self.0.push('\\');
                     self.0.push(c);
                 }
-                c if is_safe(c) => self.0.push(c),
+                c if is_printable(c) => self.0.push(c),
                 c => {
                     for unit in c.encode_utf16(&mut [0; 2]) {
                         let _ = write!(self.0, "\\u{unit:04x}");
@@ -192,7 +190,7 @@ mod tests {
         let shown = |ssid: &[u8]| line(&Frame::builder(beacon(ssid)).build(), Duration::ZERO);
         let text = shown("\"},{\n\u{1b}[2J\u{202e}\u{e0001}".as_bytes());
         assert!(text.contains(r#""ssid":"\"},{\u000a\u001b[2J\u202e\udb40\udc01""#), "{text}");
-        assert!(text.chars().all(is_safe));
+        assert!(text.chars().all(is_printable));
         assert!(shown(&[0xff, 0x00]).contains("\"ssid_hex\":\"ff00\""));
     }
 

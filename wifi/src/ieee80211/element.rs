@@ -178,9 +178,9 @@ impl fmt::Display for Ssid<'_> {
     }
 }
 
-/// Whether a character may reach a terminal: no controls, none that turns the direction of text, none that is
-/// invisible.
-fn is_printable(c: char) -> bool {
+/// Whether a character of a text from outside may reach a terminal as it is: no control character (C0, DEL, C1),
+/// none that turns the direction of text, none that is invisible or means something else on each machine.
+pub fn is_printable(c: char) -> bool {
     let invisible = matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'

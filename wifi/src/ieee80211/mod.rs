@@ -21,7 +21,9 @@ use crc32fast::Hasher;
 
 pub use addr::{AddrError, MacAddr};
 pub use control::{FrameControl, FrameType, Subtype};
-pub use element::{Element, Elements, HtCapabilities, HtOperation, Ssid, VhtCapabilities, VhtOperation, id};
+pub use element::{
+    Element, Elements, HtCapabilities, HtOperation, Ssid, VhtCapabilities, VhtOperation, id, is_printable,
+};
 pub use header::{Header, QosControl, SequenceControl};
 pub use info::Info;
 pub use management::{Beacon, Management};

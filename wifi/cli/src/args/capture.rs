@@ -1,0 +1,273 @@
+//! The options of `airlift capture`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use airlift_wifi::{Channel, Chip, Width};
+use clap::error::ErrorKind;
+use clap::{Args, ValueEnum};
+
+use super::{Device, seconds, usage};
+
+/// What `--help` adds.
+pub(super) const HELP: &str = "\
+Examples:
+  airlift capture --count 20
+      Twenty frames of channel 11. Frame lines go to standard output, everything else to standard error.
+  airlift capture --channel 6+ --duration 10 --write air.pcapng
+      Ten seconds of the 40 MHz channel 6 and 10, also into a file for Wireshark.
+  airlift capture --write - | tshark -r -
+      The file goes to standard output; no lines are shown.
+  airlift capture --replay old.pcap.gz --replay-speed max --json
+      The frames of an older capture through emulated adapter and driver, as fast as they go.
+  airlift capture --device 0bda:8812 --detach --channel 36 --width 80
+      A real adapter, taken from the system's driver and given back at the end.
+  airlift capture --device usbip:192.0.2.7:3240/1-1 --usb-trace usb.pcapng
+      An adapter that another machine exports; each USB transfer goes into a file for Wireshark.
+
+JSON (--json): one object a line, in UTF-8; what adapter or frame does not tell
+is left out.
+  v            1, the version of this shape; keys may be added without changing it
+  time         seconds since the capture began
+  tsf          the adapter's clock in us
+  channel      number of the primary channel
+  frequency    of its centre in MHz
+  width        of the whole channel in MHz
+  center       frequency of the whole channel's centre in MHz
+  rate         {\"mbps\":1.0}, {\"mcs\":7} or {\"mcs\":9,\"nss\":2}, with
+               \"bandwidth\" in MHz and \"short_gi\"
+  signal       in dBm
+  chains       the signal of each chain in dBm
+  fcs          \"good\", \"bad\" or \"absent\"
+  length       in bytes, with the FCS if it is there
+  type         \"beacon\", \"qos-data\", ...
+  from, to, bssid   addresses
+  sequence     number
+  retry, protected  true or false
+  ssid         the network's name if it is UTF-8, else ssid_hex
+  ampdu        number of the aggregate that the frame was in
+  info         what the last column of the table says
+  malformed    why the frame has no type
+  lost_before  frames lost just before this one";
+
+/// The options of `capture` as they are typed.
+#[derive(Args, Debug)]
+pub(crate) struct CaptureArgs {
+    /// The adapter: emulated:rtl8812au, VID:PID, BUS-PORT, serial:TEXT or
+    /// usbip:HOST:PORT/BUSID [default: the first one, else emulated]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<Device>,
+
+    /// The adapter's chip, if its USB id is not known to carry one
+    #[arg(long, value_name = "CHIP", requires = "device")]
+    chip: Option<Chip>,
+
+    /// Take the adapter from the system's driver, and give it back at the end
+    #[arg(long)]
+    detach: bool,
+
+    /// The channel; 6+ and 6- are 40 MHz wide with the second half above and below, 36/80 is 80 MHz wide
+    #[arg(long, value_name = "N|N+|N-|N/WIDTH", default_value = "11", allow_hyphen_values = true)]
+    channel: String,
+
+    /// Width of the channel in MHz [default: 20, and 40 for N+ and N-]
+    #[arg(long, value_name = "20|40|80")]
+    width: Option<u16>,
+
+    /// Stop after this many frames
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
+    /// Stop after this many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    duration: Option<Duration>,
+
+    /// Write the frames as pcapng; - is standard output, and shows no lines
+    #[arg(long, value_name = "FILE.pcapng|-")]
+    write: Option<PathBuf>,
+
+    /// Write every USB transfer as pcapng, in the format of Linux's usbmon
+    #[arg(long, value_name = "FILE.pcapng")]
+    usb_trace: Option<PathBuf>,
+
+    /// Put the frames of a pcap or pcapng file (plain or gzip) on the emulated air, and stop at its end
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
+
+    /// Replay with the file's own timing, or as fast as it goes (on a virtual clock)
+    #[arg(long, value_name = "SPEED", value_enum, requires = "replay", default_value = "real")]
+    replay_speed: ReplaySpeed,
+
+    /// Look for firmware files here, and nowhere else
+    #[arg(long, value_name = "DIR")]
+    firmware_dir: Option<PathBuf>,
+
+    /// Seed of the emulated air and adapter: the same seed gives the same frames
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+
+    /// Wait for every USB transfer, as the Linux driver does, instead of posting writes
+    #[arg(long)]
+    serial_io: bool,
+
+    /// One JSON object a line instead of the table; --help tells its shape
+    #[arg(long)]
+    json: bool,
+}
+
+/// How fast a capture is replayed.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ReplaySpeed {
+    /// With the gaps of the file.
+    Real,
+    /// Without waiting.
+    Max,
+}
+
+/// Where the pcapng goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Target {
+    /// Standard output.
+    Stdout,
+    /// A file.
+    File(PathBuf),
+}
+
+/// A capture as it was asked for, checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Capture {
+    pub(crate) device: Option<Device>,
+    pub(crate) chip: Option<Chip>,
+    pub(crate) detach: bool,
+    pub(crate) channel: Channel,
+    pub(crate) count: Option<u64>,
+    pub(crate) duration: Option<Duration>,
+    pub(crate) write: Option<Target>,
+    pub(crate) usb_trace: Option<PathBuf>,
+    pub(crate) replay: Option<(PathBuf, ReplaySpeed)>,
+    pub(crate) firmware_dir: Option<PathBuf>,
+    pub(crate) seed: u64,
+    pub(crate) serial_io: bool,
+    pub(crate) json: bool,
+}
+
+impl CaptureArgs {
+    /// Checks what the options mean together.
+    ///
+    /// # Errors
+    /// A usage error as clap shows it.
+    pub(crate) fn check(self) -> Result<Capture, clap::Error> {
+        let usage = |kind, message: String| Err(usage("capture", kind, message));
+        let width = match self.width.map(Width::from_mhz).transpose() {
+            Ok(width) => width,
+            Err(error) => return usage(ErrorKind::InvalidValue, error.to_string()),
+        };
+        let channel = match Channel::parse(&self.channel, width) {
+            Ok(channel) => channel,
+            Err(error) => return usage(ErrorKind::InvalidValue, error.to_string()),
+        };
+        let write = self.write.map(|path| match path.as_os_str() == "-" {
+            true => Target::Stdout,
+            false => Target::File(path),
+        });
+        if self.json && write == Some(Target::Stdout) {
+            let message = "--json and --write - both want standard output; write to a file instead";
+            return usage(ErrorKind::ArgumentConflict, message.into());
+        }
+        if let (Some(Target::File(frames)), Some(trace)) = (&write, &self.usb_trace)
+            && frames == trace
+        {
+            let message = "--write and --usb-trace name the same file; each needs its own";
+            return usage(ErrorKind::ArgumentConflict, message.into());
+        }
+        if let (Some(device), Some(_)) = (&self.device, &self.replay)
+            && *device != Device::Emulated
+        {
+            let message = format!("--replay puts frames on the emulated air, which {device} does not hear");
+            return usage(ErrorKind::ArgumentConflict, message);
+        }
+        Ok(Capture {
+            device: self.device,
+            chip: self.chip,
+            detach: self.detach,
+            channel,
+            count: self.count,
+            duration: self.duration,
+            write,
+            usb_trace: self.usb_trace,
+            replay: self.replay.map(|path| (path, self.replay_speed)),
+            firmware_dir: self.firmware_dir,
+            seed: self.seed,
+            serial_io: self.serial_io,
+            json: self.json,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn capture(line: &str) -> Result<Capture, clap::Error> {
+        let words = ["airlift", "capture"].into_iter().chain(line.split_whitespace());
+        match Cli::try_parse_from(words)?.command {
+            Command::Capture(args) => args.check(),
+            _ => unreachable!("the line says capture"),
+        }
+    }
+
+    fn refused(line: &str) -> String {
+        let error = capture(line).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{line}");
+        error.to_string()
+    }
+
+    #[test]
+    fn without_options_channel_11_is_captured_until_interrupted() {
+        let args = capture("").unwrap();
+        assert_eq!(args.channel, "11".parse().unwrap());
+        assert_eq!((args.device, args.count, args.duration, args.write), (None, None, None, None));
+    }
+
+    #[test]
+    fn channels_and_widths_are_read_together() {
+        assert_eq!(capture("--channel 6+").unwrap().channel.to_string(), "6+");
+        assert_eq!(capture("--channel 6-").unwrap().channel.to_string(), "6-");
+        assert_eq!(capture("--channel 36 --width 80").unwrap().channel.to_string(), "36/80");
+        assert_eq!(capture("--channel 36/80").unwrap().channel.to_string(), "36/80");
+        assert!(refused("--channel 15").contains("channel 15"));
+        assert!(refused("--width 160").contains("unknown channel width 160 MHz"));
+        assert!(refused("--channel 11 --width 80").contains("cannot be 80 MHz wide"));
+        assert!(refused("--channel 6+ --width 80").contains("leave out one of them"));
+    }
+
+    #[test]
+    fn a_chip_is_named_for_a_device_that_is_named() {
+        assert_eq!(capture("--device 0bda:b812 --chip rtl8812au").unwrap().chip, Some(Chip::Rtl8812au));
+        assert!(refused("--device 3-2 --chip rtl9999").contains("expected rtl8812au"));
+        assert!(refused("--chip rtl8812au").contains("--device"));
+        assert!(capture("--detach").unwrap().detach);
+    }
+
+    #[test]
+    fn limits_are_positive() {
+        assert!(refused("--count 0").contains('0'));
+        assert_eq!(capture("--duration 0.5").unwrap().duration, Some(Duration::from_millis(500)));
+        for text in ["0", "-1", "nan", "inf", "1e300", "x"] {
+            assert!(refused(&format!("--duration={text}")).contains("number of seconds above 0"), "{text}");
+        }
+    }
+
+    #[test]
+    fn options_that_contradict_each_other_are_refused() {
+        assert!(refused("--json --write -").contains("both want standard output"));
+        assert!(refused("--replay a.pcap --device 3-2").contains("emulated air"));
+        assert!(refused("--write a.pcapng --usb-trace a.pcapng").contains("the same file"));
+        assert!(refused("--replay-speed max").contains("--replay"));
+        assert_eq!(capture("--write -").unwrap().write, Some(Target::Stdout));
+        assert_eq!(capture("--write ./-").unwrap().write, Some(Target::File("./-".into())));
+    }
+}
