@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds the initramfs of the harness: busybox, bash (whose /dev/tcp opens the socket that vhci_hcd takes over),
 # iw, tcpdump, the firmware and the modules in the order in which they load.
-# Usage: initramfs.sh FETCHED-FOLDER KERNEL-VERSION OUTPUT [FIRMWARE [PROGRAM]]; the vendor's firmware unless told
-# otherwise, and PROGRAM (our own) for the steps of guest-ours.
+# Usage: initramfs.sh FETCHED-FOLDER KERNEL-VERSION OUTPUT FRAMES [FIRMWARE [PROGRAM]]; the frames are those to inject,
+# the firmware is the vendor's unless told otherwise, and PROGRAM (our own) is for the steps of guest-ours.
 set -euo pipefail
 
 here=$(dirname "$(realpath "$0")")
@@ -32,7 +32,7 @@ for applet in $(busybox --list); do
 done
 
 # Programs with the libraries that they name.
-program_of_ours=${5:-}
+program_of_ours=${6:-}
 [ -z "$program_of_ours" ] || cp "$here/guest-ours" "$root/ours"
 for program in bash iw tcpdump $program_of_ours; do
     path=$(command -v $program || ls /usr/sbin/$program)
@@ -44,6 +44,10 @@ for program in bash iw tcpdump $program_of_ours; do
         cp -Ln "$library" "$root$library"
     done
 done
+
+# The injector, and what it sends.
+cc -static -O1 -Wall -o "$root/bin/inject" "$here/inject.c"
+cp "$4" "$root/frames"
 
 # Modules, decompressed, numbered in load order.
 for module in e1000 usbmon vhci-hcd rtw88_8812au; do
@@ -59,7 +63,7 @@ while read -r module; do
     esac
     number=$((number + 1))
 done < "$work/order"
-firmware=${4:-$(find "$fetched/firmware-realtek" -name rtw8812a_fw.bin)}
+firmware=${5:-$(find "$fetched/firmware-realtek" -name rtw8812a_fw.bin)}
 cp "$firmware" "$root/lib/firmware/rtw88/rtw8812a_fw.bin"
 
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) > "$output"

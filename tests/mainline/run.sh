@@ -2,22 +2,28 @@
 # Lets the Linux kernel's own driver judge the emulated chip: boots a distribution kernel in QEMU, attaches the
 # emulated adapter over USB/IP, and has rtw88 bring it up, tune it and capture.
 #
-#   tests/mainline/run.sh [--ours] [--golden] [--lenient] [--out FOLDER] [STEP...]
+#   tests/mainline/run.sh [--ours] [--golden|--check] [--lenient] [--out FOLDER] [STEP...]
 #
-# A STEP is BUSID:CHANNEL:WIDTH:FRAMES:SCAN, for example 1-1:11:HT20:5:no: how many frames to capture in monitor
-# mode, and with `scan` in place of `no` an active scan in managed mode before. Without one all six channels of the
-# golden files run, the first with a capture. --golden writes those files anew, with the stand-in firmware;
-# --lenient lets accesses pass
-# that break a rule of strict mode, to see all of them (the run fails nevertheless).
+# A STEP is BUSID:CHANNEL:WIDTH:FRAMES:MODE, for example 1-1:11:HT20:5:no: how many frames to capture in monitor
+# mode, and what else to do:
+#   no      nothing
+#   scan    an active scan in managed mode before
+#   inject  send frames in monitor mode, and look for them on the air (numbers 1-8, 2-8, ..); channels 1 to 11 only,
+#           elsewhere mac80211 lets nobody inject without a regulatory database
+#   feed    capture made-up packets (numbers 1-7, 2-7, ..)
+# The bus's number says what kind of adapter it is (tests/src/adapters.rs). Without a step all those of the golden
+# files run, the first with a capture, and the other modes. --golden writes those files anew, --check compares with
+# them, both with the stand-in firmware; --lenient lets accesses pass that break a rule of strict mode, to see all of
+# them (the run fails nevertheless).
 #
 # --ours runs our own `airlift capture` in the guest, through libusb on the adapter that the guest's kernel has
-# enumerated: `ours` in place of SCAN while mainline's driver is not loaded, `detach` while it has the adapter. Both are
+# enumerated: `ours` as the MODE while mainline's driver is not loaded, `detach` while it has the adapter. Both are
 # the steps of --ours unless others are named.
 #
 #   AIRLIFT_MAINLINE_DIR  folder with the unpacked packages; filled by fetch.sh if it is empty.
 #                         Default: target/mainline
 #   AIRLIFT_EXPORTER      a program to run in place of airlift-export
-#   AIRLIFT_TIMEOUT       seconds for the whole run (default 240)
+#   AIRLIFT_TIMEOUT       seconds for the whole run (default 900)
 #
 # Exit code: 0 every step passed, 1 one did not, 77 it cannot run here (and says why).
 set -uo pipefail
@@ -31,7 +37,8 @@ out=$root/target/mainline/out
 steps=()
 while [ $# -gt 0 ]; do
     case $1 in
-        --golden) golden=$root/tests/golden/rtl8812a ;;
+        --golden) golden=write ;;
+        --check) golden=check ;;
         --ours) ours=$root/target/release/airlift ;;
         --lenient) lenient=--lenient ;;
         --out) out=$2; shift ;;
@@ -45,10 +52,14 @@ if [ ${#steps[@]} = 0 ] && [ -n "$ours" ]; then
 elif [ ${#steps[@]} = 0 ]; then
     steps=(1-1:11:HT20:20:no 1-2:6:HT40+:0:no 1-3:36:HT20:0:no 1-4:36:80MHz:0:no 1-5:149:HT40+:0:no
         1-6:165:HT20:0:no)
+    for bus in 2 3 4; do
+        steps+=("$bus-1:11:HT20:0:no" "$bus-2:36:80MHz:0:no" "$bus-3:149:HT40+:0:no")
+    done
+    steps+=(1-7:11:HT20:0:feed 2-7:36:80MHz:0:feed 1-8:11:HT20:0:inject 2-8:6:HT40+:0:inject)
 fi
 
 cannot() { echo "mainline: cannot run: $*" >&2; exit 77; }
-for tool in qemu-system-x86_64 busybox bash iw tcpdump modprobe depmod cpio xz; do
+for tool in qemu-system-x86_64 busybox bash iw tcpdump modprobe depmod cpio xz cc; do
     command -v $tool > /dev/null || [ -x /usr/sbin/$tool ] || cannot "$tool is not installed"
 done
 
@@ -71,6 +82,7 @@ if [ -z "$exporter" ]; then
     (cd "$root" && cargo build -q --release -p airlift-tests --bins) || exit 1
     exporter=$root/target/release/airlift-export
 fi
+"$exporter" --frames > "$out/frames" || exit 1
 firmware=
 if [ -n "$golden" ]; then
     # The tests that read the golden files have no other.
@@ -80,7 +92,8 @@ fi
 if [ -n "$ours" ]; then
     (cd "$root" && cargo build -q --release -p airlift) || exit 1
 fi
-"$here/initramfs.sh" "$fetched" "$kernel" "$out/initramfs.gz" "$firmware" "$ours" || cannot "the initramfs could not be built"
+"$here/initramfs.sh" "$fetched" "$kernel" "$out/initramfs.gz" "$out/frames" "$firmware" "$ours" \
+    || cannot "the initramfs could not be built"
 coproc EXPORT { exec "$exporter" "$out" $lenient; }
 export_pid=$EXPORT_PID
 exec {export_in}>&"${EXPORT[1]}" {export_out}<&"${EXPORT[0]}"
@@ -92,11 +105,11 @@ log_pid=$!
 
 # 3. The run.
 plan=$(IFS=,; echo "${steps[*]}")
-timeout "${AIRLIFT_TIMEOUT:-240}" qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem -m 1024 -smp 2 \
+timeout "${AIRLIFT_TIMEOUT:-900}" qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem -m 1024 -smp 2 \
     -nodefaults -serial stdio -display none -no-reboot -kernel "$vmlinuz" -initrd "$out/initramfs.gz" \
     -netdev user,id=net0 -device e1000,netdev=net0 \
     -append "console=ttyS0 quiet airlift.port=$port airlift.control=$control airlift.plan=$plan" \
-    < /dev/null 2>&1 | tr -d '\r' | tee "$out/console.log" \
+    < /dev/null 2>&1 | stdbuf -oL tr -d '\r' | tee "$out/console.log" \
     | grep --line-buffered -v -e 'ACPI: PM' -e 'reboot: Power down'
 exec {export_in}>&-
 exec {EXPORT[1]}>&-
@@ -104,19 +117,26 @@ wait $log_pid
 
 # 4. The verdict.
 status=0
+injected() {
+    grep '^injected wrongly' "$1"
+    grep -q '^on the air: [1-9]' "$1" && ! grep -q '^injected wrongly' "$1"
+}
 for step in "${steps[@]}"; do
-    IFS=: read -r id _ _ frames scan <<< "$step"
-    case $scan in ours | detach) file=$id.pcapng ;; *) file=$id.pcap ;; esac
+    IFS=: read -r id _ _ frames mode <<< "$step"
+    case $mode in ours | detach) file=$id.pcapng ;; *) file=$id.pcap ;; esac
     captured=$(tcpdump -r "$out/$file" 2> /dev/null | wc -l)
     if [ "$captured" -lt "$frames" ]; then
         echo "mainline: FAILED $step: captured $captured frames of the virtual air"
         status=1
-    elif [ "$scan" = scan ] && ! grep -q 'from Probe Response' "$out/$id.scan"; then
+    elif [ "$mode" = scan ] && ! grep -q 'from Probe Response' "$out/$id.scan"; then
         # An answer shows that what mainline sends reaches the air, and is understood there.
         echo "mainline: FAILED $step: no access point answered mainline's probe requests"
         status=1
     elif ! grep -q "^guest: step $id: passed" "$out/console.log"; then
         echo "mainline: FAILED $step"
+        status=1
+    elif [ "$mode" = inject ] && ! injected "$out/$id.injected.state"; then
+        echo "mainline: FAILED $step: what mainline injected is not on the air as it should be"
         status=1
     elif [ -f "$out/$id.end.state" ] && grep -q '^violation' "$out/$id.end.state"; then
         echo "mainline: FAILED $step: accesses break rules of strict mode:"
@@ -126,7 +146,18 @@ for step in "${steps[@]}"; do
         echo "mainline: passed $step"
     fi
 done
-if [ -n "$golden" ] && [ $status = 0 ]; then
-    (cd "$root" && target/release/airlift-golden "$kernel" "$out" "$golden" "${steps[@]}") || status=1
+files=$root/tests/golden/rtl8812a
+if [ $status = 0 ] && [ "$golden" = write ]; then
+    "$root/target/release/airlift-golden" "$kernel" "$out" "$files" "${steps[@]}" || status=1
+elif [ $status = 0 ] && [ "$golden" = check ]; then
+    rm -rf "$out/golden"
+    "$root/target/release/airlift-golden" "$kernel" "$out" "$out/golden" "${steps[@]}" || status=1
+    # Another kernel may be of the same mind, and no two runs pause for the same time.
+    for file in $(cd "$out/golden" && find . -name '*.txt'); do
+        diff -I '^# kernel ' -I '^delay ' "$files/$file" "$out/golden/$file" > "$out/difference" && continue
+        echo "mainline: FAILED: it does something else than $file says:"
+        head -20 "$out/difference"
+        status=1
+    done
 fi
 exit $status

@@ -2,8 +2,10 @@
 //!
 //! The guest knows when its driver has reached a point, the exporter knows the device. So the guest says so at
 //! a second port, one line a connection: `mark DEVICE LABEL` has the exporter write down how far the trace has
-//! come and what state the device is in, `file NAME` and then bytes leaves a file. The answer is `ok`, or why
-//! not.
+//! come and what state the device is in, `begin DEVICE` forgets what was recorded of it so far, `sent DEVICE COUNT`
+//! asks whether it was handed that many frames to send, `feed DEVICE` has made-up packets arrive and asks whether
+//! all have, `file NAME` and then bytes leaves a file. The answer is `ok`, `not yet`, or why not; to a mark `late` if
+//! the driver's watchdog has come before it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,7 +18,9 @@ use std::time::Duration;
 use airlift_hcd::UsbFunction;
 use airlift_hcd::usbip::{Server, ServerHandle};
 
-use crate::trace::{Trace, Traced};
+use crate::feed::{Fed, Feed};
+use crate::golden::is_watchdogs;
+use crate::trace::{Access, Trace, Traced};
 
 /// What the guest may leave in one file.
 const FILE_MAX: u64 = 64 << 20;
@@ -24,10 +28,15 @@ const FILE_MAX: u64 = 64 << 20;
 /// The state of a device as text, called at each mark.
 pub type Snapshot = Box<dyn Fn() -> String + Send>;
 
+/// Packets that are to arrive at a device, as transfers.
+pub type Packets = Vec<Vec<u8>>;
+
 /// One device on offer.
 struct Exported {
     trace: Trace,
     snapshot: Snapshot,
+    /// What feeds it, and with what.
+    feed: Option<(Feed, Packets)>,
     /// Where the trace stood at the last mark.
     marked: usize,
 }
@@ -57,8 +66,24 @@ impl Exporter {
     pub fn export(mut self, bus_id: &str, function: impl UsbFunction, snapshot: Snapshot) -> Self {
         let (traced, trace) = Traced::new(function);
         self.server = self.server.export(bus_id, Box::new(traced));
-        self.devices.insert(bus_id.to_owned(), Exported { trace, snapshot, marked: 0 });
+        self.devices.insert(bus_id.to_owned(), Exported { trace, snapshot, feed: None, marked: 0 });
         self
+    }
+
+    /// Offers a device that receives nothing but `packets`, when the guest asks for them.
+    pub fn export_fed(
+        self,
+        bus_id: &str,
+        function: impl UsbFunction,
+        snapshot: Snapshot,
+        packets: Packets,
+    ) -> Self {
+        let (fed, feed) = Fed::new(function);
+        let mut exporter = self.export(bus_id, fed, snapshot);
+        if let Some(device) = exporter.devices.get_mut(bus_id) {
+            device.feed = Some((feed, packets));
+        }
+        exporter
     }
 
     /// Serves until standard input ends. The first line on standard output names the two ports.
@@ -103,16 +128,16 @@ fn finish(handle: ServerHandle, orders: &mut Orders) -> io::Result<()> {
     handle.stop_blocking();
     for (id, device) in &orders.devices {
         if !device.trace.is_empty() {
-            orders.write(&format!("{id}.trace"), &trace_text(&device.trace))?;
+            orders.write(&format!("{id}.trace"), &trace_text(&device.trace.accesses()))?;
             orders.write(&format!("{id}.end.state"), &(device.snapshot)())?;
         }
     }
     Ok(())
 }
 
-fn trace_text(trace: &Trace) -> String {
+fn trace_text(accesses: &[Access]) -> String {
     let mut text = String::new();
-    for access in trace.accesses() {
+    for access in accesses {
         let _ = writeln!(text, "{access}");
     }
     text
@@ -133,6 +158,9 @@ impl Orders {
         let words: Vec<&str> = line.split_whitespace().collect();
         let answer = match words[..] {
             ["mark", id, label] => self.mark(id, label)?,
+            ["begin", id] => self.begin(id),
+            ["sent", id, count] => self.sent(id, count),
+            ["feed", id] => self.feed(id),
             ["file", name] if is_plain(name) => {
                 let mut bytes = Vec::new();
                 reader.read_to_end(&mut bytes)?;
@@ -145,11 +173,35 @@ impl Orders {
         writeln!(stream, "{answer}")
     }
 
+    fn begin(&mut self, id: &str) -> &'static str {
+        let Some(device) = self.devices.get_mut(id) else { return "no such device" };
+        device.trace.clear();
+        device.marked = 0;
+        "ok"
+    }
+
+    fn sent(&self, id: &str, count: &str) -> &'static str {
+        let (Some(device), Ok(count)) = (self.devices.get(id), count.parse::<u64>()) else {
+            return "no such device or number";
+        };
+        if device.trace.bulk_out() >= count { "ok" } else { "not yet" }
+    }
+
+    fn feed(&mut self, id: &str) -> &'static str {
+        let Some((feed, packets)) = self.devices.get_mut(id).and_then(|device| device.feed.as_mut()) else {
+            return "no such device, or it is not fed";
+        };
+        feed.offer(core::mem::take(packets));
+        if feed.left() == 0 { "ok" } else { "not yet" }
+    }
+
     fn mark(&mut self, id: &str, label: &str) -> io::Result<&'static str> {
         if !is_plain(label) {
             return Ok("label not plain");
         }
         let Some(device) = self.devices.get_mut(id) else { return Ok("no such device") };
+        // The state first: whatever may have changed it stands in the trace then.
+        let state = (device.snapshot)();
         let accesses = device.trace.accesses();
         let reads = accesses.iter().filter(|access| !access.write).count();
         let failed = accesses.iter().filter(|access| !access.ok).count();
@@ -161,10 +213,10 @@ impl Orders {
             device.trace.bulk_out(),
         );
         device.marked = accesses.len();
-        let (trace, state) = (trace_text(&device.trace), (device.snapshot)());
-        self.write(&format!("{id}.{label}.trace"), &trace)?;
+        let late = accesses.iter().any(is_watchdogs);
+        self.write(&format!("{id}.{label}.trace"), &trace_text(&accesses))?;
         self.write(&format!("{id}.{label}.state"), &state)?;
-        Ok("ok")
+        Ok(if late { "late" } else { "ok" })
     }
 
     fn write(&self, name: &str, text: &str) -> io::Result<()> {

@@ -1,8 +1,8 @@
 //! Golden files: what mainline's driver wrote and left, for comparison with ours.
 //!
-//! `golden/CHIP/bring-up.txt` holds what is common to all channels: every write of the probe, which ends with the
+//! `golden/CHIP/ADAPTER/bring-up.txt` holds what is common to all channels: every write of the probe, which ends with the
 //! chip switched off, and after the line `up` every write from `ip link set up` on.
-//! `golden/CHIP/NUMBER-WIDTH.txt` holds the writes that follow on that channel, and the state at the end, before
+//! `golden/CHIP/ADAPTER/NUMBER-WIDTH.txt` holds the writes that follow on that channel, and the state at the end, before
 //! the driver's first watchdog. All lines are text:
 //!
 //! ```text
@@ -138,8 +138,7 @@ impl Recorded {
     ///
     /// # Errors
     ///
-    /// If the runs differ before `up`, if one contains its watchdog's thermal reading (a write of RF 0x42), or
-    /// if a file cannot be written.
+    /// If the runs differ before `up`, if one contains accesses of its watchdog, or if a file cannot be written.
     pub fn write_all(mut runs: Vec<Self>, kernel: &str, adapter: &str, folder: &Path) -> io::Result<()> {
         for run in &mut runs {
             run.probe -= run.accesses[..run.probe].iter().filter(|access| access.address == LED).count();
@@ -148,7 +147,7 @@ impl Recorded {
         let runs = &runs[..];
         let Some(first) = runs.first() else { return Err(invalid("no runs".into())) };
         for run in runs {
-            if run.accesses.iter().any(is_thermal_reading) {
+            if run.accesses.iter().any(is_watchdogs) {
                 return Err(invalid(format!(
                     "{}: the watchdog came before the state was taken",
                     run.channel
@@ -193,11 +192,15 @@ fn invalid(what: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// RF 0x42 written through the window of either path.
-fn is_thermal_reading(access: &Access) -> bool {
-    access.write
+/// Whether an access is one that only the driver's watchdog makes: it begins with a Bluetooth part's counters
+/// (`rtw88 coex.c`, `rtw_coex_monitor_bt_ctr`), and writes RF 0x42 through the window of either path to read the
+/// temperature.
+pub fn is_watchdogs(access: &Access) -> bool {
+    let counters = matches!(access.address, 0x0770 | 0x0774);
+    let thermal = access.write
         && matches!(access.address, 0x0c90 | 0x0e90)
-        && access.value().is_some_and(|value| value >> 20 & 0xff == 0x42)
+        && access.value().is_some_and(|value| value >> 20 & 0xff == 0x42);
+    counters || thermal
 }
 
 /// The hash of the accesses without their times.
@@ -294,10 +297,14 @@ mod tests {
     }
 
     #[test]
-    fn v2_a_trace_with_the_watchdogs_thermal_reading_is_rejected() {
-        let runs = vec![run("1-20", 5), run("2-20", 0x0420_0000)];
-        let error = Recorded::write_all(runs, "k", "a", &folder("golden-watchdog")).unwrap_err();
-        assert!(error.to_string().contains("watchdog"), "{error}");
+    fn v2_a_trace_with_the_watchdog_in_it_is_rejected() {
+        let mut counters = run("2-20", 6);
+        counters.accesses.push(Access { write: false, ..write(602, 0x0770, 0) });
+        for bad in [run("2-20", 0x0420_0000), counters] {
+            let runs = vec![run("1-20", 5), bad];
+            let error = Recorded::write_all(runs, "k", "a", &folder("golden-watchdog")).unwrap_err();
+            assert!(error.to_string().contains("watchdog"), "{error}");
+        }
     }
 
     #[test]

@@ -1,16 +1,23 @@
 //! Whole-system tests of Airlift, and the harness that lets the Linux kernel's own driver judge the emulated
 //! chips.
 //!
-//! [`trace`] records what a driver does to a device, whichever driver it is; [`export`] offers devices over
-//! USB/IP and takes orders from the guest in which that driver runs, [`state`] is what it leaves behind. `mainline/run.sh` in this package puts
-//! them together, and [`golden`] are the files that it leaves for ordinary tests to compare with.
+//! [`trace`] records what a driver does to a device, whichever driver it is, and [`state`] is what it leaves
+//! behind; [`export`] offers [`adapters`] over USB/IP and takes orders from the guest in which that driver runs.
+//! [`feed`] has made-up packets, the [`vectors`], arrive at a device; [`inject`] knows what the guest sends.
+//! `mainline/run.sh` in this package puts them together, and [`golden`] and [`received`] are the files that it leaves
+//! for ordinary tests to [`compare`] with.
 #![forbid(unsafe_code)]
 
+pub mod adapters;
 pub mod compare;
 pub mod export;
+pub mod feed;
 pub mod golden;
+pub mod inject;
+pub mod received;
 pub mod state;
 pub mod trace;
+pub mod vectors;
 
 /// The README's snippets, compiled and run like any documentation test.
 #[cfg(doctest)]

@@ -96,6 +96,11 @@ impl Trace {
         self.len() == 0
     }
 
+    /// Forgets everything so far.
+    pub fn clear(&self) {
+        *self.lock() = Record::default();
+    }
+
     /// Bulk OUT transfers so far.
     pub fn bulk_out(&self) -> u64 {
         self.lock().bulk_out

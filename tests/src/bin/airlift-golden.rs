@@ -6,8 +6,10 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+use airlift_tests::adapters::{ADAPTERS, Adapter};
 use airlift_tests::golden::{Recorded, parse_trace};
 use airlift_tests::state::State;
+use airlift_tests::{received, vectors};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -15,9 +17,7 @@ fn main() -> ExitCode {
         eprintln!("usage: airlift-golden KERNEL RUN-FOLDER GOLDEN-FOLDER STEP...");
         return ExitCode::from(2);
     };
-    let recorded: io::Result<Vec<Recorded>> = steps.iter().map(|step| read(Path::new(run), step)).collect();
-    let adapter = "emulated RTL8812AU, high speed, ordinary EFUSE, stand-in firmware";
-    match recorded.and_then(|runs| Recorded::write_all(runs, kernel, adapter, Path::new(golden))) {
+    match write(kernel, Path::new(run), Path::new(golden), steps) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("airlift-golden: {error}");
@@ -26,28 +26,72 @@ fn main() -> ExitCode {
     }
 }
 
-fn read(folder: &Path, step: &str) -> io::Result<Recorded> {
-    let mut parts = step.split(':');
-    let (id, channel, width) = (parts.next(), parts.next(), parts.next());
-    let (Some(id), Some(channel), Some(width)) = (id, channel, width) else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("step {step} not understood")));
-    };
-    let width = match width {
-        "HT20" => "20",
-        "HT40+" => "40",
-        "HT40-" => "40minus",
-        "80MHz" => "80",
-        other => other,
-    };
-    let trace = |label: &str| {
-        let text = std::fs::read_to_string(folder.join(format!("{id}.{label}.trace")))?;
-        let what = format!("{id}.{label}.trace is no trace");
-        parse_trace(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, what))
-    };
-    Ok(Recorded {
-        channel: format!("{channel}-{width}"),
-        probe: trace("probed")?.len(),
-        accesses: trace("tuned")?,
-        state: State::parse(&std::fs::read_to_string(folder.join(format!("{id}.tuned.state")))?),
-    })
+/// Writes a folder of golden files for each kind of adapter that the steps name.
+fn write(kernel: &str, run: &Path, golden: &Path, steps: &[String]) -> io::Result<()> {
+    for kind in ADAPTERS {
+        let mut runs = Vec::new();
+        for step in steps.iter().map(|step| Planned::parse(step)).collect::<io::Result<Vec<_>>>()? {
+            if step.mode == "no" && step.kind.bus == kind.bus {
+                runs.push(step.read(run)?);
+            }
+        }
+        if !runs.is_empty() {
+            let adapter = format!("emulated RTL8812AU, high speed, {}, stand-in firmware", kind.what);
+            let folder = golden.join(kind.name);
+            std::fs::create_dir_all(&folder)?;
+            Recorded::write_all(runs, kernel, &adapter, &folder)?;
+        }
+    }
+    for step in steps.iter().map(|step| Planned::parse(step)).collect::<io::Result<Vec<_>>>()? {
+        if step.mode == "feed" {
+            let capture = std::fs::read(run.join(format!("{}.pcap", step.id)))?;
+            let headers = received::headers(&capture, &vectors::vectors(vectors::SEED))?;
+            let folder = golden.join("received");
+            std::fs::create_dir_all(&folder)?;
+            let text = received::to_text(&headers, kernel, &step.channel);
+            std::fs::write(folder.join(format!("{}.txt", step.channel)), text)?;
+        }
+    }
+    Ok(())
+}
+
+/// A step of the harness.
+struct Planned<'a> {
+    id: &'a str,
+    kind: &'static Adapter,
+    /// `11-20`, for example.
+    channel: String,
+    mode: &'a str,
+}
+
+impl<'a> Planned<'a> {
+    fn parse(step: &'a str) -> io::Result<Self> {
+        let parts: Vec<&str> = step.split(':').collect();
+        let bad = || io::Error::new(io::ErrorKind::InvalidInput, format!("step {step} not understood"));
+        let [id, channel, width, _, mode] = parts[..] else { return Err(bad()) };
+        let width = match width {
+            "HT20" => "20",
+            "HT40+" => "40",
+            "HT40-" => "40minus",
+            "80MHz" => "80",
+            other => other,
+        };
+        let kind = Adapter::of_bus_id(id).ok_or_else(bad)?;
+        Ok(Self { id, kind, channel: format!("{channel}-{width}"), mode })
+    }
+
+    fn read(self, folder: &Path) -> io::Result<Recorded> {
+        let id = self.id;
+        let trace = |label: &str| {
+            let text = std::fs::read_to_string(folder.join(format!("{id}.{label}.trace")))?;
+            let what = format!("{id}.{label}.trace is no trace");
+            parse_trace(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, what))
+        };
+        Ok(Recorded {
+            probe: trace("probed")?.len(),
+            accesses: trace("tuned")?,
+            state: State::parse(&std::fs::read_to_string(folder.join(format!("{id}.tuned.state")))?),
+            channel: self.channel,
+        })
+    }
 }

@@ -10,7 +10,7 @@ use airlift_hcd::{Descriptors, FunctionUrb, Reply, Setup, Speed, Submit, Transfe
 use crate::chip::{Chip, Host, Options, Outgoing};
 use crate::descriptors;
 use crate::probe::Shared;
-use crate::{Air, Efuse, Personality, Probe, Rule};
+use crate::{Air, Efuse, Personality, Probe, ResetValues, Rule};
 
 /// The vendor request that reads and writes registers.
 const REGISTER_REQUEST: u8 = 0x05;
@@ -49,6 +49,7 @@ impl Rtl8812au {
                 seed: 0,
                 speed: Speed::High,
                 usb3_port: false,
+                reset_values: ResetValues::Zero,
                 personalities: Vec::new(),
             },
             air: None,
@@ -247,6 +248,13 @@ impl Builder {
     #[must_use]
     pub fn usb3_port(mut self, usb3_port: bool) -> Self {
         self.options.usb3_port = usb3_port;
+        self
+    }
+
+    /// What registers hold before anybody writes them; zero unless told otherwise.
+    #[must_use]
+    pub fn reset_values(mut self, values: ResetValues) -> Self {
+        self.options.reset_values = values;
         self
     }
 

@@ -25,7 +25,7 @@ pub use adapter::{Builder, Rtl8812au};
 pub use air::{
     Air, AirFrame, Capture, CaptureError, Radio, RadioOptions, Rate, ReplayOptions, Tuning, Width,
 };
-pub use chip::{Access, ReceiveStats, TransmitStats};
+pub use chip::{Access, ReceiveStats, ResetValues, TransmitStats};
 pub use efuse::Efuse;
 pub use firmware::{checksum, stand_in_firmware};
 pub use personality::{Personality, Poll};

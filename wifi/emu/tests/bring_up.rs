@@ -93,3 +93,24 @@ fn e1_rf_registers_read_back_through_the_window_that_the_mode_selects() {
     assert_eq!(host.probe.rf(1, 0x56), 0);
     assert_eq!(host.probe.violations(), []);
 }
+
+#[test]
+fn e1_a_scrambled_chip_starts_from_other_values_and_works_as_any() {
+    use airlift_emu::ResetValues;
+    let scrambled = |seed| Host::new(Rtl8812au::builder().reset_values(ResetValues::Scrambled(seed)));
+    let mut host = scrambled(7);
+    host.power_on(&[]).unwrap();
+    let values = |host: &mut Host| [0x0420, 0x0500, 0x0614, 0x0640].map(|at| host.read(at, 4).unwrap());
+    let first = values(&mut host);
+    assert!(first.iter().all(|value| value.to_le_bytes().iter().all(|byte| *byte != 0)), "{first:x?}");
+    assert_eq!(host.firmware(&stand_in_firmware()), Ok((true, true)));
+    // What a driver left does not outlive the power.
+    host.write32(0x0614, 0).unwrap();
+    host.power_off(&[]).unwrap();
+    host.power_on(&[]).unwrap();
+    assert_eq!(values(&mut host), first);
+    assert_eq!(host.probe.violations(), []);
+    let mut other = scrambled(8);
+    other.power_on(&[]).unwrap();
+    assert_ne!(values(&mut other), first);
+}

@@ -12,6 +12,7 @@
 //! |---|---|---|---|
 //! | TSFT | lower 32 bits | 64 bits | unwrapped |
 //! | RX flags | always 0 | absent | the chip reports no PLCP check |
+//! | antenna of a frame without a PHY status | 0 | absent | nobody knows |
 //! | signal of chain B of a CCK frame | 0 dBm | absent | CCK is received on chain A alone |
 //! | guard interval, LDPC, STBC (HT, VHT) | long, none, none | as the descriptor says | rtw88 does not read these bits |
 //! | A-MPDU status | absent | reference number | rtw88 does not read these bits |

@@ -25,7 +25,7 @@ use descriptor::Descriptor;
 pub(crate) use phy_status::{CckPower, cck_power_8812a};
 use tsf::TsfClock;
 
-use crate::channel::Channel;
+use crate::channel::{Channel, Width};
 use crate::chip::Chip;
 use crate::error::Error;
 use crate::frame::{ChainSignals, Fcs, Frame, Meta, Modulation, Rate};
@@ -198,10 +198,11 @@ impl Receiver {
         let coding = |bit| (!is_legacy).then_some(bit);
         let modulation = Modulation {
             rate,
-            bandwidth: Some(if rate.is_cck() {
-                crate::channel::Width::Mhz20
-            } else {
-                descriptor.bandwidth()
+            bandwidth: Some(match (rate, descriptor.bandwidth()) {
+                // There is no HT at 80 MHz; mac80211 takes such a word for 20, too.
+                (Rate::Ht { .. }, Width::Mhz80) => Width::Mhz20,
+                (rate, _) if rate.is_cck() => Width::Mhz20,
+                (_, bandwidth) => bandwidth,
             }),
             short_gi: coding(descriptor.short_gi()),
             ldpc: coding(descriptor.ldpc()),

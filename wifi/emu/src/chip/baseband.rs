@@ -79,6 +79,7 @@ impl Chip {
         for path in 0..2 {
             if self.byte([at::RADIO_A, at::RADIO_B][path]) & 2 == 0 {
                 self.baseband.radios[path] = Radio::new();
+                self.reset_radio(path);
             }
         }
     }

@@ -27,7 +27,7 @@ impl core::fmt::Display for Access {
 }
 
 /// Bytes that the hardware alone changes; a write leaves them as they are.
-fn read_only(address: u16) -> bool {
+pub(super) fn is_read_only(address: u16) -> bool {
     matches!(address,
         0x00f0..=0x00ff
         | 0x0204..=0x0207 | 0x0215 | 0x0217
@@ -39,7 +39,7 @@ fn read_only(address: u16) -> bool {
 }
 
 /// Bits of a byte that are cleared by writing 1.
-fn write_one_to_clear(address: u16) -> u8 {
+pub(super) fn write_one_to_clear(address: u16) -> u8 {
     match address {
         0x00b4..=0x00b7 | 0x00bc..=0x00bf => 0xff,
         at::MAILBOXES => 0x0f,
@@ -50,7 +50,7 @@ fn write_one_to_clear(address: u16) -> u8 {
 
 /// Whether a write to all of `address..address + length` reaches only read-only bytes.
 pub(super) fn wholly_read_only(address: u16, length: usize) -> bool {
-    (0..length as u16).all(|i| read_only(address.wrapping_add(i)))
+    (0..length as u16).all(|i| is_read_only(address.wrapping_add(i)))
 }
 
 impl Chip {
@@ -145,7 +145,7 @@ impl Chip {
     }
 
     fn write_byte(&mut self, address: u16, value: u8) {
-        if read_only(address) {
+        if is_read_only(address) {
             return;
         }
         let clear = write_one_to_clear(address);

@@ -23,11 +23,13 @@ mod mcu;
 mod memories;
 mod power;
 mod receive;
+mod reset;
 mod transmit;
 
 pub use bus::Access;
 pub(crate) use check::Host;
 pub use receive::ReceiveStats;
+pub use reset::ResetValues;
 pub(crate) use transmit::Outgoing;
 pub use transmit::TransmitStats;
 
@@ -64,6 +66,7 @@ pub(crate) struct Options {
     pub(crate) seed: u64,
     pub(crate) speed: Speed,
     pub(crate) usb3_port: bool,
+    pub(crate) reset_values: ResetValues,
     pub(crate) personalities: Vec<Personality>,
 }
 
@@ -87,6 +90,7 @@ pub(crate) struct Chip {
     receive: receive::Receive,
     transmit: transmit::Transmit,
     thermal: u8,
+    reset_values: ResetValues,
     cut: u8,
     seed: u64,
     slow: u32,
@@ -129,6 +133,7 @@ impl Chip {
             receive: receive::Receive::default(),
             transmit: transmit::Transmit::default(),
             thermal: if thermal == 0xff { 0x1a } else { thermal.wrapping_add(options.seed as u8 & 1) & 0x3f },
+            reset_values: options.reset_values,
             cut: options.cut,
             seed: options.seed,
             slow: 1,
@@ -150,6 +155,7 @@ impl Chip {
         for personality in options.personalities {
             chip.take_on(personality);
         }
+        chip.reset_plain_registers(0);
         chip.power_registers();
         chip
     }
@@ -170,6 +176,7 @@ impl Chip {
         self.power = power::Power::new();
         self.efuse = memories::EfusePort::new(self.efuse.fuses.clone());
         self.mac_reset();
+        self.reset_plain_registers(0);
         self.power_registers();
     }
 
@@ -252,6 +259,10 @@ impl Chip {
         self.mac.tsf_origin = self.host_now;
         self.receive.reset();
         self.transmit.reset();
+        self.reset_plain_registers(0x0100);
+        for path in 0..2 {
+            self.reset_radio(path);
+        }
         self.mac_registers();
     }
 }
