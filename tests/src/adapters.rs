@@ -8,7 +8,7 @@ use airlift_emu::{Builder, Efuse, ResetValues, Rtl8812au};
 /// One kind of adapter.
 #[derive(Clone, Copy, Debug)]
 pub struct Adapter {
-    /// The folder of its golden files.
+    /// Its name, and that of the folder with its golden files.
     pub name: &'static str,
     /// The bus that it is offered on.
     pub bus: u8,

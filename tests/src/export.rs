@@ -37,6 +37,8 @@ struct Exported {
     snapshot: Snapshot,
     /// What feeds it, and with what.
     feed: Option<(Feed, Packets)>,
+    /// Whether that has begun.
+    fed: bool,
     /// Where the trace stood at the last mark.
     marked: usize,
 }
@@ -66,7 +68,8 @@ impl Exporter {
     pub fn export(mut self, bus_id: &str, function: impl UsbFunction, snapshot: Snapshot) -> Self {
         let (traced, trace) = Traced::new(function);
         self.server = self.server.export(bus_id, Box::new(traced));
-        self.devices.insert(bus_id.to_owned(), Exported { trace, snapshot, feed: None, marked: 0 });
+        self.devices
+            .insert(bus_id.to_owned(), Exported { trace, snapshot, feed: None, fed: false, marked: 0 });
         self
     }
 
@@ -177,6 +180,10 @@ impl Orders {
         let Some(device) = self.devices.get_mut(id) else { return "no such device" };
         device.trace.clear();
         device.marked = 0;
+        device.fed = false;
+        if let Some((feed, _)) = &device.feed {
+            feed.clear();
+        }
         "ok"
     }
 
@@ -188,10 +195,11 @@ impl Orders {
     }
 
     fn feed(&mut self, id: &str) -> &'static str {
-        let Some((feed, packets)) = self.devices.get_mut(id).and_then(|device| device.feed.as_mut()) else {
-            return "no such device, or it is not fed";
-        };
-        feed.offer(core::mem::take(packets));
+        let Some(device) = self.devices.get_mut(id) else { return "no such device" };
+        let Some((feed, packets)) = &device.feed else { return "this device is not fed" };
+        if !core::mem::replace(&mut device.fed, true) {
+            feed.offer(packets.iter().cloned());
+        }
         if feed.left() == 0 { "ok" } else { "not yet" }
     }
 

@@ -40,6 +40,11 @@ impl Feed {
         }
     }
 
+    /// Forgets what has not arrived yet.
+    pub fn clear(&self) {
+        self.lock().transfers.clear();
+    }
+
     /// How many have not arrived yet.
     pub fn left(&self) -> usize {
         self.lock().transfers.len()
