@@ -10,6 +10,7 @@
 
 pub mod adapters;
 pub mod compare;
+pub mod contracts;
 pub mod export;
 pub mod feed;
 pub mod golden;

@@ -24,14 +24,21 @@ fn is_send<T: Send + Unpin + 'static>(value: T) -> T {
     value
 }
 
+/// Awaits on a thread of its own, on no runtime; fails where it would wait for ever.
+fn elsewhere<T: Send + 'static>(reading: impl Future<Output = T> + Send + 'static) -> impl FnOnce() -> T {
+    let (done, result) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(block_on(reading)));
+    move || result.recv_timeout(Duration::from_secs(60)).expect("the reader was never woken")
+}
+
 #[test]
 fn a3_streams_are_send_and_need_no_reactor() {
     let mut sender = is_send(FrameSender::new());
     let mut stream = is_send(sender.source().open(StreamOptions::new()));
-    let reader = std::thread::spawn(move || block_on(async move { stream.next().await.unwrap() }));
+    let read = elsewhere(async move { stream.next().await.unwrap() });
     sender.send(ack());
     // Either it was there before the reader looked, or the reader was woken.
-    assert_eq!(reader.join().unwrap(), ack());
+    assert_eq!(read(), ack());
 }
 
 #[test]
@@ -53,9 +60,9 @@ fn a6_queued_frames_come_first_then_none_then_the_reason() {
 fn a6_a_waiting_reader_is_woken_by_the_end() {
     let sender = FrameSender::new();
     let mut stream = sender.source().open(StreamOptions::new());
-    let reader = std::thread::spawn(move || block_on(stream.next()).is_none());
+    let ended = elsewhere(async move { stream.next().await.is_none() });
     drop(sender);
-    assert!(reader.join().unwrap());
+    assert!(ended());
 }
 
 #[test]
