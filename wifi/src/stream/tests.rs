@@ -24,10 +24,23 @@ fn is_send<T: Send + Unpin + 'static>(value: T) -> T {
     value
 }
 
-/// Awaits on a thread of its own, on no runtime; fails where it would wait for ever.
-fn elsewhere<T: Send + 'static>(reading: impl Future<Output = T> + Send + 'static) -> impl FnOnce() -> T {
+/// Awaits on a thread of its own, on no runtime, and returns when that waits. What is returned tells the outcome, and
+/// fails where it would wait for ever.
+fn waits_elsewhere<T: Send + 'static>(
+    reading: impl Future<Output = T> + Send + 'static,
+) -> impl FnOnce() -> T {
+    let (waits, waiting) = std::sync::mpsc::channel();
     let (done, result) = std::sync::mpsc::channel();
-    std::thread::spawn(move || done.send(block_on(reading)));
+    std::thread::spawn(move || {
+        let mut reading = Box::pin(reading);
+        let reading = core::future::poll_fn(move |cx| {
+            let poll = reading.as_mut().poll(cx);
+            let _ = waits.send(());
+            poll
+        });
+        done.send(block_on(reading))
+    });
+    waiting.recv().expect("it was polled");
     move || result.recv_timeout(Duration::from_secs(60)).expect("the reader was never woken")
 }
 
@@ -35,9 +48,8 @@ fn elsewhere<T: Send + 'static>(reading: impl Future<Output = T> + Send + 'stati
 fn a3_streams_are_send_and_need_no_reactor() {
     let mut sender = is_send(FrameSender::new());
     let mut stream = is_send(sender.source().open(StreamOptions::new()));
-    let read = elsewhere(async move { stream.next().await.unwrap() });
+    let read = waits_elsewhere(async move { stream.next().await.unwrap() });
     sender.send(ack());
-    // Either it was there before the reader looked, or the reader was woken.
     assert_eq!(read(), ack());
 }
 
@@ -60,7 +72,7 @@ fn a6_queued_frames_come_first_then_none_then_the_reason() {
 fn a6_a_waiting_reader_is_woken_by_the_end() {
     let sender = FrameSender::new();
     let mut stream = sender.source().open(StreamOptions::new());
-    let ended = elsewhere(async move { stream.next().await.is_none() });
+    let ended = waits_elsewhere(async move { stream.next().await.is_none() });
     drop(sender);
     assert!(ended());
 }
