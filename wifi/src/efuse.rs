@@ -12,17 +12,14 @@
 
 use core::fmt;
 
-use crate::chip::ChipInfo;
-
 /// What an unprogrammed cell reads.
 pub(crate) const BLANK: u8 = 0xff;
 
 /// Builds the logical map from the cells, in order. Words that nothing uses stay blank.
-#[derive(Debug)]
-pub(crate) struct Parser {
+pub(crate) struct Parser<'a> {
     map: Vec<u8>,
     physical_size: u16,
-    uses: fn(usize) -> bool,
+    uses: &'a dyn Fn(usize) -> bool,
     next: u16,
     state: State,
 }
@@ -61,9 +58,9 @@ impl fmt::Display for Malformed {
     }
 }
 
-impl Parser {
+impl<'a> Parser<'a> {
     /// `uses` tells of an offset in the logical map whether any field stands there.
-    pub(crate) fn new(physical_size: u16, logical_size: usize, uses: fn(usize) -> bool) -> Self {
+    pub(crate) fn new(physical_size: u16, logical_size: usize, uses: &'a dyn Fn(usize) -> bool) -> Self {
         Self { map: vec![BLANK; logical_size], physical_size, uses, next: 0, state: State::Header }
     }
 
@@ -198,6 +195,100 @@ pub(crate) struct AmplifierTypes {
 /// Bytes of power settings a path in the logical map.
 pub(crate) const TX_POWER_BYTES: usize = 42;
 
+/// What stands where in a chip's EFUSE, as far as it differs in the family.
+#[derive(Debug)]
+pub(crate) struct EfuseLayout {
+    /// Cells.
+    pub(crate) physical_size: u16,
+    /// Bytes of the map that the cells hold.
+    pub(crate) logical_size: usize,
+    /// Where the MAC address stands.
+    pub(crate) mac_address: usize,
+    /// Offset and bit that let the host switch the adapter to USB 3.
+    pub(crate) usb_switch: Option<(usize, u8)>,
+    /// Paths whose power settings are used.
+    pub(crate) tx_power_paths: usize,
+    /// Offsets that [`front_end`](Self::front_end) looks at.
+    pub(crate) own_offsets: &'static [usize],
+    /// What the map says of the board's front end.
+    pub(crate) front_end: fn(&Map<'_>) -> BoardFrontEnd,
+    /// The crystal's trim where the map tells none.
+    pub(crate) blank_crystal_cap: u8,
+    /// How a Bluetooth radio on the board is known.
+    pub(crate) bt_coex: BtCoex,
+    /// How chains and widths are known.
+    pub(crate) options: Options,
+}
+
+impl EfuseLayout {
+    /// Whether a field stands at `offset`. What is not used is not read.
+    pub(crate) fn uses(&self, offset: usize) -> bool {
+        let tx_power = at::TX_POWER..at::TX_POWER + self.tx_power_paths * TX_POWER_BYTES;
+        let mac_address = self.mac_address..self.mac_address + 6;
+        tx_power.contains(&offset)
+            || mac_address.contains(&offset)
+            || self.usb_switch.is_some_and(|(at, _)| at == offset)
+            || self.own_offsets.contains(&offset)
+            || matches!(
+                offset,
+                at::CHANNEL_PLAN
+                    | at::XTAL_K
+                    | at::THERMAL_METER
+                    | at::RF_BOARD_OPTION
+                    | at::BB_SWING_2G
+                    | at::BB_SWING_5G
+                    | at::COUNTRY
+                    | at::COUNTRY_END
+            )
+    }
+}
+
+/// How it is known whether a Bluetooth radio shares the board. The conditions of the tables always ask the map.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum BtCoex {
+    /// The board option in the map says so.
+    BoardOption,
+}
+
+/// How the number of chains and the widths of an adapter are known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Options {
+    /// Four cells behind the map may take some away.
+    Cells,
+}
+
+/// A logical map.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Map<'a>(&'a [u8]);
+
+impl Map<'_> {
+    /// The byte at `offset`; blank beyond the end.
+    pub(crate) fn byte(&self, offset: usize) -> u8 {
+        self.0.get(offset).copied().unwrap_or(BLANK)
+    }
+
+    /// The byte at `offset`, with 0 for a blank one.
+    pub(crate) fn or_zero(&self, offset: usize) -> u8 {
+        match self.byte(offset) {
+            BLANK => 0,
+            byte => byte,
+        }
+    }
+}
+
+/// What the map says of the board's front end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct BoardFrontEnd {
+    /// Which RF front end the board has.
+    pub(crate) rfe_option: u8,
+    /// See [`EfuseInfo::table_front_end`].
+    pub(crate) table: FrontEnd,
+    /// See [`EfuseInfo::front_end`].
+    pub(crate) own: FrontEnd,
+    /// See [`EfuseInfo::amplifier_types`].
+    pub(crate) types: AmplifierTypes,
+}
+
 /// What the EFUSE's logical map says.
 #[derive(Clone, Debug)]
 pub(crate) struct EfuseInfo {
@@ -223,6 +314,8 @@ pub(crate) struct EfuseInfo {
     pub(crate) channel_plan: u8,
     /// Two letters, or 0xff.
     pub(crate) country: [u8; 2],
+    /// Whether a Bluetooth radio shares the board, as the conditions of the tables ask for it.
+    pub(crate) table_bt_coex: bool,
     /// Whether a Bluetooth radio shares the board.
     pub(crate) bt_coex: bool,
     /// Whether the EFUSE lets the host switch the adapter to USB 3.
@@ -235,7 +328,6 @@ pub(crate) struct EfuseInfo {
 
 /// Offsets in the logical map (rtw88 `rtw88xxa.h`, `struct rtw88xxa_efuse`).
 mod at {
-    pub(super) const USB_MODE: usize = 0x08;
     pub(super) const TX_POWER: usize = 0x10;
     pub(super) const CHANNEL_PLAN: usize = 0xb8;
     pub(super) const XTAL_K: usize = 0xb9;
@@ -255,87 +347,64 @@ mod at {
 const TX_POWER_PATHS: usize = 4;
 
 impl EfuseInfo {
-    /// Whether a field of `chip`'s map stands at `offset`. What is not used is not read.
-    pub(crate) fn uses(chip: &ChipInfo, offset: usize) -> bool {
-        let tx_power = at::TX_POWER..at::TX_POWER + usize::from(chip.chains) * TX_POWER_BYTES;
-        let mac_address = chip.efuse_mac_address..chip.efuse_mac_address + 6;
-        tx_power.contains(&offset)
-            || mac_address.contains(&offset)
-            || matches!(
-                offset,
-                at::USB_MODE
-                    | at::CHANNEL_PLAN
-                    | at::XTAL_K
-                    | at::THERMAL_METER
-                    | at::PA_TYPE
-                    | at::LNA_TYPE_2G
-                    | at::LNA_TYPE_5G
-                    | at::RF_BOARD_OPTION
-                    | at::BB_SWING_2G
-                    | at::BB_SWING_5G
-                    | at::RFE_OPTION
-                    | at::COUNTRY
-                    | at::COUNTRY_END
-            )
-    }
-
-    /// The fields of `map`, which holds `chip.efuse_logical_size` bytes.
-    pub(crate) fn new(chip: &ChipInfo, map: &[u8], cells: u16) -> Self {
-        let byte = |offset: usize| map.get(offset).copied().unwrap_or(BLANK);
-        let or_zero = |offset: usize| Some(byte(offset)).filter(|b| *b != BLANK).unwrap_or(0);
-
-        let raw = Amplifiers {
-            pa: byte(at::PA_TYPE),
-            lna_2g: byte(at::LNA_TYPE_2G),
-            lna_5g: byte(at::LNA_TYPE_5G),
-        };
-        let clean = Amplifiers {
-            pa: or_zero(at::PA_TYPE),
-            lna_2g: or_zero(at::LNA_TYPE_2G),
-            lna_5g: or_zero(at::LNA_TYPE_5G),
-        };
-        let table_front_end = FrontEnd {
-            ext_pa_2g: clean.pa & 0x10 != 0,
-            ext_lna_2g: clean.lna_2g & 0x08 != 0,
-            ext_pa_5g: clean.pa & 0x01 != 0,
-            ext_lna_5g: clean.lna_5g & 0x08 != 0,
-        };
+    /// The fields of `map`, which holds `layout.logical_size` bytes.
+    pub(crate) fn new(layout: &EfuseLayout, map: &[u8], cells: u16) -> Self {
+        let view = Map(map);
+        let board = (layout.front_end)(&view);
         let mut tx_power = [[BLANK; TX_POWER_BYTES]; TX_POWER_PATHS];
-        for (path, values) in tx_power.iter_mut().enumerate().take(usize::from(chip.chains)) {
+        for (path, values) in tx_power.iter_mut().enumerate().take(layout.tx_power_paths) {
             let start = at::TX_POWER + path * TX_POWER_BYTES;
             if let Some(bytes) = map.get(start..start + TX_POWER_BYTES) {
                 values.copy_from_slice(bytes);
             }
         }
         let mac_address = map
-            .get(chip.efuse_mac_address..chip.efuse_mac_address + 6)
+            .get(layout.mac_address..layout.mac_address + 6)
             .and_then(|bytes| <[u8; 6]>::try_from(bytes).ok())
             .filter(|mac| mac[0] & 1 == 0 && *mac != [0; 6]);
-        let crystal_cap = match byte(at::XTAL_K) {
-            BLANK => 0x20,
-            value => value,
-        };
+        let bt_coex = view.or_zero(at::RF_BOARD_OPTION) & 0xe0 == 0x20;
         Self {
             cells,
-            rfe_option: rfe_option(byte(at::RFE_OPTION), raw.front_end()),
-            table_front_end,
-            front_end: clean.front_end(),
-            // Mainline derives the types before it takes blank bytes for zero, and never clears them after.
-            amplifier_types: raw.types(),
-            crystal_cap,
-            thermal_meter: byte(at::THERMAL_METER),
-            bb_swing_2g: or_zero(at::BB_SWING_2G),
-            bb_swing_5g: or_zero(at::BB_SWING_5G),
-            channel_plan: match byte(at::CHANNEL_PLAN) {
+            rfe_option: board.rfe_option,
+            table_front_end: board.table,
+            front_end: board.own,
+            amplifier_types: board.types,
+            crystal_cap: match view.byte(at::XTAL_K) {
+                BLANK => layout.blank_crystal_cap,
+                value => value,
+            },
+            thermal_meter: view.byte(at::THERMAL_METER),
+            bb_swing_2g: view.or_zero(at::BB_SWING_2G),
+            bb_swing_5g: view.or_zero(at::BB_SWING_5G),
+            channel_plan: match view.byte(at::CHANNEL_PLAN) {
                 BLANK => 0x7f,
                 plan => plan,
             },
-            country: [byte(at::COUNTRY), byte(at::COUNTRY_END)],
-            bt_coex: or_zero(at::RF_BOARD_OPTION) & 0xe0 == 0x20,
-            usb_mode_switch: byte(at::USB_MODE) & 0x02 != 0,
+            country: [view.byte(at::COUNTRY), view.byte(at::COUNTRY_END)],
+            table_bt_coex: bt_coex,
+            bt_coex,
+            usb_mode_switch: layout.usb_switch.is_some_and(|(at, bit)| view.byte(at) & bit != 0),
             tx_power,
             mac_address,
         }
+    }
+}
+
+/// What [`rtl8812a_front_end`] looks at.
+pub(crate) const RTL8812A_OFFSETS: &[usize] =
+    &[at::PA_TYPE, at::LNA_TYPE_2G, at::LNA_TYPE_5G, at::RFE_OPTION];
+
+/// The RTL8812A's front end: amplifiers by two bits each, and an option that old maps got wrong
+/// (rtw88 `rtw88xxa.c`, `rtw8812a_read_amplifier_type`, `rtw8812a_read_rfe_type`).
+pub(crate) fn rtl8812a_front_end(map: &Map<'_>) -> BoardFrontEnd {
+    let raw = Amplifiers::of(|at| map.byte(at));
+    let clean = Amplifiers::of(|at| map.or_zero(at));
+    BoardFrontEnd {
+        rfe_option: rfe_option(map.byte(at::RFE_OPTION), raw.front_end()),
+        table: clean.any_bit(),
+        own: clean.front_end(),
+        // Mainline derives the types before it takes blank bytes for zero, and never clears them after.
+        types: raw.types(),
     }
 }
 
@@ -347,6 +416,21 @@ struct Amplifiers {
 }
 
 impl Amplifiers {
+    fn of(byte: impl Fn(usize) -> u8) -> Self {
+        Self { pa: byte(at::PA_TYPE), lna_2g: byte(at::LNA_TYPE_2G), lna_5g: byte(at::LNA_TYPE_5G) }
+    }
+
+    /// One bit each, as the conditions of the tables ask for them (rtw88 `main.c`, `rtw_chip_efuse_info_setup`).
+    fn any_bit(self) -> FrontEnd {
+        FrontEnd {
+            ext_pa_2g: self.pa & 0x10 != 0,
+            ext_lna_2g: self.lna_2g & 0x08 != 0,
+            ext_pa_5g: self.pa & 0x01 != 0,
+            ext_lna_5g: self.lna_5g & 0x08 != 0,
+        }
+    }
+
+    /// Two bits each must agree.
     fn front_end(self) -> FrontEnd {
         let all = |value: u8, bits: u8| value & bits == bits;
         FrontEnd {
@@ -398,7 +482,7 @@ mod tests {
     }
 
     fn ours(offset: usize) -> bool {
-        EfuseInfo::uses(Chip::Rtl8812au.info(), offset)
+        Chip::Rtl8812au.info().efuse.uses(offset)
     }
 
     fn parse(cells: &[u8]) -> Result<(Vec<u8>, u16), Malformed> {
@@ -407,7 +491,7 @@ mod tests {
 
     /// The map, the end of the list, and the cells that were asked for.
     fn parse_for(cells: &[u8], uses: fn(usize) -> bool) -> Result<(Vec<u8>, u16, Vec<u16>), Malformed> {
-        let mut parser = Parser::new(512, 512, uses);
+        let mut parser = Parser::new(512, 512, &uses);
         let mut asked = Vec::new();
         while let Some(cell) = parser.next_cell() {
             // What it names ahead is what it then takes.
@@ -437,7 +521,7 @@ mod tests {
     fn a_blank_efuse_costs_one_cell_and_gives_defaults() {
         let (map, seen) = parse(&[]).unwrap();
         assert_eq!(seen, 1);
-        let info = EfuseInfo::new(Chip::Rtl8812au.info(), &map, seen);
+        let info = EfuseInfo::new(&Chip::Rtl8812au.info().efuse, &map, seen);
         assert_eq!((info.rfe_option, info.crystal_cap, info.mac_address), (0, 0x20, None));
         assert_eq!(info.front_end, FrontEnd::default());
         assert!(!info.bt_coex);
@@ -445,7 +529,7 @@ mod tests {
 
     #[test]
     fn the_wanted_cells_never_reach_past_the_header_after_the_block() {
-        let mut parser = Parser::new(512, 512, everything);
+        let mut parser = Parser::new(512, 512, &everything);
         assert_eq!(parser.wanted(), [0]);
         parser.feed(0x10).unwrap();
         assert_eq!(parser.wanted(), (1..10).collect::<Vec<_>>(), "four words and the next header");
@@ -472,13 +556,13 @@ mod tests {
 
     #[test]
     fn no_field_stands_in_a_word_that_is_passed_over() {
-        let chip = Chip::Rtl8812au.info();
+        let layout = &Chip::Rtl8812au.info().efuse;
         let mut random = Random(7);
         for _ in 0..500 {
             let whole: Vec<u8> = (0..512).map(|_| random.byte()).collect();
             let used = (0..512).map(|at| if ours(at & !1) || ours(at | 1) { whole[at] } else { BLANK });
             let used: Vec<u8> = used.collect();
-            let text = |map: &[u8]| format!("{:?}", EfuseInfo::new(chip, map, 0));
+            let text = |map: &[u8]| format!("{:?}", EfuseInfo::new(layout, map, 0));
             assert_eq!(text(&whole), text(&used));
         }
     }
@@ -517,7 +601,8 @@ mod tests {
             assert_eq!(whole.is_ok(), ours.is_ok(), "what is passed over is judged all the same");
             if let (Ok((whole, seen)), Ok((map, end, _))) = (whole, ours) {
                 assert!(seen == end && seen <= 512);
-                let text = |map: &[u8]| format!("{:?}", EfuseInfo::new(Chip::Rtl8812au.info(), map, seen));
+                let text =
+                    |map: &[u8]| format!("{:?}", EfuseInfo::new(&Chip::Rtl8812au.info().efuse, map, seen));
                 assert_eq!(text(&whole), text(&map));
                 parsed += 1;
             }

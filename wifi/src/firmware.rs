@@ -4,6 +4,7 @@
 //! the files (`.xz`, `.zst`) or leave them plain (`.bin`). No vendor firmware is part of this repository.
 //! Neighbour: `driver::download` puts an image into the chip.
 
+use core::ops::Range;
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -62,7 +63,7 @@ impl Firmware {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::new(
                     Stage::Firmware,
                     ErrorKind::FirmwareMissing {
-                        name: chip.firmware_name,
+                        name: chip.firmware.name,
                         looked: vec![path.clone()],
                         dir_set: false,
                     },
@@ -80,7 +81,7 @@ fn invalid(origin: String, problem: String) -> Error {
 
 /// Tries `dir/rtw88/NAME` and `dir/NAME`, plain and packed, in each of `dirs`.
 fn search(chip: &ChipInfo, dirs: &[PathBuf], dir_set: bool) -> Result<Image, Error> {
-    let name = Path::new(chip.firmware_name);
+    let name = Path::new(chip.firmware.name);
     let mut looked = Vec::new();
     for dir in dirs {
         let in_tree = dir.join(name);
@@ -98,7 +99,7 @@ fn search(chip: &ChipInfo, dirs: &[PathBuf], dir_set: bool) -> Result<Image, Err
             }
         }
     }
-    Err(Error::new(Stage::Firmware, ErrorKind::FirmwareMissing { name: chip.firmware_name, looked, dir_set }))
+    Err(Error::new(Stage::Firmware, ErrorKind::FirmwareMissing { name: chip.firmware.name, looked, dir_set }))
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -168,15 +169,52 @@ fn unpack_zstd(_: &[u8]) -> io::Result<Vec<u8>> {
     Err(io::Error::other("this build cannot unpack .zst files (feature `zstd` is off)"))
 }
 
+/// A chip's firmware file.
+#[derive(Debug)]
+pub(crate) struct FirmwareInfo {
+    /// Its name, below the firmware directory's parent.
+    pub(crate) name: &'static str,
+    /// Signature in its header, without the low four bits, which tell the variant.
+    pub(crate) signature: u16,
+    /// Its shape, and how it gets into the chip.
+    pub(crate) format: FirmwareFormat,
+}
+
+/// The shape of a firmware file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum FirmwareFormat {
+    /// For the 8051: a header of 32 bytes and one run of code, of `max_size` bytes at most, which goes into the chip
+    /// page by page through a window of registers (rtw88 `fw.h`, `struct rtw_fw_hdr_legacy`).
+    Legacy {
+        /// The most that the code may take, header not counted.
+        max_size: usize,
+    },
+    /// For the 3081: a header of 64 bytes and a run of code for each of its memories, which go into the chip as
+    /// reserved pages of the transmit buffer and from there by DMA (rtw88 `fw.h`, `struct rtw_fw_hdr`).
+    #[expect(dead_code, reason = "the RTL8814A's")]
+    Sections,
+}
+
 /// A firmware file that fits the chip.
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
     data: Bytes,
+    sections: Vec<Section>,
 }
 
-/// The header of 8051 firmware (rtw88 `fw.h`, `struct rtw_fw_hdr_legacy`): signature first, the code's size at 12.
-const HEADER: usize = 32;
-const SIZE_AT: usize = 12;
+/// What goes into one place of the chip's memories.
+#[derive(Clone, Debug)]
+struct Section {
+    address: u32,
+    range: Range<usize>,
+}
+
+/// The header of 8051 firmware: signature first, the code's size at 12.
+const LEGACY_HEADER: usize = 32;
+/// The header of 3081 firmware.
+const SECTIONS_HEADER: usize = 64;
+/// Each section is followed by its checksum, which its size does not count.
+const SECTION_CHECKSUM: usize = 8;
 const VARIANT_BITS: u16 = 0x000f;
 
 /// Signatures of the family's other files, so that a mix-up is named.
@@ -190,52 +228,93 @@ const OTHERS: &[(u16, &str)] = &[
 ];
 
 impl Image {
-    /// Checks signature and size.
+    /// Checks signature and sizes.
     pub(crate) fn new(chip: &ChipInfo, origin: String, data: Bytes) -> Result<Self, Error> {
-        let field = |at: usize| Some(u16::from_le_bytes([*data.get(at)?, *data.get(at + 1)?]));
-        let (Some(signature), Some(size), true) = (field(0), field(SIZE_AT), data.len() > HEADER) else {
-            return Err(invalid(
-                origin,
-                format!("truncated: {} bytes, expected a header of {HEADER} and code after it", data.len()),
-            ));
-        };
-        let family = signature & !VARIANT_BITS;
-        if family != chip.firmware_signature {
-            let whose = OTHERS.iter().find(|(other, _)| *other == family);
-            let whose = whose.map_or("no chip that is known here", |(_, name)| name);
-            return Err(invalid(
-                origin,
-                format!(
-                    "signature {signature:#06x} is of {whose}, expected {:#05x}x ({})",
-                    chip.firmware_signature >> 4,
-                    chip.chip
-                ),
-            ));
-        }
-        let code = data.len() - HEADER;
-        let said = usize::from(size);
-        if code < said {
-            return Err(invalid(origin, format!("truncated: {code} bytes of code, the header says {said}")));
-        }
-        if code > said {
-            return Err(invalid(
-                origin,
-                format!("{code} bytes of code, the header says {said}: not one firmware file alone"),
-            ));
-        }
-        if code > chip.firmware_max_size {
-            return Err(invalid(
-                origin,
-                format!("{code} bytes of code, the {} takes {} at most", chip.chip, chip.firmware_max_size),
-            ));
-        }
-        Ok(Self { data })
+        Self::check(chip, &data)
+            .map(|sections| Self { data, sections })
+            .map_err(|problem| invalid(origin, problem))
     }
 
-    /// What goes into the chip's RAM.
-    pub(crate) fn code(&self) -> &[u8] {
-        &self.data[HEADER..]
+    fn check(chip: &ChipInfo, data: &[u8]) -> Result<Vec<Section>, String> {
+        let info = &chip.firmware;
+        let header = match info.format {
+            FirmwareFormat::Legacy { .. } => LEGACY_HEADER,
+            FirmwareFormat::Sections => SECTIONS_HEADER,
+        };
+        if data.len() <= header {
+            let length = data.len();
+            return Err(format!(
+                "truncated: {length} bytes, expected a header of {header} and code after it"
+            ));
+        }
+        let signature = u16::from_le_bytes([data[0], data[1]]);
+        let family = signature & !VARIANT_BITS;
+        if family != info.signature {
+            let whose = OTHERS.iter().find(|(other, _)| *other == family);
+            let whose = whose.map_or("no chip that is known here", |(_, name)| name);
+            return Err(format!(
+                "signature {signature:#06x} is of {whose}, expected {:#05x}x ({})",
+                info.signature >> 4,
+                chip.chip
+            ));
+        }
+        let code = data.len() - header;
+        let sections = match info.format {
+            FirmwareFormat::Legacy { .. } => {
+                let size = usize::from(u16::from_le_bytes([data[12], data[13]]));
+                vec![Section { address: 0, range: header..header + size }]
+            }
+            FirmwareFormat::Sections => sections(data)?,
+        };
+        let said = sections.iter().map(|section| section.range.len()).sum::<usize>();
+        if code < said {
+            return Err(format!("truncated: {code} bytes of code, the header says {said}"));
+        }
+        if code > said {
+            return Err(format!("{code} bytes of code, the header says {said}: not one firmware file alone"));
+        }
+        match info.format {
+            FirmwareFormat::Legacy { max_size } if code > max_size => {
+                Err(format!("{code} bytes of code, the {} takes {max_size} at most", chip.chip))
+            }
+            _ => Ok(sections),
+        }
     }
+
+    /// What goes into the chip's RAM, all sections one after the other.
+    pub(crate) fn code(&self) -> &[u8] {
+        let start = self.sections.first().map_or(0, |section| section.range.start);
+        &self.data[start..]
+    }
+
+    /// Where each part goes in the MCU's address space, and the part with its checksum, in order.
+    #[expect(dead_code, reason = "the RTL8814A's")]
+    pub(crate) fn sections(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        self.sections.iter().map(|section| (section.address, &self.data[section.range.clone()]))
+    }
+}
+
+/// The sections that a header of 3081 firmware names: data, instructions, and a third one if bit 4 of the usage byte
+/// says so (rtw88 `mac.c`, `check_firmware_size`, `start_download_firmware`).
+fn sections(data: &[u8]) -> Result<Vec<Section>, String> {
+    let word = |at: usize| u32::from_le_bytes([data[at], data[at + 1], data[at + 2], data[at + 3]]);
+    let mut named = vec![(word(0x20), word(0x24)), (word(0x3c), word(0x30))];
+    let third = word(0x34);
+    if data[0x18] & 0x10 != 0 && third != 0 {
+        named.push((word(0x38), third));
+    }
+    let mut sections = Vec::with_capacity(named.len());
+    let mut start = SECTIONS_HEADER;
+    for (address, size) in named {
+        if u64::from(size) > LARGEST_FILE {
+            return Err(format!("the header names a section of {size} bytes"));
+        }
+        let end = start + size as usize + SECTION_CHECKSUM;
+        // The highest bit is not part of the address.
+        sections.push(Section { address: address & !(1 << 31), range: start..end });
+        start = end;
+    }
+    Ok(sections)
 }
 
 #[cfg(test)]
@@ -244,9 +323,9 @@ mod tests {
     use crate::chip::Chip;
 
     fn file(signature: u16, code: usize) -> Vec<u8> {
-        let mut data = vec![0_u8; HEADER];
+        let mut data = vec![0_u8; LEGACY_HEADER];
         data[..2].copy_from_slice(&signature.to_le_bytes());
-        data[SIZE_AT..SIZE_AT + 2].copy_from_slice(&(code as u16).to_le_bytes());
+        data[12..14].copy_from_slice(&(code as u16).to_le_bytes());
         data.extend((0..code).map(|n| (n * 7) as u8));
         data
     }
@@ -255,10 +334,43 @@ mod tests {
         Firmware::bytes("test", data).load(Chip::Rtl8812au.info())
     }
 
+    /// An RTL8814A's file: 0x20 bytes of data, 0x18 of instructions, 0x10 of the third memory if `third`.
+    fn sectioned(third: bool) -> Vec<u8> {
+        let mut data = vec![0_u8; SECTIONS_HEADER];
+        data[..2].copy_from_slice(&0x8814_u16.to_le_bytes());
+        data[0x18] = u8::from(third) << 4;
+        for (at, word) in [
+            (0x20, 0x8020_0000_u32),
+            (0x24, 0x20),
+            (0x30, 0x18),
+            (0x34, 0x10),
+            (0x38, 0x1000),
+            (0x3c, 0x8000_0000),
+        ] {
+            data[at..at + 4].copy_from_slice(&word.to_le_bytes());
+        }
+        let code = 0x28 + 0x20 + if third { 0x18 } else { 0 };
+        data.extend((0..code).map(|n: u8| n));
+        data
+    }
+
+    #[test]
+    fn w4_a_file_of_sections_says_where_each_goes() {
+        let places = |data: &[u8]| {
+            sections(data).map(|found| found.into_iter().map(|s| (s.address, s.range)).collect::<Vec<_>>())
+        };
+        let two = [(0x0020_0000, 64..104), (0, 104..136)];
+        assert_eq!(places(&sectioned(false)).unwrap(), two);
+        assert_eq!(places(&sectioned(true)).unwrap()[2], (0x1000, 136..160));
+        let mut hostile = sectioned(false);
+        hostile[0x24..0x28].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert!(places(&hostile).is_err());
+    }
+
     #[test]
     fn w4_a_file_of_the_chip_is_taken_without_its_header() {
         let data = file(0x9501, 5000);
-        assert_eq!(check(data.clone()).unwrap().code(), &data[HEADER..]);
+        assert_eq!(check(data.clone()).unwrap().code(), &data[LEGACY_HEADER..]);
     }
 
     #[test]
@@ -314,7 +426,7 @@ mod tests {
             let loaded = Firmware::Directory(dir).load(Chip::Rtl8812au.info());
             assert_eq!(loaded.is_ok(), on, "{suffix}: {loaded:?}");
             if let Ok(image) = loaded {
-                assert_eq!(image.code(), &plain[HEADER..], "{suffix}");
+                assert_eq!(image.code(), &plain[LEGACY_HEADER..], "{suffix}");
             }
         }
     }

@@ -123,6 +123,8 @@ registers! {
     RX_IQC_AB_D: u32 = 0x1a10;
     RX_IQC_CD_D: u32 = 0x1a14;
     TXSCALE_D: u32 = 0x1a1c;
+    LSSI_WRITE_C: u32 = 0x1890;
+    LSSI_WRITE_D: u32 = 0x1a90;
     CK_MONHD: u32 = 0x1a5c;
     AFE_PWR1_D: u32 = 0x1a60;
     TX_AGC_D: u32 = 0x1a94;

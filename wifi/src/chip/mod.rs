@@ -13,8 +13,10 @@ use core::time::Duration;
 
 use airlift_hcd::Speed;
 
-use crate::efuse::EfuseInfo;
+use crate::efuse::{EfuseInfo, EfuseLayout};
+use crate::firmware::FirmwareInfo;
 use crate::phy::info::PhyInfo;
+use crate::regio::FieldWrite;
 
 /// A chip of the family.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -126,18 +128,25 @@ pub(crate) enum PowerStep {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueuePages {
     /// Pages of the high queue.
-    pub(crate) high: u8,
+    pub(crate) high: u16,
     /// Pages of the normal queue.
-    pub(crate) normal: u8,
+    pub(crate) normal: u16,
     /// Pages of the low queue.
-    pub(crate) low: u8,
+    pub(crate) low: u16,
     /// Pages of the extra queue.
-    pub(crate) extra: u8,
+    pub(crate) extra: u16,
     /// Pages that nobody may have.
-    pub(crate) gap: u8,
+    pub(crate) gap: u16,
     /// DMA queue (0 extra, 1 low, 2 normal, 3 high) of voice, video, best effort, background, management and
     /// high traffic.
     pub(crate) map: [u8; 6],
+}
+
+impl QueuePages {
+    /// Pages that are not for all.
+    pub(crate) fn taken(&self) -> u16 {
+        self.high + self.normal + self.low + self.extra + self.gap
+    }
 }
 
 /// The facts of a chip.
@@ -158,24 +167,16 @@ pub(crate) struct ChipInfo {
     pub(crate) enter_lps: &'static [PowerStep],
     /// From "active" to "card disabled".
     pub(crate) power_off: &'static [PowerStep],
-    /// The firmware file, below the firmware directory's parent.
-    pub(crate) firmware_name: &'static str,
-    /// Signature in the firmware's header; its low four bits tell the variant.
-    pub(crate) firmware_signature: u16,
-    /// The most that the firmware's code may take, in bytes, header not counted.
-    pub(crate) firmware_max_size: usize,
-    /// Bytes of EFUSE.
-    pub(crate) efuse_physical_size: u16,
-    /// Bytes of the map that the EFUSE holds.
-    pub(crate) efuse_logical_size: usize,
-    /// Whether anything is taken from an offset of the map.
-    pub(crate) efuse_uses: fn(usize) -> bool,
-    /// Where the MAC address stands in the logical map.
-    pub(crate) efuse_mac_address: usize,
-    /// Chains of the radio when the EFUSE does not say otherwise.
+    /// MAC and microcontroller, with what the chip has of its own there.
+    pub(crate) mac: Mac,
+    /// The firmware's file, what it must look like, and how it gets into the chip.
+    pub(crate) firmware: FirmwareInfo,
+    /// What stands where in the EFUSE.
+    pub(crate) efuse: EfuseLayout,
+    /// Paths of the radio when the EFUSE does not say otherwise.
     pub(crate) chains: u8,
-    /// The signal of a CCK frame from its amplifiers' gain indices.
-    pub(crate) cck_power: crate::rx::CckPower,
+    /// What the report before a frame says of its signal.
+    pub(crate) read_phy_status: crate::rx::ReadPhyStatus,
     /// Added to the cut that SYS_CFG1 tells.
     pub(crate) cut_offset: u8,
     /// Transmit buffer, in bytes.
@@ -184,12 +185,10 @@ pub(crate) struct ChipInfo {
     pub(crate) rx_fifo_size: u16,
     /// Bytes of a page of the transmit buffer.
     pub(crate) page_size: u16,
-    /// Pages at the transmit buffer's end that the driver keeps for itself.
-    pub(crate) reserved_driver_pages: u16,
+    /// Pages at the transmit buffer's end that no queue may have: the driver's and the firmware's own.
+    pub(crate) reserved_pages: u16,
     /// Queue layout with two, three and four bulk-out endpoints.
     pub(crate) queue_pages: [QueuePages; 3],
-    /// Bit of RSV_CTRL+1 that resets the MCU's bus wrapper.
-    pub(crate) mcu_wrapper_bit: u8,
     /// Frames that one bulk-out transfer may carry.
     pub(crate) tx_aggregate_descriptors: u8,
     /// Baseband and radio.
@@ -202,10 +201,31 @@ impl ChipInfo {
         u16::try_from(self.tx_fifo_size / u32::from(self.page_size)).unwrap_or(u16::MAX)
     }
 
-    /// First page that the driver keeps for itself: queues end here.
-    pub(crate) fn reserved_boundary(&self) -> u8 {
-        u8::try_from(self.tx_pages() - self.reserved_driver_pages).unwrap_or(u8::MAX)
+    /// First page that no queue may have: queues end here.
+    pub(crate) fn reserved_boundary(&self) -> u16 {
+        self.tx_pages() - self.reserved_pages
     }
+}
+
+/// The MAC with the microcontroller beside it. It decides how power is switched, how the transmit buffer's pages
+/// become a list, how queues, filters and timing are set up (rtw88 `wlan_cpu`). `driver` has a module for each.
+#[derive(Debug)]
+pub(crate) enum Mac {
+    /// With an 8051: the list of pages is written entry by entry, queues have 8-bit registers.
+    With8051(Mac8051),
+}
+
+/// What a chip with an 8051 has of its own.
+#[derive(Debug)]
+pub(crate) struct Mac8051 {
+    /// Bit of RSV_CTRL+1 that resets the MCU's bus wrapper.
+    pub(crate) wrapper_bit: u8,
+    /// The radios' resets are released before the MAC gets power.
+    pub(crate) releases_radios: bool,
+    /// A chip whose version says so (SYS_CFG1 bit 24) has its supply trimmed once it has power.
+    pub(crate) trims_supply: bool,
+    /// Fields of the MAC's registers that are this chip's own, in order, before the transmitters are enabled.
+    pub(crate) own_fields: &'static [FieldWrite],
 }
 
 /// One adapter as it was found: its chip, cut, chains and EFUSE. What `phy` needs to know beside [`Regs`].
@@ -217,7 +237,7 @@ pub(crate) struct Board {
     pub(crate) chip: &'static ChipInfo,
     /// Cut of the silicon as mainline numbers it (0 is A), the chip's offset included.
     pub(crate) cut: u8,
-    /// Chains in use: 1 or 2.
+    /// Paths of the radio in use: 1 to 4.
     pub(crate) chains: u8,
     /// Whether the EFUSE allows 80 MHz (and VHT).
     pub(crate) allows_80_mhz: bool,

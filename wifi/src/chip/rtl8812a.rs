@@ -5,7 +5,12 @@
 
 use core::time::Duration;
 
-use super::{Chip, ChipInfo, PowerStep, QueuePages, ShadowPolicy};
+use airlift_regs::{bits, mac};
+
+use super::{Chip, ChipInfo, Mac, Mac8051, PowerStep, QueuePages, ShadowPolicy};
+use crate::efuse::{self, BtCoex, EfuseLayout, Options};
+use crate::firmware::{FirmwareFormat, FirmwareInfo};
+use crate::regio::FieldWrite;
 
 /// rtw88 `rtw8812au.c`, `rtw_8812au_id_table`.
 const USB_IDS: &[(u16, u16)] = &[
@@ -135,6 +140,14 @@ const POWER_OFF: &[PowerStep] = &[
     w(0x0005, 0x08, 0x08),
 ];
 
+/// rtw88 `rtw88xxa.c`, `rtw88xxa_power_on`, what it does for this chip alone.
+const OWN_MAC_FIELDS: &[FieldWrite] = &[
+    // 512 bytes a transmit page, 64 a receive page.
+    FieldWrite::byte(mac::PBP, 0xff, (bits::pbp::PBP_512 << 4 | bits::pbp::PBP_64) as u8),
+    FieldWrite::byte(mac::AMPDU_MAX_TIME, 0xff, 0x70),
+    FieldWrite::byte(mac::FWHW_TXQ_CTRL.byte(0), 0x80, 0),
+];
+
 /// What is known of the RTL8812AU.
 pub(crate) static INFO: ChipInfo = ChipInfo {
     chip: Chip::Rtl8812au,
@@ -144,27 +157,42 @@ pub(crate) static INFO: ChipInfo = ChipInfo {
     power_forced: &[(0x0024, 0x02), (0x0028, 0x08)],
     enter_lps: ENTER_LPS,
     power_off: POWER_OFF,
-    firmware_name: "rtw88/rtw8812a_fw.bin",
-    firmware_signature: 0x9500,
-    firmware_max_size: 0x8000,
-    efuse_physical_size: 512,
-    efuse_logical_size: 512,
-    efuse_uses: |offset| crate::efuse::EfuseInfo::uses(&INFO, offset),
-    efuse_mac_address: 0xd7,
+    mac: Mac::With8051(Mac8051 {
+        wrapper_bit: 3,
+        releases_radios: true,
+        trims_supply: false,
+        own_fields: OWN_MAC_FIELDS,
+    }),
+    firmware: FirmwareInfo {
+        name: "rtw88/rtw8812a_fw.bin",
+        signature: 0x9500,
+        format: FirmwareFormat::Legacy { max_size: 0x8000 },
+    },
+    efuse: EfuseLayout {
+        physical_size: 512,
+        logical_size: 512,
+        mac_address: 0xd7,
+        usb_switch: Some((0x08, 0x02)),
+        tx_power_paths: 2,
+        own_offsets: efuse::RTL8812A_OFFSETS,
+        front_end: efuse::rtl8812a_front_end,
+        blank_crystal_cap: 0x20,
+        bt_coex: BtCoex::BoardOption,
+        options: Options::Cells,
+    },
     chains: 2,
-    cck_power: crate::rx::cck_power_8812a,
+    read_phy_status: crate::rx::phy_status_8812a,
     cut_offset: 1,
     tx_fifo_size: 131_072,
     rx_fifo_size: 16_128,
     page_size: 512,
-    reserved_driver_pages: 9,
+    reserved_pages: 9,
     // Two, three and four bulk-out endpoints (rtw88 `page_table_8812a`, `rqpn_table_8812a`).
     queue_pages: [
         QueuePages { high: 16, normal: 0, low: 0, extra: 0, gap: 1, map: [3, 3, 2, 2, 3, 3] },
         QueuePages { high: 16, normal: 0, low: 16, extra: 0, gap: 1, map: [3, 2, 1, 1, 3, 3] },
         QueuePages { high: 16, normal: 0, low: 16, extra: 0, gap: 1, map: [2, 2, 1, 1, 0, 3] },
     ],
-    mcu_wrapper_bit: 3,
     tx_aggregate_descriptors: 1,
     phy: &crate::phy::rtl8812a::INFO,
 };

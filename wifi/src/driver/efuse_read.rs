@@ -17,7 +17,7 @@ use core::time::Duration;
 use airlift_regs::{bits, bits::efuse_ctrl as bit, sys};
 
 use crate::chip::ChipInfo;
-use crate::efuse::{EfuseInfo, Parser};
+use crate::efuse::{BtCoex, EfuseInfo, Options, Parser};
 use crate::error::{Error, ErrorKind};
 use crate::regio::{Reading, Regs};
 
@@ -42,7 +42,9 @@ pub(super) async fn read(regs: &Regs, chip: &ChipInfo) -> Result<Found, Error> {
 
     let mut cells = Cells { regs, control: 0, slow: false };
     cells.looked(regs.read(sys::EFUSE_CTRL).await?);
-    let mut parser = Parser::new(chip.efuse_physical_size, chip.efuse_logical_size, chip.efuse_uses);
+    let layout = &chip.efuse;
+    let uses = |offset| layout.uses(offset);
+    let mut parser = Parser::new(layout.physical_size, layout.logical_size, &uses);
     while let Some(next) = parser.next_cell() {
         let wanted = if cells.slow { vec![next] } else { parser.wanted() };
         for byte in cells.read_run(&wanted).await? {
@@ -52,8 +54,13 @@ pub(super) async fn read(regs: &Regs, chip: &ChipInfo) -> Result<Found, Error> {
     regs.write(sys::EFUSE_ACCESS, bits::efuse_access::EFUSE_ACCESS_OFF as u8).await?;
 
     let (map, length) = parser.finish();
-    let info = EfuseInfo::new(chip, &map, length);
-    let (chains, allows_80_mhz) = read_options(&mut cells, chip).await?;
+    let mut info = EfuseInfo::new(layout, &map, length);
+    info.bt_coex = match layout.bt_coex {
+        BtCoex::BoardOption => info.table_bt_coex,
+    };
+    let (chains, allows_80_mhz) = match layout.options {
+        Options::Cells => read_options(&mut cells, chip).await?,
+    };
     regs.barrier().await?;
     Ok(Found { info, chains, allows_80_mhz })
 }

@@ -8,7 +8,7 @@ use airlift_hcd::Speed;
 use airlift_regs::{Reg, bits, bits::rcr, mac, sys, usb};
 
 use super::queues;
-use crate::chip::Board;
+use crate::chip::{Board, Mac8051};
 use crate::error::Error;
 use crate::regio::Regs;
 
@@ -42,13 +42,11 @@ pub(super) fn receive_filter(bad_fcs: bool) -> u32 {
 }
 
 /// From the MAC table on to the transmitters and receivers being enabled. The MAC table comes before.
-pub(super) async fn configure(regs: &Regs, board: &Board) -> Result<(), Error> {
+pub(super) async fn configure(regs: &Regs, board: &Board, own: &Mac8051) -> Result<(), Error> {
     let chip = board.chip;
     queues::configure(regs, chip, board.bulk_out).await?;
 
     regs.write(mac::TRXFF_BNDY.cast::<u16>(2), chip.rx_fifo_size - REPORT_BUFFER - 1).await?;
-    // 512 bytes a transmit page, 64 a receive page.
-    regs.write(mac::PBP, (bits::pbp::PBP_512 << 4 | bits::pbp::PBP_64) as u8).await?;
     regs.write(mac::RX_DRVINFO_SZ, PHY_STATUS_UNITS).await?;
 
     regs.write(sys::HIMR0, 0).await?;
@@ -62,7 +60,6 @@ pub(super) async fn configure(regs: &Regs, board: &Board) -> Result<(), Error> {
     beacon(regs, board.efuse.bt_coex).await?;
     usb_interface(regs, board.speed).await?;
 
-    regs.write(mac::AMPDU_MAX_TIME, 0x70).await?;
     regs.write(mac::AMPDU_MAX_LENGTH, u32::MAX).await?;
     regs.write(mac::USTIME_TSF, 0x50).await?;
     regs.write(mac::USTIME_EDCA, 0x50).await?;
@@ -75,7 +72,7 @@ pub(super) async fn configure(regs: &Regs, board: &Board) -> Result<(), Error> {
     regs.write(mac::RX_PKT_LIMIT, 0x18).await?;
     regs.write(mac::PIFS, 0).await?;
     regs.write(mac::MAX_AGGR_NUM, 0x1f1f).await?;
-    regs.clear_bits(mac::FWHW_TXQ_CTRL.byte(0), 0x80).await?;
+    regs.apply(own.own_fields).await?;
     // The bus may not reset the MAC.
     regs.set_bits(sys::RSV_CTRL, 0x60).await?;
 

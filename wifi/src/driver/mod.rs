@@ -40,7 +40,7 @@ use airlift_runtime::Cpu;
 pub(crate) use control::{Belongings, Command, Link, Own, Up, start, stream_end};
 
 use crate::channel::Channel;
-use crate::chip::{Board, Chip};
+use crate::chip::{Board, Chip, Mac};
 use crate::error::{Error, Stage};
 use crate::firmware::Image;
 use crate::phy::Phy;
@@ -133,15 +133,21 @@ impl Adapter {
         let (regs, chip) = (&self.regs, self.settings.chip.info());
         self.enter(Stage::Power);
         let version = power::identify(regs, chip).await?;
-        power::power_on(regs, chip, version).await?;
+        match &chip.mac {
+            Mac::With8051(own) => power::power_on(regs, chip, own, version).await?,
+        }
 
         self.enter(Stage::Queues);
-        queues::write_page_list(regs, chip).await?;
+        match &chip.mac {
+            Mac::With8051(_) => queues::write_page_list(regs, chip).await?,
+        }
 
         self.enter(Stage::Firmware);
         let percent = |done: usize, all: usize| u8::try_from(done * 100 / all.max(1)).unwrap_or(100);
-        download::download(regs, image, &|done, all| self.report(Stage::Firmware, percent(done, all)))
-            .await?;
+        let report = |done, all| self.report(Stage::Firmware, percent(done, all));
+        match &chip.mac {
+            Mac::With8051(_) => download::download(regs, image, &report).await?,
+        }
 
         self.enter(Stage::Efuse);
         let efuse = efuse_read::read(regs, chip).await?;
@@ -172,7 +178,9 @@ impl Adapter {
         self.enter(Stage::Mac);
         regs.write(mac_regs::HMETFR, 0x0f).await?;
         phy.load_mac().await?;
-        mac::configure(regs, &board).await?;
+        match &chip.mac {
+            Mac::With8051(own) => mac::configure(regs, &board, own).await?,
+        }
 
         self.enter(Stage::Baseband);
         phy.init_baseband().await?;
@@ -181,7 +189,9 @@ impl Adapter {
 
         self.enter(Stage::Channel);
         phy.init_band().await?;
-        mac::finish(regs).await?;
+        match &chip.mac {
+            Mac::With8051(_) => mac::finish(regs).await?,
+        }
         mac::security_engine(regs).await?;
         phy.set_channel(self.settings.channel).await?;
         regs.barrier().await?;
@@ -220,6 +230,9 @@ impl Adapter {
         let _ = self.regs.barrier().await;
         self.regs.bypass_shadow(false);
         let bt_coex = self.board.borrow().as_ref().is_some_and(|board| board.efuse.bt_coex);
-        power::power_off(&self.regs, self.settings.chip.info(), self.device.speed(), bt_coex).await
+        let chip = self.settings.chip.info();
+        match &chip.mac {
+            Mac::With8051(own) => power::power_off(&self.regs, chip, own, self.device.speed(), bt_coex).await,
+        }
     }
 }

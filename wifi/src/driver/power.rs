@@ -10,13 +10,16 @@ use core::time::Duration;
 use airlift_hcd::Speed;
 use airlift_regs::{Reg, bb, bits, mac, name_of, sys, usb};
 
-use crate::chip::{ChipInfo, PowerStep};
+use crate::chip::{ChipInfo, Mac8051, PowerStep};
 use crate::error::{Error, ErrorKind};
 use crate::regio::Regs;
 
 /// rtw88 `mac.c`, `do_pwr_poll_cmd`: every 50 us, 20,000 times.
 const POLL_INTERVAL: Duration = Duration::from_micros(50);
 const POLL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Bit of LDO_SWR_CTRL that [`Mac8051::trims_supply`] is about.
+const SUPPLY_TRIM: u8 = 0x40;
 
 /// What CR reads while the MAC has no power.
 const CR_POWERED_OFF: u8 = 0xea;
@@ -27,6 +30,8 @@ pub(super) struct Version {
     pub(super) cut: u8,
     /// The chip feeds itself from its own regulator.
     own_regulator: bool,
+    /// Its supply may want trimming ([`Mac8051::trims_supply`]).
+    trimmed_supply: bool,
 }
 
 /// Reads and checks the chip's version register.
@@ -41,11 +46,20 @@ pub(super) async fn identify(regs: &Regs, chip: &ChipInfo) -> Result<Version, Er
         }));
     }
     let cut = u8::try_from(version >> 12 & 0xf).unwrap_or(0);
-    Ok(Version { cut: cut + chip.cut_offset, own_regulator: version & bits::sys_cfg1::LDO != 0 })
+    Ok(Version {
+        cut: cut + chip.cut_offset,
+        own_regulator: version & bits::sys_cfg1::LDO != 0,
+        trimmed_supply: version & 1 << 24 != 0,
+    })
 }
 
 /// Brings the MAC to "active". A chip that was left on is switched off first.
-pub(super) async fn power_on(regs: &Regs, chip: &ChipInfo, version: Version) -> Result<(), Error> {
+pub(super) async fn power_on(
+    regs: &Regs,
+    chip: &ChipInfo,
+    own: &Mac8051,
+    version: Version,
+) -> Result<(), Error> {
     pre_config(regs, version).await?;
     if is_on(regs).await? {
         run(regs, chip.power_off).await?;
@@ -53,11 +67,12 @@ pub(super) async fn power_on(regs: &Regs, chip: &ChipInfo, version: Version) -> 
         pre_config(regs, version).await?;
     }
 
-    // The radios' resets are released before the MAC gets power.
-    for (reg, value) in [(sys::RF_CTRL, 5), (sys::RF_CTRL, 7), (sys::RF_B_CTRL, 5), (sys::RF_B_CTRL, 7)] {
-        regs.write(reg, value).await?;
+    if own.releases_radios {
+        for (reg, value) in [(sys::RF_CTRL, 5), (sys::RF_CTRL, 7), (sys::RF_B_CTRL, 5), (sys::RF_B_CTRL, 7)] {
+            regs.write(reg, value).await?;
+        }
     }
-    hardware_reset(regs, chip).await?;
+    hardware_reset(regs, own).await?;
     run(regs, chip.power_on).await?;
 
     regs.set_bits(sys::SYS_CLKR.cast::<u8>(0), bits::sys_clkr::WAKEPAD_EN as u8).await?;
@@ -74,6 +89,9 @@ pub(super) async fn power_on(regs: &Regs, chip: &ChipInfo, version: Version) -> 
         | bits::cr::MAC_SEC_EN
         | bits::cr::CAL_32K_TMR_EN;
     regs.set_bits(cr, enable as u16).await?;
+    if own.trims_supply && version.trimmed_supply {
+        regs.set_bits(sys::LDO_SWR_CTRL.byte(0), SUPPLY_TRIM).await?;
+    }
     regs.barrier().await
 }
 
@@ -94,12 +112,12 @@ async fn is_on(regs: &Regs) -> Result<bool, Error> {
 }
 
 /// Resets a chip whose MCU still runs from an earlier life (rtw88 `rtw88xxau_hw_reset`).
-async fn hardware_reset(regs: &Regs, chip: &ChipInfo) -> Result<(), Error> {
+async fn hardware_reset(regs: &Regs, own: &Mac8051) -> Result<(), Error> {
     let mcu = regs.read(sys::MCUFW_CTRL.byte(0)).await?;
     if u32::from(mcu) & bits::mcufw_ctrl::RAM_DL_SEL == 0 {
         return Ok(());
     }
-    reset_mcu(regs, chip).await?;
+    reset_mcu(regs, own).await?;
     regs.write(sys::MCUFW_CTRL.byte(0), 0).await?;
     // The baseband's clock is gated before its reset.
     regs.set_bits(bb::FPGA0_XCD_RF_PARA, 1 << 6).await?;
@@ -121,8 +139,8 @@ async fn hardware_reset(regs: &Regs, chip: &ChipInfo) -> Result<(), Error> {
 }
 
 /// Resets the 8051 and its bus wrapper (rtw88 `rtw88xxa_reset_8051`).
-async fn reset_mcu(regs: &Regs, chip: &ChipInfo) -> Result<(), Error> {
-    let wrapper = 1 << chip.mcu_wrapper_bit;
+async fn reset_mcu(regs: &Regs, own: &Mac8051) -> Result<(), Error> {
+    let wrapper = 1 << own.wrapper_bit;
     regs.clear_bits(sys::RSV_CTRL, 0x02).await?;
     regs.clear_bits(sys::RSV_CTRL.byte(1), wrapper).await?;
     let enable = sys::SYS_FUNC_EN.byte(1);
@@ -136,6 +154,7 @@ async fn reset_mcu(regs: &Regs, chip: &ChipInfo) -> Result<(), Error> {
 pub(super) async fn power_off(
     regs: &Regs,
     chip: &ChipInfo,
+    own: &Mac8051,
     speed: Speed,
     bt_coex: bool,
 ) -> Result<(), Error> {
@@ -166,7 +185,7 @@ pub(super) async fn power_off(
     run(regs, chip.enter_lps).await?;
     let mcu = regs.read(sys::MCUFW_CTRL.byte(0)).await?;
     if u32::from(mcu) & bits::mcufw_ctrl::RAM_DL_SEL != 0 {
-        reset_mcu(regs, chip).await?;
+        reset_mcu(regs, own).await?;
     }
     regs.clear_bits(sys::SYS_FUNC_EN.byte(1), 0x04).await?;
     regs.write(sys::MCUFW_CTRL.byte(0), 0).await?;

@@ -11,8 +11,8 @@ use crate::chip::{ChipInfo, QueuePages};
 use crate::error::{Error, ErrorKind};
 use crate::regio::Regs;
 
-const LAST_PAGE: u8 = 255;
-const END_OF_LIST: u8 = 0xff;
+const LAST_PAGE: u16 = 255;
+const END_OF_LIST: u16 = 0xff;
 /// The bits that fall when an entry is written.
 const BUSY: u32 = 0xc000_0000;
 /// Entries whose writes and read-backs may be on their way together.
@@ -29,7 +29,7 @@ const POLL_TIMEOUT: Duration = Duration::from_micros(21 * 50);
 /// ends that; from there on each entry is waited for.
 pub(super) async fn write_page_list(regs: &Regs, chip: &ChipInfo) -> Result<(), Error> {
     let boundary = chip.reserved_boundary();
-    let entries: Vec<(u8, u8)> = (0..=LAST_PAGE)
+    let entries: Vec<(u16, u16)> = (0..=LAST_PAGE)
         .map(|page| match page {
             p if p == boundary - 1 => (p, END_OF_LIST),
             LAST_PAGE => (LAST_PAGE, boundary),
@@ -68,7 +68,7 @@ pub(super) async fn write_page_list(regs: &Regs, chip: &ChipInfo) -> Result<(), 
     regs.barrier().await
 }
 
-fn entry(page: u8, next: u8) -> u32 {
+fn entry(page: u16, next: u16) -> u32 {
     bits::llt_init::LLT_WRITE_ACCESS | u32::from(page) << 8 | u32::from(next)
 }
 
@@ -77,7 +77,7 @@ async fn wait(regs: &Regs) -> Result<(), Error> {
 }
 
 /// The queue layout for so many bulk-out endpoints.
-fn layout(regs: &Regs, chip: &ChipInfo, bulk_out: u8) -> Result<QueuePages, Error> {
+pub(super) fn layout(regs: &Regs, chip: &ChipInfo, bulk_out: u8) -> Result<QueuePages, Error> {
     match bulk_out {
         2..=4 => Ok(chip.queue_pages[usize::from(bulk_out) - 2]),
         n => Err(regs.error(ErrorKind::Unsupported(format!("{n} bulk-out endpoints, expected 2 to 4")))),
@@ -88,13 +88,14 @@ fn layout(regs: &Regs, chip: &ChipInfo, bulk_out: u8) -> Result<QueuePages, Erro
 pub(super) async fn configure(regs: &Regs, chip: &ChipInfo, bulk_out: u8) -> Result<(), Error> {
     let pages = layout(regs, chip, bulk_out)?;
     let boundary = chip.reserved_boundary();
-    let taken = [pages.high, pages.normal, pages.low, pages.extra, pages.gap];
-    let public = u32::from(boundary) - taken.iter().map(|n| u32::from(*n)).sum::<u32>();
+    let public = u32::from(boundary - pages.taken());
 
     regs.write(mac::RQPN_NPQ, u32::from(pages.normal) | u32::from(pages.extra) << 16).await?;
     let rqpn = bits::rqpn_ctrl_2::LD_RQPN | public << 16 | u32::from(pages.low) << 8 | u32::from(pages.high);
     regs.write(mac::RQPN, rqpn).await?;
 
+    // Chips with an 8051 have 256 pages at most.
+    let boundary = u8::try_from(boundary).unwrap_or(u8::MAX);
     regs.write(mac::BCNQ_BDNY, boundary).await?;
     regs.write(mac::MGQ_BDNY, boundary).await?;
     regs.write(mac::WMAC_LBK_BF_HD, boundary).await?;

@@ -11,7 +11,6 @@ use airlift_regs::rf::RfReg;
 use airlift_regs::{Reg, bb, mac, sys};
 
 use super::Phy;
-use super::info::FieldWrite;
 use super::rf::Path;
 use super::tables::{PairTable, Step, Target};
 use crate::channel::{Band, Width};
@@ -68,7 +67,7 @@ impl Phy {
             self.load(table, path).await?;
         }
         if self.board.chains == 1 {
-            self.apply(self.info.one_path).await?;
+            self.regs.apply(self.info.one_path).await?;
         }
         Ok(())
     }
@@ -103,29 +102,17 @@ impl Phy {
         Ok(())
     }
 
-    /// Writes fields in order.
-    pub(super) async fn apply(&self, writes: &[FieldWrite]) -> Result<(), Error> {
-        for write in writes {
-            if write.byte {
-                let reg = Reg::<u8>::new(write.addr);
-                self.regs.set_field(reg, write.mask as u8, write.value as u8).await?;
-            } else {
-                self.regs.set_field(Reg::<u32>::new(write.addr), write.mask, write.value).await?;
-            }
-        }
-        Ok(())
-    }
-
     /// Sets everything that depends on the band.
     pub(super) async fn switch_band(&self, band: Band, width: Width) -> Result<(), Error> {
         let regs = &self.regs;
         self.band.set(None);
+        regs.apply(&(self.info.before_band)(&self.board, band)).await?;
         if band == Band::Ghz5 {
             regs.set_bits(mac::CCK_CHECK.byte(0), cck_check::CHECK_CCK_EN as u8).await?;
             self.let_queues_run_dry().await?;
         }
         regs.set_bits(bb::RXPSEL, rxpsel::RX_PSEL_RST).await?;
-        self.apply(&(self.info.switch_band)(&self.board, band, width)).await?;
+        self.regs.apply(&(self.info.switch_band)(&self.board, band, width)).await?;
         let (cck_transmits, cck_receives, rates) = match band {
             Band::Ghz2 => (1, 1, BASIC_CCK | BASIC_OFDM),
             Band::Ghz5 => (0, 0xf, BASIC_OFDM),

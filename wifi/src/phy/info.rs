@@ -6,41 +6,11 @@
 
 use std::ops::RangeInclusive;
 
-use airlift_regs::Reg;
+pub(crate) use crate::regio::FieldWrite;
 
 use super::tables::{FrontEndMatch, PairTable, RowTable};
 use crate::channel::{Band, Width};
 use crate::chip::Board;
-
-/// A field of a register and what it becomes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FieldWrite {
-    /// Bus address.
-    pub(crate) addr: u16,
-    /// Whether the register is written as one byte instead of four.
-    pub(crate) byte: bool,
-    /// The bits of the field; all of them: the register is written without a look at what it holds.
-    pub(crate) mask: u32,
-    /// The field's value, not shifted.
-    pub(crate) value: u32,
-}
-
-impl FieldWrite {
-    /// `value` into the field `mask` of `reg`.
-    pub(crate) const fn field(reg: Reg<u32>, mask: u32, value: u32) -> Self {
-        Self { addr: reg.addr(), byte: false, mask, value }
-    }
-
-    /// `value` into the whole of `reg`.
-    pub(crate) const fn whole(reg: Reg<u32>, value: u32) -> Self {
-        Self::field(reg, u32::MAX, value)
-    }
-
-    /// `value` into the field `mask` of a byte.
-    pub(crate) const fn byte(reg: Reg<u8>, mask: u8, value: u8) -> Self {
-        Self { addr: reg.addr(), byte: true, mask: mask as u32, value: value as u32 }
-    }
-}
 
 /// What reading an RF register needs on a given cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +19,16 @@ pub(crate) struct RfReadRule {
     pub(crate) cca_off: bool,
     /// The value takes 20 us to arrive in the read-back window.
     pub(crate) settles: bool,
+}
+
+/// How the values of RF registers come back. They are written through a window of each path in any case.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RfRead {
+    /// The address goes out on the serial bus, the value comes back in a window; what that needs depends on the cut.
+    Serial(fn(cut: u8) -> RfReadRule),
+    /// Each path's registers show at this address and the words after it.
+    #[expect(dead_code, reason = "the RTL8814A's way")]
+    Mapped([u16; 4]),
 }
 
 /// The facts of a chip's baseband and radio.
@@ -74,8 +54,10 @@ pub(crate) struct PhyInfo {
     pub(crate) crystal_trim: u32,
     /// Highest TXAGC index.
     pub(crate) max_power_index: u8,
-    /// What reading an RF register needs, by cut.
-    pub(crate) rf_read: fn(cut: u8) -> RfReadRule,
+    /// How RF registers are read.
+    pub(crate) rf_read: RfRead,
+    /// The chip's own steps before a switch to `band` begins.
+    pub(crate) before_band: fn(board: &Board, band: Band) -> Vec<FieldWrite>,
     /// The chip's own part of a switch to `band`, between the reset of the path selection and the choice of
     /// the CCK paths.
     pub(crate) switch_band: fn(board: &Board, band: Band, width: Width) -> Vec<FieldWrite>,

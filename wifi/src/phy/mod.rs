@@ -90,7 +90,7 @@ impl Phy {
     /// Paths in use, path A first.
     fn paths(&self) -> impl Iterator<Item = Path> + use<> {
         let count = usize::from(self.board.chains);
-        [Path::A, Path::B].into_iter().take(count)
+        Path::ALL.into_iter().take(count)
     }
 
     /// Errors belong to `stage` until what is returned is dropped.
@@ -133,7 +133,7 @@ fn conditions(info: &PhyInfo, board: &Board) -> Conditions {
                 | u8::from(ext.ext_pa_2g) << 1
                 | u8::from(ext.ext_lna_5g) << 2
                 | u8::from(ext.ext_pa_5g) << 3
-                | u8::from(board.efuse.bt_coex) << 4
+                | u8::from(board.efuse.table_bt_coex) << 4
         }
     };
     Conditions {

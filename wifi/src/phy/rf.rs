@@ -1,8 +1,9 @@
 //! RF registers: 20 bits each behind a serial bus, one bus a path.
 //!
 //! A write goes through the path's LSSI window as one word, address and value. A read puts the address on the
-//! bus and takes the value from the read-back window of the mode (SI or PI) that the bus is in. The value of a
-//! masked write's other bits is always read back: the radio changes some of them by itself.
+//! bus and takes the value from the read-back window of the mode (SI or PI) that the bus is in; the RTL8814A maps
+//! its RF registers into the bus's addresses instead. The value of a masked write's other bits is always read back:
+//! the radio changes some of them by itself.
 //!
 //! Facts: rtw88 `phy.c`, `rtw_phy_write_rf_reg_sipi`, `rtw_phy_cfg_rf`; `rtw88xxa.c`, `rtw88xxa_phy_read_rf`.
 
@@ -12,6 +13,7 @@ use airlift_regs::rf::RfReg;
 use airlift_regs::{Reg, bb};
 
 use super::Phy;
+use super::info::{RfRead, RfReadRule};
 use crate::error::Error;
 
 /// One chain of the radio.
@@ -21,14 +23,23 @@ pub(crate) enum Path {
     A,
     /// Path B.
     B,
+    /// Path C.
+    C,
+    /// Path D.
+    D,
 }
 
 impl Path {
+    /// All that a chip of the family can have.
+    pub(crate) const ALL: [Path; 4] = [Path::A, Path::B, Path::C, Path::D];
+
     /// 0 for path A.
     pub(crate) const fn index(self) -> usize {
         match self {
             Path::A => 0,
             Path::B => 1,
+            Path::C => 2,
+            Path::D => 3,
         }
     }
 
@@ -37,27 +48,16 @@ impl Path {
         match self {
             Path::A => bb::LSSI_WRITE_A,
             Path::B => bb::LSSI_WRITE_B,
-        }
-    }
-
-    /// The register that tells the bus's mode.
-    const fn mode(self) -> Reg<u32> {
-        match self {
-            Path::A => bb::HSSI_3WIRE_A,
-            Path::B => bb::HSSI_3WIRE_B,
-        }
-    }
-
-    /// The window that values come back in.
-    const fn read_back(self, parallel: bool) -> Reg<u32> {
-        match (self, parallel) {
-            (Path::A, false) => bb::SI_READ_A,
-            (Path::A, true) => bb::PI_READ_A,
-            (Path::B, false) => bb::SI_READ_B,
-            (Path::B, true) => bb::PI_READ_B,
+            Path::C => bb::LSSI_WRITE_C,
+            Path::D => bb::LSSI_WRITE_D,
         }
     }
 }
+
+/// What reading over the serial bus goes through: the register that tells the bus's mode, and the window that values
+/// come back in, in SI and in PI mode. Paths C and D are on chips that map their registers.
+const SERIAL: [(Reg<u32>, Reg<u32>, Reg<u32>); 2] =
+    [(bb::HSSI_3WIRE_A, bb::SI_READ_A, bb::PI_READ_A), (bb::HSSI_3WIRE_B, bb::SI_READ_B, bb::PI_READ_B)];
 
 /// All 20 bits of an RF register.
 pub(crate) const RF_MASK: u32 = 0xf_ffff;
@@ -84,23 +84,33 @@ impl Phy {
         if !self.has(path) {
             return Ok(0);
         }
+        let value = match self.info.rf_read {
+            RfRead::Serial(rule) => self.read_serial(path, reg, rule(self.board.cut)).await?,
+            RfRead::Mapped(first) => {
+                self.regs.read_at::<u32>(first[path.index()] + 4 * u16::from(reg.0)).await?
+            }
+        };
+        Ok((value & mask & RF_MASK) >> mask.trailing_zeros().min(31))
+    }
+
+    async fn read_serial(&self, path: Path, reg: RfReg, rule: RfReadRule) -> Result<u32, Error> {
+        let Some((mode, serial, parallel)) = SERIAL.get(path.index()) else { return Ok(0) };
         let regs = &self.regs;
-        let rule = (self.info.rf_read)(self.board.cut);
         // Switching CCA would change the mode register (0x00) itself.
         let cca_off = rule.cca_off && reg.0 != 0;
         if cca_off {
             regs.set_bits(bb::CCA2ND, CCA_OFF).await?;
         }
-        let parallel = regs.current(path.mode()).await? & PI_MODE != 0;
+        let window = if regs.current(*mode).await? & PI_MODE != 0 { parallel } else { serial };
         regs.set_field(bb::HSSI_READ, 0xff, u32::from(reg.0)).await?;
         if rule.settles {
             regs.delay(READ_TIME).await?;
         }
-        let value = regs.read(path.read_back(parallel)).await?;
+        let value = regs.read(*window).await?;
         if cca_off {
             regs.clear_bits(bb::CCA2ND, CCA_OFF).await?;
         }
-        Ok((value & mask & RF_MASK) >> mask.trailing_zeros().min(31))
+        Ok(value)
     }
 
     /// Writes `value` into the field `mask` of `reg`; nothing on a path that is not in use.

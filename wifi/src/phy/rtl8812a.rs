@@ -7,7 +7,7 @@
 use airlift_regs::bb;
 use airlift_regs::bits::rfe_ctrl8::RFE_INV_MASK;
 
-use super::info::{FieldWrite, PhyInfo, RfReadRule};
+use super::info::{FieldWrite, PhyInfo, RfRead, RfReadRule};
 use super::tables::{FrontEndMatch, PairTable, RowTable, Target};
 use crate::channel::{Band, Width};
 use crate::chip::Board;
@@ -44,7 +44,8 @@ pub(crate) static INFO: PhyInfo = PhyInfo {
     front_end: FrontEndMatch::Amplifiers,
     crystal_trim: 0x7ff8_0000,
     max_power_index: 0x3f,
-    rf_read: |cut| RfReadRule { cca_off: cut != CUT_C, settles: cut == CUT_C },
+    rf_read: RfRead::Serial(|cut| RfReadRule { cca_off: cut != CUT_C, settles: cut == CUT_C }),
+    before_band: |_, _| Vec::new(),
     switch_band,
     fix_spur,
     one_path: ONE_PATH,

@@ -117,14 +117,14 @@ impl Bus for RadioBus {
 /// A blank RTL8812A of cut B with two paths; `fill` programs its EFUSE's map.
 pub(super) fn board(fill: impl FnOnce(&mut [u8])) -> Board {
     let chip = Chip::Rtl8812au.info();
-    let mut map = vec![0xff; chip.efuse_logical_size];
+    let mut map = vec![0xff; chip.efuse.logical_size];
     fill(&mut map);
     Board {
         chip,
         cut: 1,
         chains: 2,
         allows_80_mhz: true,
-        efuse: EfuseInfo::new(chip, &map, 512),
+        efuse: EfuseInfo::new(&chip.efuse, &map, 512),
         speed: airlift_hcd::Speed::High,
         bulk_out: 3,
     }

@@ -127,7 +127,7 @@ impl Phy {
         }
         self.tune_synthesizer(channel).await?;
         self.set_width(channel).await?;
-        self.apply(&self.spur_writes(channel)).await?;
+        self.regs.apply(&self.spur_writes(channel)).await?;
         self.set_filter(channel.width()).await?;
         self.own_antennas().await?;
         self.write_tx_power(channel).await?;
@@ -155,7 +155,7 @@ impl Phy {
         self.regs.set_field(bb::CLKTRK, 0x1ffe_0000, clock_tracking(center)).await?;
         for path in self.paths() {
             self.write_rf(path, rf::CFGCH, cfgch::BAND, sub_band(center)).await?;
-            self.apply(&self.spur_writes(channel)).await?;
+            self.regs.apply(&self.spur_writes(channel)).await?;
             self.write_rf(path, rf::CFGCH, cfgch::CHANNEL, u32::from(center)).await?;
         }
         Ok(())
@@ -173,7 +173,7 @@ impl Phy {
         regs.write(modes, old & !(wmac_trxptcl_ctl::RFMOD as u16) | mode).await?;
         regs.write(mac::DATA_SC, subchannel(channel)).await?;
         let early = regs.current(bb::BWINDICATION.byte(3)).await? & 1 << 2 != 0;
-        self.apply(&width_writes(channel, self.board.chains > 1, early)).await
+        self.regs.apply(&width_writes(channel, self.board.chains > 1, early)).await
     }
 
     async fn set_filter(&self, width: Width) -> Result<(), Error> {

@@ -15,6 +15,7 @@
 
 #[cfg(test)]
 pub(crate) mod fake;
+mod field;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,8 @@ use airlift_regs::{Reg, Width, name_of};
 
 use crate::chip::ShadowPolicy;
 use crate::error::{Error, ErrorKind, Stage};
+
+pub(crate) use field::FieldWrite;
 
 /// A future that stays on the kernel's thread.
 pub(crate) type Local<T> = Pin<Box<dyn Future<Output = T>>>;

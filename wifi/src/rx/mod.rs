@@ -22,7 +22,7 @@ use bytes::{Bytes, BytesMut};
 use aggregate::{Packet, Packets};
 use ampdu::AmpduTracker;
 use descriptor::Descriptor;
-pub(crate) use phy_status::{CckPower, cck_power_8812a};
+pub(crate) use phy_status::{ReadPhyStatus, phy_status_8812a};
 use tsf::TsfClock;
 
 use crate::channel::{Channel, Width};
@@ -71,7 +71,7 @@ impl From<Bytes> for Transfer {
 #[derive(Debug)]
 pub struct Receiver {
     sender: FrameSender,
-    cck_power: CckPower,
+    read_phy_status: ReadPhyStatus,
     chains: usize,
     channel: Option<Channel>,
     tsf: TsfClock,
@@ -85,7 +85,7 @@ impl Receiver {
     pub fn new(chip: Chip, chains: u8) -> Self {
         Self {
             sender: FrameSender::new(),
-            cck_power: chip.info().cck_power,
+            read_phy_status: chip.info().read_phy_status,
             chains: usize::from(chains),
             channel: None,
             tsf: TsfClock::default(),
@@ -187,22 +187,17 @@ impl Receiver {
     ) -> Option<Meta> {
         let rate = descriptor::rate(descriptor.rate_code())?;
         let tsf = self.tsf.unwrap(descriptor.tsf_low(), at);
-        let (signal_dbm, chains) = match phy_status {
-            Some(status) => {
-                let (overall, chains) = status.signal(rate.is_cck(), self.chains, self.cck_power);
-                (Some(overall), chains)
-            }
-            None => (None, ChainSignals::NONE),
-        };
+        let report = phy_status.map(|status| (self.read_phy_status)(status, rate.is_cck(), self.chains));
         let is_legacy = matches!(rate, Rate::Legacy(_));
         let coding = |bit| (!is_legacy).then_some(bit);
+        let told = report.and_then(|report| report.bandwidth).unwrap_or_else(|| descriptor.bandwidth());
         let modulation = Modulation {
             rate,
-            bandwidth: Some(match (rate, descriptor.bandwidth()) {
+            bandwidth: Some(match (rate, told) {
                 // There is no HT at 80 MHz; mac80211 takes such a word for 20, too.
                 (Rate::Ht { .. }, Width::Mhz80) => Width::Mhz20,
                 (rate, _) if rate.is_cck() => Width::Mhz20,
-                (_, bandwidth) => bandwidth,
+                (_, told) => told,
             }),
             short_gi: coding(descriptor.short_gi()),
             ldpc: coding(descriptor.ldpc()),
@@ -216,8 +211,8 @@ impl Receiver {
             received_at: at,
             channel: self.channel,
             modulation: Some(modulation),
-            signal_dbm,
-            chains,
+            signal_dbm: report.map(|report| report.overall_dbm),
+            chains: report.map_or(ChainSignals::NONE, |report| report.chains),
             ampdu,
             fcs: if descriptor.crc_error() { Fcs::Bad } else { Fcs::Good },
             lost_before: 0,

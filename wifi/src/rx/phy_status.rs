@@ -8,13 +8,28 @@
 //! `rtw8812a_cck_rx_pwr`. The CCK report format (`cck_high_power`, from
 //! CCK_RPT_FORMAT) changes only rtw88's quality figure in percent, not the power in dBm, so it has no place here.
 
+use crate::channel::Width;
 use crate::frame::ChainSignals;
 
 /// Bytes that the report takes in a packet: 28 of it, padded to units of 8.
 pub(crate) const LEN: usize = 32;
 
+/// What a report says of a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Report {
+    /// The overall signal in dBm.
+    pub(crate) overall_dbm: i8,
+    /// The signal of each chain.
+    pub(crate) chains: ChainSignals,
+    /// The bandwidth, on chips whose descriptor does not tell it.
+    pub(crate) bandwidth: Option<Width>,
+}
+
+/// Reads a chip's report of a CCK or an OFDM frame; the radio has so many chains in use.
+pub(crate) type ReadPhyStatus = fn(status: PhyStatus<'_>, cck: bool, chains: usize) -> Report;
+
 /// Power in dBm from the gain indices of the low-noise and the variable-gain amplifier of a CCK frame.
-pub(crate) type CckPower = fn(lna: u8, vga: u8) -> i8;
+type CckPower = fn(lna: u8, vga: u8) -> i8;
 
 /// A view of a report.
 #[derive(Clone, Copy, Debug)]
@@ -41,15 +56,14 @@ impl<'a> PhyStatus<'a> {
         self.0[5] & 0x1f
     }
 
-    /// Overall signal and signal of each chain in dBm.
-    ///
-    /// `chains` is how many the radio has; the report's first word holds two.
-    pub(crate) fn signal(self, cck: bool, chains: usize, cck_power: CckPower) -> (i8, ChainSignals) {
+    /// The report of the chips with one or two chains: `chains` is how many the radio has, and the strongest of them
+    /// is the overall signal.
+    fn of_two(self, cck: bool, chains: usize, cck_power: CckPower) -> Report {
         let mut signals = ChainSignals::NONE;
         if cck {
             let power = cck_power(self.lna(), self.vga());
             signals.set(0, power);
-            return (power, signals);
+            return Report { overall_dbm: power, chains: signals, bandwidth: None };
         }
         let mut overall = MIN_POWER_DBM;
         for chain in 0..chains.min(2) {
@@ -57,15 +71,20 @@ impl<'a> PhyStatus<'a> {
             signals.set(chain, power);
             overall = overall.max(power);
         }
-        (overall, signals)
+        Report { overall_dbm: overall, chains: signals, bandwidth: None }
     }
+}
+
+/// The RTL8812A's report.
+pub(crate) fn phy_status_8812a(status: PhyStatus<'_>, cck: bool, chains: usize) -> Report {
+    status.of_two(cck, chains, cck_power_8812a)
 }
 
 /// No overall signal is reported below this.
 const MIN_POWER_DBM: i8 = -120;
 
 /// The RTL8812A's amplifiers.
-pub(crate) fn cck_power_8812a(lna: u8, vga: u8) -> i8 {
+fn cck_power_8812a(lna: u8, vga: u8) -> i8 {
     let (base, knee) = match lna {
         // The lowest stage saturates at its weakest.
         7 => return -94 + 2 * (27 - vga.min(27) as i8),
@@ -96,18 +115,20 @@ mod tests {
     fn w3_ofdm_signal_is_per_chain_and_the_stronger_is_the_overall() {
         // 0xd2 and 0x3c: the switch bit does not belong to the gain.
         let bytes = report(&[(0, 0xd2), (1, 0x3c)]);
-        let (overall, chains) = PhyStatus::new(&bytes).unwrap().signal(false, 2, cck_power_8812a);
+        let read = |cck, chains| phy_status_8812a(PhyStatus::new(&bytes).unwrap(), cck, chains);
+        let Report { overall_dbm: overall, chains, .. } = read(false, 2);
         assert_eq!((chains.get(0), chains.get(1), chains.get(2)), (Some(-28), Some(-50), None));
         assert_eq!(overall, -28);
-        let (overall, chains) = PhyStatus::new(&bytes).unwrap().signal(false, 1, cck_power_8812a);
-        assert_eq!((overall, chains.get(1)), (-28, None));
+        let one = read(false, 1);
+        assert_eq!((one.overall_dbm, one.chains.get(1)), (-28, None));
     }
 
     #[test]
     fn w3_cck_signal_is_of_chain_a_alone() {
         let bytes = report(&[(0, 0x50), (1, 0x50), (5, 6 << 5 | 12)]);
-        let (overall, chains) = PhyStatus::new(&bytes).unwrap().signal(true, 2, cck_power_8812a);
-        assert_eq!((overall, chains.get(0), chains.get(1)), (-62, Some(-62), None));
+        let report = phy_status_8812a(PhyStatus::new(&bytes).unwrap(), true, 2);
+        let chains = report.chains;
+        assert_eq!((report.overall_dbm, chains.get(0), chains.get(1)), (-62, Some(-62), None));
     }
 
     #[test]

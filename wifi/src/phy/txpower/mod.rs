@@ -157,7 +157,7 @@ impl Phy {
             }
             let reg = match path {
                 super::Path::A => bb::TX_PWR_TRAINING_A,
-                super::Path::B => bb::TX_PWR_TRAINING_B,
+                _ => bb::TX_PWR_TRAINING_B,
             };
             self.regs.set_field(reg, 0xff_ffff, training).await?;
         }
