@@ -37,8 +37,8 @@ fn main() {
     );
     for (name, serial) in [("airlift, posted", false), ("airlift, --serial-io", true)] {
         let latency = Latency::new(MODEL);
-        let stats = bring_up(serial, &[&latency]);
-        let counts = latency.counters();
+        let mut counts = latency.counters();
+        let stats = bring_up(serial, &[&latency], || counts = latency.counters());
         // The driver's own count, which the program prints, is that of the bus.
         assert_eq!((stats.transfers, stats.waits), (counts.control_transfers, counts.waits));
         println!(
@@ -54,7 +54,7 @@ fn main() {
     let start = Instant::now();
     const RUNS: u32 = 50;
     for _ in 0..RUNS {
-        bring_up(false, &[]);
+        bring_up(false, &[], || {});
     }
     println!(
         "the host's own time for one of them, up and down, without the model: {}",
@@ -62,8 +62,8 @@ fn main() {
     );
 }
 
-/// Up through `layers` and down again, in virtual time; what going up took.
-fn bring_up(serial: bool, layers: &[&dyn Layer]) -> BringUpStats {
+/// Up through `layers` and down again, in virtual time; what going up took. Calls `when_up` in between.
+fn bring_up(serial: bool, layers: &[&dyn Layer], when_up: impl FnOnce()) -> BringUpStats {
     let kernel = Kernel::builder().clock(Clock::virtual_time()).build().expect("a kernel core");
     let clock = kernel.handle().clock();
     let controller = HostController::new(&kernel.handle()).expect("a controller");
@@ -78,6 +78,7 @@ fn bring_up(serial: bool, layers: &[&dyn Layer]) -> BringUpStats {
     drop(held);
     let wlan = futures::executor::block_on(attach).expect("an interface");
     let stats = wlan.bring_up_stats();
+    when_up();
     futures::executor::block_on(wlan.down()).expect("the chip is switched off");
     drop(port);
     kernel.shutdown_blocking();
