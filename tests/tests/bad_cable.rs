@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use airlift_emu::{Air, Probe, Rtl8812au};
+use airlift_emu::{Adapter, Air, Probe, Rtl8812au};
 use airlift_hcd::{
     Descriptors, FunctionUrb, HostController, Reply, Submit, TransferError, UrbId, UsbFunction,
 };
@@ -18,7 +18,7 @@ use futures::StreamExt;
 
 /// An adapter behind a cable that loses bulk-in transfers: every `every`-th, or all once `dead` is reached.
 struct BadCable {
-    adapter: Rtl8812au,
+    adapter: Adapter,
     error: TransferError,
     every: u64,
     seen: Arc<AtomicU64>,

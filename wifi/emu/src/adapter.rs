@@ -1,4 +1,4 @@
-//! [`Rtl8812au`]: the adapter as a USB function, and its [`Builder`].
+//! [`Adapter`]: an emulated adapter as a USB function, its [`Builder`], and the names under which to begin.
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -9,18 +9,40 @@ use airlift_hcd::{Descriptors, FunctionUrb, Reply, Setup, Speed, Submit, Transfe
 
 use crate::chip::{Chip, Host, Options, Outgoing};
 use crate::descriptors;
+use crate::model::Endpoint;
 use crate::probe::Shared;
-use crate::{Air, Efuse, Personality, Probe, ResetValues, Rule};
+use crate::{Air, Efuse, Model, Personality, Probe, ResetValues, Rule};
 
 /// The vendor request that reads and writes registers.
 const REGISTER_REQUEST: u8 = 0x05;
 /// The longest block that one request writes.
 const LONGEST_BLOCK: usize = 254;
 
-/// An emulated RTL8812AU: give it to a host controller, keep its [`Probe`].
+/// The RTL8812AU: two antennas, USB 3.
+///
+/// ```
+/// use airlift_emu::{Air, Rtl8812au};
+///
+/// let adapter = Rtl8812au::builder().air(&Air::default_scene(1)).build();
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Rtl8812au;
+
+impl Rtl8812au {
+    /// A healthy adapter at high speed, strict, with an ordinary EFUSE, out of anybody's reach.
+    pub fn builder() -> Builder {
+        Model::Rtl8812au.builder()
+    }
+}
+
+/// An emulated adapter: give it to a host controller, keep its [`Probe`].
+///
+/// [`Rtl8812au::builder`] and its like begin one, or [`Model::builder`] where the model is chosen at run time.
 #[derive(Debug)]
-pub struct Rtl8812au {
+pub struct Adapter {
     chip: Shared,
+    model: Model,
     identity: (u16, u16),
     /// Bulk IN: the host waits for received packets.
     receivers: VecDeque<FunctionUrb>,
@@ -30,7 +52,7 @@ pub struct Rtl8812au {
     parked: Vec<FunctionUrb>,
 }
 
-/// What an [`Rtl8812au`] is to be like.
+/// What an [`Adapter`] is to be like.
 #[derive(Clone, Debug)]
 pub struct Builder {
     options: Options,
@@ -38,23 +60,10 @@ pub struct Builder {
     identity: (u16, u16),
 }
 
-impl Rtl8812au {
-    /// A healthy adapter at high speed, strict, with an ordinary EFUSE, out of anybody's reach.
-    pub fn builder() -> Builder {
-        Builder {
-            options: Options {
-                efuse: Efuse::ordinary(),
-                strict: true,
-                cut: 1,
-                seed: 0,
-                speed: Speed::High,
-                usb3_port: false,
-                reset_values: ResetValues::Zero,
-                personalities: Vec::new(),
-            },
-            air: None,
-            identity: descriptors::IDENTITY,
-        }
+impl Adapter {
+    /// Its model.
+    pub fn model(&self) -> Model {
+        self.model
     }
 
     /// A handle to look into the chip.
@@ -115,13 +124,13 @@ fn write(chip: &mut Chip, setup: Setup, urb: FunctionUrb) -> Reply {
     urb.ok()
 }
 
-impl UsbFunction for Rtl8812au {
+impl UsbFunction for Adapter {
     fn descriptors(&self) -> Descriptors {
         let mut chip = self.chip();
         if core::mem::take(&mut chip.switch_to_super) {
             chip.speed = Speed::Super;
         }
-        descriptors::descriptors(self.identity, chip.speed)
+        descriptors::descriptors(&self.model.facts().usb, self.identity, chip.speed)
     }
 
     fn plugged(&mut self, now: Duration, waker: Waker) {
@@ -135,17 +144,19 @@ impl UsbFunction for Rtl8812au {
     }
 
     fn submit(&mut self, now: Duration, urb: FunctionUrb) -> Submit {
-        match urb.endpoint() {
-            0x00 | 0x80 => self.control(now, urb),
-            descriptors::BULK_IN => {
+        if matches!(urb.endpoint(), 0x00 | 0x80) {
+            return self.control(now, urb);
+        }
+        match self.model.facts().usb.kind(urb.endpoint()) {
+            Some(Endpoint::BulkIn(_)) => {
                 self.receivers.push_back(urb);
                 Submit::Parked
             }
-            descriptors::INTERRUPT_IN => {
+            Some(Endpoint::InterruptIn(_)) => {
                 self.parked.push(urb);
                 Submit::Parked
             }
-            endpoint if descriptors::BULK_OUT.contains(&endpoint) => {
+            Some(Endpoint::BulkOut(_)) => {
                 self.chip().advance_to(now);
                 if self.senders.is_empty() && !self.chip().is_silent() {
                     match self.chip().send(&urb) {
@@ -157,7 +168,7 @@ impl UsbFunction for Rtl8812au {
                 self.senders.push_back(urb);
                 Submit::Parked
             }
-            _ => urb.fail(TransferError::Invalid).into(),
+            None => urb.fail(TransferError::Invalid).into(),
         }
     }
 
@@ -202,7 +213,31 @@ impl UsbFunction for Rtl8812au {
 }
 
 impl Builder {
-    /// The fuses; [`Efuse::ordinary`] unless told otherwise.
+    pub(crate) fn new(model: Model) -> Self {
+        Self {
+            options: Options {
+                model,
+                efuse: Efuse::ordinary_of(model),
+                strict: true,
+                cut: model.facts().registers.cut,
+                seed: 0,
+                speed: Speed::High,
+                usb3_port: false,
+                reset_values: ResetValues::Zero,
+                personalities: Vec::new(),
+            },
+            air: None,
+            identity: model.identity(),
+        }
+    }
+
+    /// The model that is built.
+    pub fn model(&self) -> Model {
+        self.options.model
+    }
+
+    /// The fuses; [`Efuse::ordinary_of`] the model unless told otherwise. They are bytes: those made for another
+    /// model are read as they stand.
     #[must_use]
     pub fn efuse(mut self, efuse: Efuse) -> Self {
         self.options.efuse = efuse;
@@ -237,10 +272,11 @@ impl Builder {
         self
     }
 
-    /// The speed at which it connects; high unless told otherwise.
+    /// The speed at which it connects; high unless told otherwise, and at most for a chip that has no USB 3.
     #[must_use]
     pub fn speed(mut self, speed: Speed) -> Self {
-        self.options.speed = speed;
+        let at_most_high = speed == Speed::Super && !self.options.model.facts().usb.super_speed;
+        self.options.speed = if at_most_high { Speed::High } else { speed };
         self
     }
 
@@ -258,7 +294,8 @@ impl Builder {
         self
     }
 
-    /// The cut as the version register tells it: 1, which the driver calls C, unless told otherwise.
+    /// The cut as the version register tells it: 1 unless told otherwise, which a driver calls B, or C for the
+    /// RTL8812AU.
     #[must_use]
     pub fn cut(mut self, cut: u8) -> Self {
         self.options.cut = cut;
@@ -273,12 +310,14 @@ impl Builder {
     }
 
     /// The adapter.
-    pub fn build(self) -> Rtl8812au {
+    pub fn build(self) -> Adapter {
+        let model = self.options.model;
         let mut chip = Chip::new(self.options);
         if let Some(air) = &self.air {
             chip.join(air);
         }
-        Rtl8812au {
+        Adapter {
+            model,
             chip: Arc::new(Mutex::new(chip)),
             identity: self.identity,
             receivers: VecDeque::new(),

@@ -1,28 +1,33 @@
-//! [`Efuse`]: the fuses of an RTL8812AU, as the physical bytes that stand in the array.
+//! [`Efuse`]: the fuses of an adapter, as the physical bytes that stand in the array.
 //!
 //! The array holds a log of sections: a header of one or two bytes that names a block of eight logical bytes
 //! and which of its four words follow, then those words. A later section overrides an earlier one; 0xff where
 //! a header should be ends the log (`rtw88 efuse.c`, `rtw_dump_logical_efuse_map`). The logical map's layout
-//! is that of `rtw88 rtw88xxa.h`, `struct rtw88xxa_efuse`.
+//! is that of `rtw88 rtw88xxa.h`, `struct rtw88xxa_efuse`, and `rtw8814a.h`, `struct rtw8814a_efuse`.
 //!
-//! Addresses 512 to 1023 are the factory's: the Linux driver reads the antenna and mode straps at 1018 to 1021
-//! by their physical addresses (`rtw88 rtw88xxa.c`, `rtw88xxa_read_usb_type`), beyond the 512 bytes of the
-//! log. Nothing says that they wrap into it, so here they are fuses of their own.
+//! The RTL8814AU's log is as long as the array. On the others addresses 512 to 1023 are the factory's: the Linux
+//! driver reads the RTL8812AU's antenna and mode straps at 1018 to 1021 by their physical addresses
+//! (`rtw88 rtw88xxa.c`, `rtw88xxa_read_usb_type`), beyond the 512 bytes of the log. Nothing says that they wrap
+//! into it, so here they are fuses of their own.
 
+use crate::Model;
+use crate::model::Fuses;
 use crate::rng::Rng;
 
-/// Bytes of the log.
-const LOG: usize = 512;
+/// Bytes of the logical map.
+const MAP: usize = 512;
 /// Bytes that the address field of EFUSE_CTRL can reach.
 const ARRAY: usize = 1024;
 
-/// Offsets of the logical map.
+/// Offsets of the logical map, the same for the whole family unless told otherwise.
 pub mod offset {
-    /// USB mode: bit 1 lets the driver switch the device to USB 3.
+    /// RTL8812AU: USB mode; bit 1 lets the driver switch the device to USB 3.
     pub const USB_MODE: u16 = 0x08;
     /// Transmit power indices of path A, 42 bytes: 18 for 2.4 GHz, 24 for 5 GHz.
     pub const TX_POWER_A: u16 = 0x10;
-    /// Transmit power indices of path B.
+    /// RTL8814AU: USB mode; bit 4 lets the driver switch the device to USB 3.
+    pub const USB_MODE_8814A: u16 = 0x0e;
+    /// Transmit power indices of path B; those of paths C and D follow.
     pub const TX_POWER_B: u16 = 0x3a;
     /// Channel plan.
     pub const CHANNEL_PLAN: u16 = 0xb8;
@@ -48,23 +53,27 @@ pub mod offset {
     pub const RF_ANTENNA_OPTION: u16 = 0xc9;
     /// Front-end option.
     pub const RFE_OPTION: u16 = 0xca;
-    /// USB vendor identity.
+    /// RTL8812AU: USB vendor identity.
     pub const VENDOR_ID: u16 = 0xd0;
-    /// USB product identity.
+    /// RTL8812AU: USB product identity.
     pub const PRODUCT_ID: u16 = 0xd2;
-    /// MAC address, six bytes.
+    /// RTL8812AU: MAC address, six bytes. [`Efuse::with_mac_address`](super::Efuse::with_mac_address) knows each
+    /// chip's place.
     pub const MAC_ADDRESS: u16 = 0xd7;
 }
 
 /// The fuses of one adapter.
+///
+/// Functions that name no model make those of an RTL8812AU.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Efuse {
+    model: Model,
     array: Box<[u8; ARRAY]>,
 }
 
 impl core::fmt::Debug for Efuse {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Efuse({} of {LOG} bytes programmed)", self.programmed())
+        write!(f, "Efuse({}, {} of {} bytes programmed)", self.model, self.programmed(), self.fuses().log)
     }
 }
 
@@ -77,7 +86,12 @@ impl Default for Efuse {
 impl Efuse {
     /// No fuse programmed: every byte 0xff.
     pub fn blank() -> Self {
-        Self { array: Box::new([0xff; ARRAY]) }
+        Self::blank_of(Model::Rtl8812au)
+    }
+
+    /// No fuse of a `model` programmed.
+    pub fn blank_of(model: Model) -> Self {
+        Self { model, array: Box::new([0xff; ARRAY]) }
     }
 
     /// An adapter as it comes from a shop: internal amplifiers, two antennas, about 235 bytes programmed, among
@@ -86,61 +100,67 @@ impl Efuse {
         Self::seeded(0)
     }
 
+    /// An adapter of a `model` as it comes from a shop, with as many antennas as the chip has.
+    pub fn ordinary_of(model: Model) -> Self {
+        Self::seeded_of(model, 0)
+    }
+
     /// Like [`Efuse::ordinary`], with a MAC address (locally administered) and calibration of `seed`'s own.
     pub fn seeded(seed: u64) -> Self {
+        Self::seeded_of(Model::Rtl8812au, seed)
+    }
+
+    /// Like [`Efuse::ordinary_of`], with a MAC address (locally administered) and calibration of `seed`'s own.
+    pub fn seeded_of(model: Model, seed: u64) -> Self {
+        let facts = model.facts();
+        let fuses = &facts.fuses;
         let mut rng = Rng::new(seed);
-        let mut map = [0xff_u8; LOG];
-        let set = |map: &mut [u8; LOG], at: u16, bytes: &[u8]| {
+        let mut map = [0xff_u8; MAP];
+        let set = |map: &mut [u8; MAP], at: u16, bytes: &[u8]| {
             map[usize::from(at)..][..bytes.len()].copy_from_slice(bytes);
         };
 
-        set(&mut map, 0x00, &[0x29, 0x81, 0x00, 0x7c, 0x01, 0x40, 0x03, 0x00]);
-        set(&mut map, offset::USB_MODE, &[0x40, 0x74, 0x04, 0x50, 0x14, 0x00, 0x00, 0x00]);
-        for path in [offset::TX_POWER_A, offset::TX_POWER_B] {
+        for path in fuses.tx_power {
             let block = tx_power_block(&mut rng);
-            set(&mut map, path, &block);
+            set(&mut map, *path, &block);
         }
-        // The block that the path B indices end in is programmed whole.
-        set(&mut map, 0x64, &[0x2d, 0x2d, 0x2d, 0x2d]);
-        set(
-            &mut map,
-            offset::CHANNEL_PLAN,
-            &[0x20, 0x18 + rng.below(16) as u8, 0x18 + rng.below(8) as u8, 0x00],
-        );
-        set(&mut map, offset::PA_TYPE, &[0x00, 0x00, 0x00, 0x00]);
-        set(&mut map, 0xc0, &[0x00, 0x02, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00]);
-        set(&mut map, 0xc8, &[0x00, 0x03, 0x00, 0xff, 0xff, 0x00, 0x00, 0x00]);
-        set(&mut map, offset::VENDOR_ID, &[0xda, 0x0b, 0x12, 0x88, 0x3f, 0x00, 0x00]);
+        let calibrated = [0x20, 0x18 + rng.below(16) as u8, 0x18 + rng.below(8) as u8, 0x00];
+        set(&mut map, offset::CHANNEL_PLAN, &calibrated);
+        let (vendor, product) = facts.usb.identity;
+        set(&mut map, fuses.identity, &vendor.to_le_bytes());
+        set(&mut map, fuses.identity + 2, &product.to_le_bytes());
         let mut mac = rng.next().to_le_bytes();
         mac[0] = 0x02;
-        set(&mut map, offset::MAC_ADDRESS, &mac[..6]);
-        set(&mut map, 0xdd, &[0x09, 0x03, b'R']);
-        set(&mut map, 0xe0, &[0; 0x30]);
-        set(&mut map, 0xe0, b"ealtek\x0d\x03802.11ac NIC");
+        set(&mut map, fuses.mac_address, &mac[..6]);
+        for (at, bytes) in fuses.ordinary {
+            set(&mut map, *at, bytes);
+        }
 
-        let mut efuse = Self::blank();
-        for block in (0..=0x0c).chain(0x17..=0x21) {
+        let mut efuse = Self::blank_of(model);
+        for block in fuses.blocks.iter().cloned().flatten() {
             let bytes: [u8; 8] = core::array::from_fn(|i| map[usize::from(block) * 8 + i]);
             efuse.append(block, 0x0, &bytes);
         }
         // Calibration done again on the line: the thermal meter and the antenna option stand twice.
         let thermal = map[usize::from(offset::THERMAL_METER)].wrapping_add(1);
-        efuse = efuse.with(offset::THERMAL_METER, &[thermal]).with(offset::RF_ANTENNA_OPTION, &[0x01]);
-
-        // Factory straps: two antennas, every mode.
-        efuse.array[1018] = 0x40;
-        efuse.array[1019] = 0x40;
-        efuse.array[1020] = 0x0c;
-        efuse.array[1021] = 0x0c;
+        efuse = efuse
+            .with(offset::THERMAL_METER, &[thermal])
+            .with(offset::RF_ANTENNA_OPTION, &[fuses.antenna_option]);
+        for (at, byte) in fuses.straps {
+            efuse.array[usize::from(*at)] = *byte;
+        }
         efuse
     }
 
     /// An ordinary adapter with external amplifiers on both bands and front-end option 3.
     pub fn external_pa() -> Self {
-        Self::ordinary()
-            .with(offset::PA_TYPE, &[0x33, 0xaa])
-            .with(offset::LNA_TYPE_5G, &[0xaa])
-            .with(offset::RFE_OPTION, &[0x03])
+        Self::external_pa_of(Model::Rtl8812au)
+    }
+
+    /// An ordinary adapter of a `model` with external amplifiers, and the front-end option that goes with them.
+    pub fn external_pa_of(model: Model) -> Self {
+        let additions = model.facts().fuses.external_pa;
+        additions.iter().fold(Self::ordinary_of(model), |efuse, (at, bytes)| efuse.with(*at, bytes))
     }
 
     /// The array's bytes as given, from address 0 on; the rest is blank.
@@ -149,9 +169,27 @@ impl Efuse {
     ///
     /// If there are more than 1,024.
     pub fn from_physical(bytes: &[u8]) -> Self {
-        let mut efuse = Self::blank();
+        Self::from_physical_of(Model::Rtl8812au, bytes)
+    }
+
+    /// The bytes of a `model`'s array as given, from address 0 on; the rest is blank.
+    ///
+    /// # Panics
+    ///
+    /// If there are more than 1,024.
+    pub fn from_physical_of(model: Model, bytes: &[u8]) -> Self {
+        let mut efuse = Self::blank_of(model);
         efuse.array[..bytes.len()].copy_from_slice(bytes);
         efuse
+    }
+
+    /// The model whose layout these fuses have.
+    pub fn model(&self) -> Model {
+        self.model
+    }
+
+    fn fuses(&self) -> &'static Fuses {
+        &self.model.facts().fuses
     }
 
     /// Programs logical bytes over, as a factory does: as further sections at the end of the log.
@@ -184,7 +222,8 @@ impl Efuse {
     /// With this MAC address.
     #[must_use]
     pub fn with_mac_address(self, address: [u8; 6]) -> Self {
-        self.with(offset::MAC_ADDRESS, &address)
+        let place = self.fuses().mac_address;
+        self.with(place, &address)
     }
 
     /// With this front-end option.
@@ -193,17 +232,19 @@ impl Efuse {
         self.with(offset::RFE_OPTION, &[option])
     }
 
-    /// That lets the driver switch the device to USB 3.
+    /// That lets the driver switch the device to USB 3; of a chip that has no USB 3 they stay as they are.
     #[must_use]
     pub fn with_usb3_switch(self) -> Self {
-        let mode = self.logical()[usize::from(offset::USB_MODE)] | 0x02;
-        self.with(offset::USB_MODE, &[mode])
+        let Some((place, bit)) = self.fuses().usb_switch else { return self };
+        let mode = self.logical()[usize::from(place)] | bit;
+        self.with(place, &[mode])
     }
 
     /// The MAC address in the logical map.
     pub fn mac_address(&self) -> [u8; 6] {
         let map = self.logical();
-        core::array::from_fn(|i| map[usize::from(offset::MAC_ADDRESS) + i])
+        let place = usize::from(self.fuses().mac_address);
+        core::array::from_fn(|i| map[place + i])
     }
 
     /// The 1,024 physical bytes.
@@ -221,10 +262,11 @@ impl Efuse {
         self.sections().0
     }
 
-    fn sections(&self) -> ([u8; LOG], usize) {
-        let mut map = [0xff; LOG];
+    fn sections(&self) -> ([u8; MAP], usize) {
+        let log = self.fuses().log;
+        let mut map = [0xff; MAP];
         let mut at = 0;
-        while at + 1 < LOG && self.array[at] != 0xff {
+        while at + 1 < log && self.array[at] != 0xff {
             let (first, second) = (self.array[at], self.array[at + 1]);
             let extended = first & 0x1f == 0x0f;
             if extended && second == 0xff {
@@ -236,7 +278,7 @@ impl Efuse {
             };
             at += header;
             for word in (0..4).filter(|word| skip & (1 << word) == 0) {
-                if at + 1 >= LOG || block * 8 + word * 2 + 1 >= LOG {
+                if at + 1 >= log || block * 8 + word * 2 + 1 >= MAP {
                     return (map, at);
                 }
                 map[block * 8 + word * 2] = self.array[at];
@@ -259,7 +301,7 @@ impl Efuse {
             section.extend_from_slice(&bytes[word * 2..word * 2 + 2]);
         }
         let at = self.programmed();
-        assert!(at + section.len() <= LOG, "the EFUSE has no room for another section");
+        assert!(at + section.len() <= self.fuses().log, "the EFUSE has no room for another section");
         self.array[at..at + section.len()].copy_from_slice(&section);
     }
 }
@@ -313,8 +355,10 @@ mod tests {
         let mut rng = Rng::new(7);
         for _ in 0..2_000 {
             let bytes: Vec<u8> = (0..1024).map(|_| rng.next() as u8).collect();
-            let efuse = Efuse::from_physical(&bytes);
-            assert!(efuse.programmed() <= 512);
+            for model in Model::ALL {
+                let efuse = Efuse::from_physical_of(*model, &bytes);
+                assert!(efuse.programmed() <= model.facts().fuses.log);
+            }
         }
     }
 }

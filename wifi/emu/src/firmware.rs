@@ -5,32 +5,51 @@
 //! so it is in the images that `linux-firmware` ships for this family (their last word makes it so), and this
 //! is the sum that the emulated chip forms over what arrives.
 
-/// Bytes of the header.
+use crate::Model;
+use crate::model::Mcu;
+
+/// Bytes of an 8051 image's header.
 const HEADER_LENGTH: usize = 32;
 
 /// The code's length: like the vendor's, no multiple of a page, of a block or of eight.
 const CODE_LENGTH: usize = 26_998;
 
-/// A stand-in for the vendor's firmware: a header with signature 0x9501, and code that the emulated MCU takes
-/// for firmware. It holds no instruction of the vendor's; real silicon would not run it.
+/// A stand-in for the vendor's firmware of the RTL8812AU: a header with signature 0x9501, and code that the
+/// emulated MCU takes for firmware. It holds no instruction of the vendor's; real silicon would not run it.
+/// [`Model::stand_in_firmware`] makes that of any model.
 pub fn stand_in_firmware() -> Vec<u8> {
+    stand_in(Model::Rtl8812au)
+}
+
+pub(crate) fn stand_in(model: Model) -> Vec<u8> {
+    let facts = model.facts();
+    let seed = u32::from(facts.usb.identity.1);
+    match facts.mcu {
+        Mcu::I8051 { signature, version, .. } => stand_in_8051(signature, version, seed),
+    }
+}
+
+fn stand_in_8051(signature: u16, version: (u16, u8), seed: u32) -> Vec<u8> {
     let mut image = vec![0_u8; HEADER_LENGTH];
-    image[0..2].copy_from_slice(&0x9501_u16.to_le_bytes()); // signature
+    image[0..2].copy_from_slice(&signature.to_le_bytes());
     image[2] = 0x10; // category
-    image[4..6].copy_from_slice(&52_u16.to_le_bytes()); // version
-    image[6] = 14; // subversion
+    image[4..6].copy_from_slice(&version.0.to_le_bytes());
+    image[6] = version.1; // subversion
     image[8..12].copy_from_slice(&[0x01, 0x01, 0x00, 0x00]); // month, day, hour, minute
     image[12..14].copy_from_slice(&(CODE_LENGTH as u16).to_le_bytes());
-
-    // A multiplicative generator: bytes that look like code to a checksum, the same at every run.
-    let mut state = 0x8812_u32;
-    image.extend((0..CODE_LENGTH - 2).map(|_| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    }));
+    code(&mut image, CODE_LENGTH - 2, seed);
     let sum = checksum(&image[HEADER_LENGTH..]);
     image.extend_from_slice(&sum.to_le_bytes());
     image
+}
+
+/// Appends bytes that look like code to a checksum, the same at every run.
+fn code(image: &mut Vec<u8>, length: usize, seed: u32) {
+    let mut state = seed;
+    image.extend((0..length).map(|_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    }));
 }
 
 /// The XOR of the 16-bit words of `code`; zero for an intact image. An odd last byte counts as a low byte.

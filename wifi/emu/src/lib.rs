@@ -1,7 +1,7 @@
-//! Emulated RTL8812AU adapters, register-level state machines that the Linux driver can drive, and the virtual
+//! Emulated RTL8812AU adapters and their relatives, register-level state machines that the Linux driver can drive, and the virtual
 //! air between them.
 //!
-//! [`Rtl8812au`] is a [`UsbFunction`](airlift_hcd::UsbFunction): plug it into a host controller, or serve it to
+//! [`Rtl8812au::builder`] makes an [`Adapter`], which is a [`UsbFunction`](airlift_hcd::UsbFunction): plug it into a host controller, or serve it to
 //! another kernel over USB/IP. [`Efuse`] says what is burnt into it, [`Personality`] what is wrong with it, and
 //! a [`Probe`] looks inside; [`Air`] is what it sends into and hears from. In strict mode an access that silicon would not survive stalls and is listed as a
 //! [`Violation`] of a [`Rule`]. [`stand_in_firmware`] makes an image that its MCU takes.
@@ -16,18 +16,20 @@ mod chip;
 mod descriptors;
 pub mod efuse;
 mod firmware;
+mod model;
 mod personality;
 mod probe;
 mod rng;
 mod rules;
 
-pub use adapter::{Builder, Rtl8812au};
+pub use adapter::{Adapter, Builder, Rtl8812au};
 pub use air::{
     Air, AirFrame, Capture, CaptureError, Radio, RadioOptions, Rate, ReplayOptions, Tuning, Width,
 };
 pub use chip::{Access, ReceiveStats, ResetValues, TransmitStats};
 pub use efuse::Efuse;
 pub use firmware::{checksum, stand_in_firmware};
+pub use model::{Model, UnknownModel};
 pub use personality::{Personality, Poll};
 pub use probe::Probe;
 pub use rules::{Rule, Violation};

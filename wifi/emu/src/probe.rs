@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::chip::{Access, Chip, ReceiveStats, TransmitStats};
 use crate::personality::Poll;
-use crate::{Efuse, Tuning, Violation};
+use crate::{Efuse, Model, Tuning, Violation};
 
 /// Shared by the adapter and its probes.
 pub(crate) type Shared = Arc<Mutex<Chip>>;
@@ -43,11 +43,16 @@ impl Probe {
         self.chip().snapshot()
     }
 
-    /// An RF register (20 bits) of path 0 or 1.
+    /// The model that is emulated.
+    pub fn model(&self) -> Model {
+        self.chip().model
+    }
+
+    /// An RF register (20 bits) of a path, from 0 on.
     ///
     /// # Panics
     ///
-    /// If `path` is above 1.
+    /// If the model has no such path; see [`Model::radios`].
     pub fn rf(&self, path: usize, address: u8) -> u32 {
         self.chip().rf(path, address)
     }
@@ -56,7 +61,7 @@ impl Probe {
     ///
     /// # Panics
     ///
-    /// If `path` is above 1.
+    /// If the model has no such path.
     pub fn rf_modes(&self, path: usize) -> BTreeMap<u32, (u32, u32)> {
         self.chip().rf_modes(path)
     }
@@ -140,7 +145,7 @@ impl Probe {
     ///
     /// # Panics
     ///
-    /// If `path` is above 1.
+    /// If the model has no such path.
     pub fn poke_rf(&self, path: usize, address: u8, value: u32) {
         self.chip().poke_rf(path, address, value);
     }

@@ -4,8 +4,6 @@
 
 use airlift_regs::{bb, mac, sys};
 
-/// Resets: bits 0 and 1 release the baseband.
-pub(super) const RESETS: u16 = sys::SYS_FUNC_EN.addr();
 /// Functions: bit 2 releases the MCU, bit 4 is the EFUSE loader.
 pub(super) const FUNCTIONS: u16 = sys::SYS_FUNC_EN.addr() + 1;
 /// Power requests: see the power state machine.
@@ -14,32 +12,12 @@ pub(super) const POWER: u16 = sys::APS_FSMCO.addr() + 1;
 pub(super) const POWER_READY: u16 = sys::APS_FSMCO.addr() + 2;
 /// Bits 1 and 5: the clocks of the EFUSE loader.
 pub(super) const CLOCKS: u16 = sys::SYS_CLKR.addr();
-/// Bit 0: the core's regulator is in its normal mode.
-pub(super) const REGULATOR: u16 = 0x0012;
-/// Bit 7: the first linear regulator sleeps.
-pub(super) const REGULATOR_SLEEP_1: u16 = 0x0014;
-/// Bit 0: the second one sleeps.
-pub(super) const REGULATOR_SLEEP_2: u16 = 0x0015;
-/// Bit 4: the bandgap sleeps.
-pub(super) const BANDGAP_SLEEP: u16 = 0x0023;
 /// Bit 0 (bit 3 in a reset): the MCU's bus interface is open.
 pub(super) const MCU_BUS: u16 = sys::RSV_CTRL.addr() + 1;
-/// Bits 2:0: radio A has its power and is out of reset.
-pub(super) const RADIO_A: u16 = sys::RF_CTRL.addr();
-/// Bits 2:0: radio B.
-pub(super) const RADIO_B: u16 = sys::RF_B_CTRL.addr();
-/// Bit 1: the start-up clock is forced.
-pub(super) const START_CLOCK_1: u16 = sys::AFE_CTRL1.addr();
-/// Bit 3: its second half is.
-pub(super) const START_CLOCK_2: u16 = 0x0028;
 /// The byte that was read.
 pub(super) const EFUSE_DATA: u16 = sys::EFUSE_CTRL.addr();
 /// Bit 7: the byte is there.
 pub(super) const EFUSE_FLAG: u16 = sys::EFUSE_CTRL.addr() + 3;
-/// Pads, parked while the card is disabled.
-pub(super) const PADS_1: u16 = 0x0043;
-/// Pads, parked while the card is disabled.
-pub(super) const PADS_2: u16 = 0x0046;
 /// Firmware control.
 pub(super) const FIRMWARE: u16 = sys::MCUFW_CTRL.addr();
 /// Bits 2:0: the page that the firmware window shows.
@@ -54,9 +32,5 @@ pub(super) const LIST_NEXT: u16 = mac::LLT_INIT.addr();
 pub(super) const LIST_PAGE: u16 = mac::LLT_INIT.addr() + 1;
 /// Bits 7:6: 01 writes; both fall.
 pub(super) const LIST_COMMAND: u16 = mac::LLT_INIT.addr() + 3;
-/// Bit 7: load the queues' pages.
-pub(super) const PAGES_LOAD: u16 = mac::RQPN.addr() + 3;
-/// Bit 0: a reserved page has arrived.
-pub(super) const BEACON_VALID: u16 = mac::DWBCN0_CTRL.addr() + 2;
 /// Bit 7: page C1 in place of page C.
 pub(super) const PAGE_C1: u16 = bb::CCASEL.addr() + 3;

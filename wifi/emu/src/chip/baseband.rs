@@ -1,8 +1,8 @@
 //! Baseband and radios: the serial window to the RF registers, page C and C1, calibration, counters.
 //!
-//! An RF register is written through the path's LSSI window (bits 27:20 address, 19:0 value) and read back
-//! through its SI or PI window, after the address went into HSSI_READ (`rtw88 phy.c`,
-//! `rtw_phy_write_rf_reg_sipi`; `rtw88xxa.c`, `rtw88xxa_phy_read_rf`).
+//! An RF register is written through the path's LSSI window (bits 27:20 address, 19:0 value; `rtw88 phy.c`,
+//! `rtw_phy_write_rf_reg_sipi`) and read back through its SI or PI window, after the address went into HSSI_READ
+//! (`rtw88xxa.c`, `rtw88xxa_phy_read_rf`).
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use airlift_regs::bb;
 
 use super::power::take_due;
 use super::{Chip, Latency, at};
+use crate::model::{Facts, ReadBack};
 
 /// RF register: channel, band, bandwidth; bit 15 starts the LC calibration and falls when it is over.
 const CHANNEL: u8 = 0x18;
@@ -44,20 +45,20 @@ struct Iqk {
 
 #[derive(Debug)]
 pub(super) struct Baseband {
-    pub(super) radios: [Radio; 2],
+    pub(super) radios: Vec<Radio>,
     pub(super) page_c1: bool,
     hidden: Box<[u8; 0x200]>,
-    iqk: [Iqk; 2],
+    iqk: Vec<Iqk>,
     armed: bool,
 }
 
 impl Baseband {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(facts: &Facts) -> Self {
         Self {
-            radios: [Radio::new(), Radio::new()],
+            radios: facts.paths.iter().map(|_| Radio::new()).collect(),
             page_c1: false,
             hidden: Box::new([0; 0x200]),
-            iqk: [Iqk::default(); 2],
+            iqk: vec![Iqk::default(); facts.paths.len()],
             armed: false,
         }
     }
@@ -66,18 +67,23 @@ impl Baseband {
 impl Chip {
     /// Whether a path's radio is powered and out of reset.
     pub(super) fn radio_is_on(&self, path: usize) -> bool {
-        let control = self.byte([at::RADIO_A, at::RADIO_B][path]);
-        control & 7 == 7 && self.baseband_is_on()
+        self.byte(self.facts.paths[path].power) & 7 == 7 && self.baseband_is_on()
     }
 
-    /// Whether the baseband is out of reset (SYS_FUNC_EN bits 0 and 1) with the MAC powered.
+    /// Whether the baseband is out of reset with the MAC powered.
     pub(super) fn baseband_is_on(&self) -> bool {
-        self.power.mac_is_on() && self.byte(at::RESETS) & 3 == 3
+        self.power.mac_is_on() && self.byte(self.facts.baseband.reset) & 3 == 3
+    }
+
+    /// Whether the baseband's registers answer.
+    pub(super) fn baseband_answers(&self) -> bool {
+        let needed = self.facts.baseband.answers;
+        self.power.mac_is_on() && self.byte(self.facts.baseband.reset) & needed == needed
     }
 
     pub(super) fn radio_power_written(&mut self) {
-        for path in 0..2 {
-            if self.byte([at::RADIO_A, at::RADIO_B][path]) & 2 == 0 {
+        for (path, facts) in self.facts.paths.iter().enumerate() {
+            if self.byte(facts.power) & 2 == 0 {
                 self.baseband.radios[path] = Radio::new();
                 self.reset_radio(path);
             }
@@ -88,7 +94,7 @@ impl Chip {
         if !self.radio_is_on(path) {
             return;
         }
-        let window = self.word([bb::LSSI_WRITE_A, bb::LSSI_WRITE_B][path].addr());
+        let window = self.word(self.facts.paths[path].window);
         let (address, value) = ((window >> 20) as u8, window & 0xf_ffff);
         let lck_at = self.now + self.latency(Latency::Lck);
         let radio = &mut self.baseband.radios[path];
@@ -110,26 +116,32 @@ impl Chip {
     }
 
     /// Whether the path's 3-wire interface is in parallel mode, so that the PI window is the one that answers.
-    pub(super) fn parallel_mode(&self, path: usize) -> bool {
-        let register = [bb::HSSI_3WIRE_A, bb::HSSI_3WIRE_B][path].addr();
-        // Page C1 has other registers there; the mode is the one of page C.
-        let byte = match self.baseband.page_c1 {
-            true => self.baseband.hidden[path * 0x100],
-            false => self.byte(register),
-        };
-        byte & 0x04 != 0
+    pub(super) fn parallel_mode(&self, mode: u16) -> bool {
+        self.page_c_byte(mode) & 0x04 != 0
     }
 
-    /// A byte of the read-only block 0xd00-0xd4f.
+    /// A byte as page C has it, whichever page is shown.
+    pub(super) fn page_c_byte(&self, address: u16) -> u8 {
+        match (self.baseband.page_c1, address) {
+            (true, 0x0c00..0x0d00) => self.baseband.hidden[usize::from(address - 0x0c00)],
+            (true, 0x0e00..0x0f00) => self.baseband.hidden[usize::from(address - 0x0d00)],
+            _ => self.byte(address),
+        }
+    }
+
+    /// A byte of the read-only block 0xd00-0xd4f: a path's calibration report, then its two windows.
     pub(super) fn readback_byte(&self, address: u16) -> u8 {
-        let path = usize::from(address >= 0x0d40);
-        let value = match address & 0x0f3c {
-            0x0d00 => self.iqk_report(path),
-            0x0d04 if self.parallel_mode(path) => self.rf_read(path),
-            0x0d08 if !self.parallel_mode(path) => self.rf_read(path),
-            _ => 0,
-        };
-        value.to_le_bytes()[usize::from(address & 3)]
+        let word = address & !3;
+        let value = self.facts.paths.iter().enumerate().find_map(|(path, facts)| {
+            let ReadBack::Serial { mode, si, pi } = facts.read;
+            match word {
+                _ if word == pi - 4 => Some(self.iqk_report(path)),
+                _ if word == pi && self.parallel_mode(mode) => Some(self.rf_read(path)),
+                _ if word == si && !self.parallel_mode(mode) => Some(self.rf_read(path)),
+                _ => None,
+            }
+        });
+        value.unwrap_or(0).to_le_bytes()[usize::from(address & 3)]
     }
 
     fn rf_read(&self, path: usize) -> u32 {
@@ -155,7 +167,7 @@ impl Chip {
         match self.word(bb::IQK_COM64.addr()) {
             0xfa00_0000 => self.baseband.armed = true,
             0xf800_0000 if core::mem::take(&mut self.baseband.armed) => {
-                for path in 0..2 {
+                for path in 0..self.facts.paths.len() {
                     self.start_calibration(path);
                 }
             }
@@ -165,7 +177,7 @@ impl Chip {
 
     /// One-shot of the receive calibration: bit 21 of the path's 0xcb8/0xeb8 (page C1) falls.
     pub(super) fn calibration_control_written(&mut self) {
-        for path in 0..2 {
+        for path in 0..self.facts.paths.len().min(2) {
             let control = self.word([bb::RFECTL_A, bb::RFECTL_B][path].addr());
             if control == 0x0030_0000 {
                 self.start_calibration(path);
@@ -208,7 +220,7 @@ impl Chip {
     }
 
     pub(super) fn advance_baseband(&mut self) {
-        for path in 0..2 {
+        for path in 0..self.facts.paths.len() {
             if take_due(&mut self.baseband.radios[path].lck_at, self.now) {
                 self.baseband.radios[path].regs[usize::from(CHANNEL)] &= !0x8000;
             }

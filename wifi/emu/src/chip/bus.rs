@@ -1,7 +1,7 @@
 //! The register bus: one read or write as a control transfer carries it, from the rules' check to the block
 //! that owns the register.
 
-use super::{Chip, Latency, at, known};
+use super::{Chip, Latency, at};
 use airlift_regs::{bb, mac, sys};
 
 /// One access of the host, for traces.
@@ -24,33 +24,6 @@ impl core::fmt::Display for Access {
         write!(f, "{:#06x} {direction} {:0width$x}", self.address, self.value)?;
         if self.length > 4 { write!(f, ".. ({} bytes)", self.length) } else { Ok(()) }
     }
-}
-
-/// Bytes that the hardware alone changes; a write leaves them as they are.
-pub(super) fn is_read_only(address: u16) -> bool {
-    matches!(address,
-        0x00f0..=0x00ff
-        | 0x0204..=0x0207 | 0x0215 | 0x0217
-        | 0x041a..=0x041b
-        | 0x0560..=0x0567
-        | 0x05f8..=0x05fb
-        | 0x0d00..=0x0d4f
-        | 0x0f00..=0x0fff)
-}
-
-/// Bits of a byte that are cleared by writing 1.
-pub(super) fn write_one_to_clear(address: u16) -> u8 {
-    match address {
-        0x00b4..=0x00b7 | 0x00bc..=0x00bf => 0xff,
-        at::MAILBOXES => 0x0f,
-        at::BEACON_VALID => 0x01,
-        _ => 0,
-    }
-}
-
-/// Whether a write to all of `address..address + length` reaches only read-only bytes.
-pub(super) fn wholly_read_only(address: u16, length: usize) -> bool {
-    (0..length as u16).all(|i| is_read_only(address.wrapping_add(i)))
 }
 
 impl Chip {
@@ -105,7 +78,9 @@ impl Chip {
 
     /// Whether the register lies in the part that the powered-off MAC takes down with it.
     pub(super) fn is_off(&self, address: u16) -> bool {
-        (0x0100..0xf000).contains(&address) && !self.power.mac_is_on()
+        (0x0100..0xf000).contains(&address)
+            && !self.facts.registers.always_on.contains(&address)
+            && !self.power.mac_is_on()
     }
 
     /// A read of the host.
@@ -145,10 +120,10 @@ impl Chip {
     }
 
     fn write_byte(&mut self, address: u16, value: u8) {
-        if is_read_only(address) {
+        if self.facts.registers.is_read_only(address) {
             return;
         }
-        let clear = write_one_to_clear(address);
+        let clear = self.facts.registers.cleared_by_one(address);
         let old = self.byte(address);
         let new = match address {
             at::POWER_READY => value & !0x02 | old & 0x02, // power ready is the hardware's
@@ -167,7 +142,7 @@ impl Chip {
         if hits(at::POWER, 1) {
             self.power_control_written();
         }
-        if hits(sys::RF_CTRL.addr(), 1) || hits(sys::RF_B_CTRL.addr(), 1) {
+        if self.facts.paths.iter().any(|path| hits(path.power, 1)) {
             self.radio_power_written();
         }
         if hits(sys::EFUSE_ACCESS.addr(), 1) {
@@ -187,7 +162,7 @@ impl Chip {
                 self.mailbox_written(mailbox);
             }
         }
-        if hits(at::PAGES_LOAD, 1) {
+        if hits(self.facts.buffer.load, 1) {
             self.pages_written();
         }
         if hits(mac::SEC_CMD.addr() + 3, 1) {
@@ -200,11 +175,10 @@ impl Chip {
             self.page_c_selected();
         }
         if !self.baseband.page_c1 {
-            if hits(bb::LSSI_WRITE_A.addr(), 4) {
-                self.rf_written(0);
-            }
-            if hits(bb::LSSI_WRITE_B.addr(), 4) {
-                self.rf_written(1);
+            for (path, facts) in self.facts.paths.iter().enumerate() {
+                if hits(facts.window, 4) {
+                    self.rf_written(path);
+                }
             }
         }
         if self.baseband.page_c1 && (hits(bb::RFECTL_A.addr(), 4) || hits(bb::RFECTL_B.addr(), 4)) {
@@ -222,7 +196,7 @@ impl Chip {
     /// The registers as the bus shows them; `None` where there are none.
     pub(crate) fn snapshot(&self) -> Vec<Option<u8>> {
         let mut image = vec![None; 0x1_0000];
-        for address in known::addresses() {
+        for address in self.facts.registers.addresses() {
             image[usize::from(address)] = Some(self.visible(address));
         }
         image

@@ -3,8 +3,9 @@
 use airlift_regs::{bb, mac, sys};
 
 use super::power::{LOW_POWER, MAC_OFF, MAC_ON, SUSPEND, State};
-use super::{Chip, at, bus, known};
+use super::{Chip, at};
 use crate::Rule;
+use crate::model::{Mcu, Path, ReadBack, Step};
 
 /// An access of the host.
 #[derive(Clone, Copy)]
@@ -38,10 +39,10 @@ impl Chip {
         if !matches!(length, 1 | 2 | 4) {
             return Some(Rule::BlockOutsideFirmware);
         }
-        if !known::exists(address, length) {
+        if !self.facts.registers.exist(address, length) {
             return Some(Rule::UnknownRegister);
         }
-        if write.is_some() && bus::wholly_read_only(address, length) {
+        if write.is_some() && self.facts.registers.wholly_read_only(address, length) {
             return Some(Rule::ReadOnlyRegister);
         }
         self.domain_rule(address, length, write.is_some())
@@ -51,7 +52,7 @@ impl Chip {
 
     /// Rules about what has power and is out of reset.
     fn domain_rule(&self, address: u16, length: usize, write: bool) -> Option<Rule> {
-        if !(0x0100..0xf000).contains(&address) {
+        if !(0x0100..0xf000).contains(&address) || self.facts.registers.always_on.contains(&address) {
             return None;
         }
         if !self.power.mac_is_on() {
@@ -71,35 +72,41 @@ impl Chip {
             let excused = power || interface || seen;
             return (!excused).then_some(Rule::MacWhileOff);
         }
-        if self.byte(at::START_CLOCK_1) & 0x02 != 0 || self.byte(at::START_CLOCK_2) & 0x08 != 0 {
-            return Some(Rule::MacWithPllForced);
+        if let Some(rule) = self.missing(self.facts.power.running) {
+            return Some(rule);
         }
-        let baseband = (0x0800..0x1000).contains(&address);
-        // The power-off sequence parks the 3-wire interface and a reset gates the clock whether the baseband
-        // runs or not.
-        let parking = length == 1 && matches!(address, 0x0c00 | 0x0e00) || address & !3 == 0x08b4;
-        (baseband && !parking && !self.baseband_is_on()).then_some(Rule::BasebandWhileReset)
+        let facts = &self.facts.baseband;
+        let baseband = facts.blocks.iter().any(|block| block.contains(&address));
+        let parking = (address..address + length as u16).all(|byte| facts.parking.contains(&byte));
+        (baseband && !parking && !self.baseband_answers()).then_some(Rule::BasebandWhileReset)
+    }
+
+    /// The rule of the first of these steps that was not taken.
+    fn missing(&self, steps: &[Step]) -> Option<Rule> {
+        let missing = steps.iter().find(|step| self.byte(step.register) & step.mask != step.value);
+        missing.map(|step| step.rule)
     }
 
     fn read_rule(&self, address: u16, length: usize) -> Option<Rule> {
         let overlaps = |start: u16| address < start + 4 && start < address + length as u16;
-        for path in 0..2 {
-            let (si, pi) =
-                [(bb::SI_READ_A.addr(), bb::PI_READ_A.addr()), (bb::SI_READ_B.addr(), bb::PI_READ_B.addr())]
-                    [path];
+        for (path, facts) in self.facts.paths.iter().enumerate() {
+            let ReadBack::Serial { mode, si, pi } = facts.read;
             if !overlaps(si) && !overlaps(pi) {
                 continue;
             }
             if !self.radio_is_on(path) {
                 return Some(Rule::RfWhileOff);
             }
-            if overlaps(if self.parallel_mode(path) { si } else { pi }) {
+            if overlaps(if self.parallel_mode(mode) { si } else { pi }) {
                 return Some(Rule::RfReadbackNotSelected);
             }
-            // Cut C reads right at any time; earlier ones only with the CCA shut off. RF 0x00 is exempt, since
-            // shutting it off would change it.
+            // The RTL8812A's cut C reads right at any time; earlier ones only with the CCA shut off. RF 0x00 is
+            // exempt, since shutting it off would change it.
             let cca_off = self.byte(bb::CCA2ND.addr()) & 0x08 != 0;
-            if self.cut != 1 && !cca_off && self.byte(bb::HSSI_READ.addr()) != 0 {
+            if self.facts.baseband.cca_harmless.is_some_and(|cut| self.cut != cut)
+                && !cca_off
+                && self.byte(bb::HSSI_READ.addr()) != 0
+            {
                 return Some(Rule::RfReadWithoutCcaOff);
             }
         }
@@ -121,12 +128,12 @@ impl Chip {
             if self.power.mac_is_on() {
                 return Some(Rule::SuspendWithMacOn);
             }
-            if self.byte(at::FUNCTIONS) & 0x04 != 0 {
-                return Some(Rule::SuspendWithMcuEnabled);
+            if let Some(rule) = self.missing(self.facts.power.suspend) {
+                return Some(rule);
             }
         }
-        if rises(MAC_OFF) && self.power.mac_is_on() && self.byte(at::RESETS) & 0x01 != 0 {
-            return Some(Rule::MacOffWithBasebandRunning);
+        if rises(MAC_OFF) && self.power.mac_is_on() {
+            return self.missing(self.facts.power.off);
         }
         if !rises(MAC_ON) || self.power.mac_is_on() {
             return None;
@@ -135,23 +142,12 @@ impl Chip {
             (self.power.state == State::Disabled || new & SUSPEND != 0, Rule::MacOnWhileSuspended),
             (new & LOW_POWER != 0, Rule::MacOnInLowPower),
             (self.byte(at::POWER_READY) & 0x02 == 0, Rule::MacOnBeforePowerReady),
-            (self.regulator_asleep(), Rule::MacOnWithRegulatorAsleep),
-            (self.byte(at::PADS_1) != 0 || self.byte(at::PADS_2) != 0, Rule::MacOnWithPadsParked),
-            (self.byte(at::FUNCTIONS) & 0x04 == 0 && self.power.from_disable, Rule::MacOnWithoutMcuBlock),
-            (
-                self.power.from_disable
-                    && (self.byte(at::START_CLOCK_1) & 0x02 == 0 || self.byte(at::START_CLOCK_2) & 0x08 == 0),
-                Rule::MacOnWithoutPll,
-            ),
         ];
-        broken.into_iter().find_map(|(broken, rule)| broken.then_some(rule))
-    }
-
-    fn regulator_asleep(&self) -> bool {
-        self.byte(at::REGULATOR) & 0x01 == 0
-            || self.byte(at::REGULATOR_SLEEP_1) & 0x80 != 0
-            || self.byte(at::REGULATOR_SLEEP_2) & 0x01 != 0
-            || self.byte(at::BANDGAP_SLEEP) & 0x10 != 0
+        let broken = broken.into_iter().find_map(|(broken, rule)| broken.then_some(rule));
+        let steps = &self.facts.power;
+        broken
+            .or_else(|| self.missing(steps.on))
+            .or_else(|| if self.power.from_disable { self.missing(steps.on_from_disable) } else { None })
     }
 
     fn efuse_rule(&self, write: &Write<'_>) -> Option<Rule> {
@@ -189,8 +185,8 @@ impl Chip {
                 if self.byte(sys::MCUFW_CTRL.addr()) & 1 != 0 {
                     return Some(Rule::McuStartWhileDownloading);
                 }
-                // Mainline opens the interface by bit 0 to start firmware, and by bit 3 in its own reset.
-                if self.byte(at::MCU_BUS) & 0x09 == 0 {
+                let Mcu::I8051 { bus, .. } = self.facts.mcu;
+                if self.byte(at::MCU_BUS) & bus == 0 {
                     return Some(Rule::McuStartWithoutIo);
                 }
             }
@@ -213,13 +209,14 @@ impl Chip {
             return Some(Rule::LltBusy);
         }
         let control = write.byte(mac::CR.addr()).unwrap_or(self.byte(mac::CR.addr()));
-        let reset = write.byte(at::RESETS).unwrap_or(self.byte(at::RESETS));
-        let touched = write.touches(mac::CR.addr(), 1) || write.touches(at::RESETS, 1);
+        let resets = self.facts.baseband.reset;
+        let reset = write.byte(resets).unwrap_or(self.byte(resets));
+        let touched = write.touches(mac::CR.addr(), 1) || write.touches(resets, 1);
         if touched && self.power.mac_is_on() && receives(control) && reset & 3 == 3 {
             if !self.mcu.running {
                 return Some(Rule::ReceiveBeforeFirmware);
             }
-            if self.byte(mac::TRXFF_BNDY_RX.addr()) == 0 && self.byte(mac::TRXFF_BNDY_RX.addr() + 1) == 0 {
+            if self.buffer_size() == 0 {
                 return Some(Rule::ReceiveWithoutBoundary);
             }
         }
@@ -230,10 +227,8 @@ impl Chip {
         if self.baseband.page_c1 {
             return None;
         }
-        let windows = [bb::LSSI_WRITE_A.addr(), bb::LSSI_WRITE_B.addr()];
-        (0..2)
-            .find(|path| write.touches(windows[*path], 4) && !self.radio_is_on(*path))
-            .map(|_| Rule::RfWhileOff)
+        let dark = |(path, facts): (usize, &Path)| write.touches(facts.window, 4) && !self.radio_is_on(path);
+        self.facts.paths.iter().enumerate().any(dark).then_some(Rule::RfWhileOff)
     }
 }
 

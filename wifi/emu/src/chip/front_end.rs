@@ -11,6 +11,7 @@ use airlift_regs::{bb, mac};
 use super::Chip;
 use super::check::receives;
 use crate::air::{Modulation, Radio, Rate, Tuning, Width};
+use crate::model::TxPower;
 
 /// The radio, if the adapter is within reach of an air.
 #[derive(Debug, Default)]
@@ -79,10 +80,12 @@ impl Chip {
         let high_band = center > 14;
         let band_bits = synthesizer & 0x1_0300;
         let check_cck = self.byte(mac::CCK_CHECK.addr()) & 0x80 != 0;
-        let baseband_band = self.byte(bb::BWINDICATION.addr()) & 3;
+        let (register, mask, low, high) = self.facts.baseband.band;
+        let baseband_band = self.page_c_byte(register) & mask;
+        let high = high.iter().find(|(last, _)| center <= *last).map(|(_, value)| *value);
         let bands_agree = match high_band {
-            true => band_bits & 0x1_0000 != 0 && check_cck && baseband_band == 2,
-            false => band_bits == 0 && !check_cck && baseband_band == 1,
+            true => band_bits & 0x1_0000 != 0 && check_cck && high == Some(baseband_band),
+            false => band_bits == 0 && !check_cck && baseband_band == low,
         };
         let area = self.word(bb::CLKTRK.addr()) >> 17 & 0xfff;
         if !bands_agree || area != clock_area(center) {
@@ -129,8 +132,12 @@ impl Chip {
 
     /// Transmit power in dBm of a rate code: the index of path A in half decibels, less the cable.
     pub(super) fn power_dbm(&self, code: u8) -> i8 {
-        let row = if code >= 0x2c { code.saturating_sub(0x10) } else { code };
-        let index = self.byte(bb::TX_AGC_A_CCK_11_CCK_1.addr() + u16::from(row.min(0x2f)));
+        let index = match self.facts.baseband.tx_power {
+            TxPower::Registers => {
+                let row = if code >= 0x2c { code.saturating_sub(0x10) } else { code };
+                self.page_c_byte(bb::TX_AGC_A_CCK_11_CCK_1.addr() + u16::from(row.min(0x2f)))
+            }
+        };
         (index.min(0x3f) / 2) as i8
     }
 }
@@ -158,16 +165,16 @@ pub(super) fn rate_code(rate: Rate) -> u8 {
     }
 }
 
-/// The rate of a code; the lowest for codes that this chip cannot send.
-pub(super) fn rate_of(code: u8) -> Rate {
+/// The rate of a code; the lowest for codes that a chip of so many streams cannot send.
+pub(super) fn rate_of(code: u8, streams: u8) -> Rate {
     const LEGACY: [u8; 12] = [2, 4, 11, 22, 12, 18, 24, 36, 48, 72, 96, 108];
     let rate = match code {
         0x00..=0x0b => Rate::legacy(LEGACY[usize::from(code)]),
-        0x0c..=0x1b => Rate::ht(code - 0x0c),
-        0x2c..=0x3f => Rate::vht((code - 0x2c) % 10, (code - 0x2c) / 10 + 1),
+        0x0c..=0x2b => Rate::ht(code - 0x0c),
+        0x2c..=0x53 => Rate::vht((code - 0x2c) % 10, (code - 0x2c) / 10 + 1),
         _ => None,
     };
-    rate.unwrap_or(Rate::DSSS_1M)
+    rate.filter(|rate| rate.streams() <= streams).unwrap_or(Rate::DSSS_1M)
 }
 
 #[cfg(test)]
@@ -177,7 +184,13 @@ mod tests {
     #[test]
     fn codes_of_rates_that_the_chip_can_send_come_back() {
         for code in (0..=0x1b).chain(0x2c..=0x3f) {
-            assert_eq!(rate_code(rate_of(code)), code);
+            assert_eq!(rate_code(rate_of(code, 2)), code);
+        }
+        for code in 0..=0x53 {
+            assert_eq!(rate_code(rate_of(code, 4)), code);
+        }
+        for code in [0x14, 0x36, 0x54, 0x7f] {
+            assert_eq!(rate_of(code, 1), Rate::DSSS_1M);
         }
     }
 }

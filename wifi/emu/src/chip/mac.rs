@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use airlift_regs::mac;
 
-use super::{Chip, at};
+use super::Chip;
 
 #[derive(Debug)]
 pub(super) struct Mac {
@@ -38,19 +38,19 @@ impl Chip {
         self.set_byte(mac::TXPKT_EMPTY.addr() + 1, 0xff);
     }
 
-    /// RQPN with bit 31: the queues take the pages that 0x200 and 0x214 name.
+    /// The load bit was written: the queues take the pages that are reserved for them.
     pub(super) fn pages_written(&mut self) {
-        if self.byte(at::PAGES_LOAD) & 0x80 == 0 {
+        let buffer = &self.facts.buffer;
+        if self.byte(buffer.load) & 0x80 == 0 {
             return;
         }
-        self.change(at::PAGES_LOAD, 0x80, 0);
+        self.change(buffer.load, 0x80, 0);
         self.mac.pages_loaded = true;
-        // High, low, public; normal and extra beside their own reservations.
-        for (reserved, available) in
-            [(0x0200, 0x0204), (0x0201, 0x0205), (0x0202, 0x0206), (0x0214, 0x0215), (0x0216, 0x0217)]
-        {
-            let pages = self.byte(reserved);
-            self.set_byte(available, pages);
+        for (reserved, available) in buffer.queues {
+            for byte in 0..buffer.queue_width as u16 {
+                let pages = self.byte(reserved + byte);
+                self.set_byte(available + byte, pages);
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The chip behind the USB endpoints: an RTL8812A as a set of state machines over one register file.
+//! The chip behind the USB endpoints: a set of state machines over one register file, written once for the family,
+//! that read the [`Facts`] of the chip at hand.
 //!
 //! Blocks, each in its own file: [`bus`](self) reads and writes (who may, and what it sets off), power, memories
 //! behind a port (EFUSE, page list, keys, gain tables), MCU, baseband and radios, MAC, transmit and receive.
@@ -17,7 +18,6 @@ mod baseband;
 mod bus;
 mod check;
 mod front_end;
-mod known;
 mod mac;
 mod mcu;
 mod memories;
@@ -33,8 +33,9 @@ pub use reset::ResetValues;
 pub(crate) use transmit::Outgoing;
 pub use transmit::TransmitStats;
 
+use crate::model::Facts;
 use crate::personality::{Personality, Poll};
-use crate::{Efuse, Rule, Violation};
+use crate::{Efuse, Model, Rule, Violation};
 
 /// What a control transfer takes of the chip's time at least.
 const TRANSFER: Duration = Duration::from_micros(10);
@@ -60,6 +61,7 @@ enum Latency {
 /// How the chip is built; see [`crate::Builder`].
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
+    pub(crate) model: Model,
     pub(crate) efuse: Efuse,
     pub(crate) strict: bool,
     pub(crate) cut: u8,
@@ -73,6 +75,8 @@ pub(crate) struct Options {
 /// The chip.
 #[derive(Debug)]
 pub(crate) struct Chip {
+    pub(crate) model: Model,
+    facts: &'static Facts,
     regs: Box<[u8; 0x1_0000]>,
     /// The chip's own time, for what takes time inside.
     now: Duration,
@@ -117,7 +121,10 @@ pub(crate) struct Chip {
 impl Chip {
     pub(crate) fn new(options: Options) -> Self {
         let thermal = options.efuse.logical()[usize::from(crate::efuse::offset::THERMAL_METER)];
+        let facts = options.model.facts();
         let mut chip = Self {
+            model: options.model,
+            facts,
             regs: Box::new([0; 0x1_0000]),
             now: Duration::ZERO,
             host_now: Duration::ZERO,
@@ -127,7 +134,7 @@ impl Chip {
             cam: Box::new([[0; 8]; 64]),
             agc: BTreeMap::new(),
             mcu: mcu::Mcu::new(),
-            baseband: baseband::Baseband::new(),
+            baseband: baseband::Baseband::new(facts),
             mac: mac::Mac::new(),
             front_end: front_end::FrontEnd::default(),
             receive: receive::Receive::default(),
@@ -246,7 +253,14 @@ impl Chip {
 
     /// The MAC loses its power or gets it: everything but the always-on part begins anew.
     fn mac_reset(&mut self) {
-        self.regs[0x0100..0xf000].fill(0);
+        let living = &self.facts.registers.always_on;
+        let kept = usize::from(living.start)..usize::from(living.end);
+        if kept.is_empty() {
+            self.regs[0x0100..0xf000].fill(0);
+        } else {
+            self.regs[0x0100..kept.start].fill(0);
+            self.regs[kept.end..0xf000].fill(0);
+        }
         for address in [at::FIRMWARE_PAGE, at::FIRMWARE] {
             self.set_byte(address, 0);
         }
@@ -254,13 +268,13 @@ impl Chip {
         *self.cam = [[0; 8]; 64];
         self.agc.clear();
         self.mcu.reset();
-        self.baseband = baseband::Baseband::new();
+        self.baseband = baseband::Baseband::new(self.facts);
         self.mac = mac::Mac::new();
         self.mac.tsf_origin = self.host_now;
         self.receive.reset();
         self.transmit.reset();
         self.reset_plain_registers(0x0100);
-        for path in 0..2 {
+        for path in 0..self.facts.paths.len() {
             self.reset_radio(path);
         }
         self.mac_registers();

@@ -1,6 +1,6 @@
 //! Power: card-disable, card-emulation and active, stepped through APS_FSMCO (0x04-0x07).
 //!
-//! The steps are those of `rtw88 rtw8812a_table.c` (`card_enable_flow_8812a`, `card_disable_flow_8812a`).
+//! What must hold at which step is the chip's own: [`Power`](crate::model::Power).
 //! A chip that was just plugged in is as a card-disable leaves it.
 
 use core::time::Duration;
@@ -54,15 +54,11 @@ impl Chip {
     pub(super) fn power_registers(&mut self) {
         self.set_byte(at::FUNCTIONS, 0x00);
         self.set_byte(at::POWER, SUSPEND);
-        self.set_byte(at::REGULATOR, 0x00);
-        self.set_byte(at::REGULATOR_SLEEP_1, 0x80);
-        self.set_byte(at::REGULATOR_SLEEP_2, 0x01);
-        self.set_byte(at::BANDGAP_SLEEP, 0x10);
-        self.set_byte(0x0042, 0xcc);
-        self.set_byte(at::PADS_1, 0x07);
-        self.set_byte(at::PADS_2, 0xff);
-        // Version: cut, two radios, not a test chip.
-        self.set_word(sys::SYS_CFG1.addr(), 0x0880_0000 | u32::from(self.cut & 0x0f) << 12);
+        for (register, value) in self.facts.power.asleep {
+            self.set_byte(*register, *value);
+        }
+        let version = self.facts.registers.version;
+        self.set_word(sys::SYS_CFG1.addr(), version | u32::from(self.cut & 0x0f) << 12);
         self.set_byte(at::STATUS, 0x01);
         if self.speed == airlift_hcd::Speed::Super {
             self.set_byte(sys::SYS_CFG2.addr() + 3, 0x20);

@@ -72,10 +72,8 @@ impl Receive {
 impl Chip {
     /// Bytes of the receive buffer, by its boundary register.
     pub(super) fn buffer_size(&self) -> usize {
-        match u16::from_le_bytes([
-            self.byte(mac::TRXFF_BNDY_RX.addr()),
-            self.byte(mac::TRXFF_BNDY_RX.addr() + 1),
-        ]) {
+        let register = self.facts.buffer.receive_end;
+        match u16::from_le_bytes([self.byte(register), self.byte(register + 1)]) {
             0 => 0,
             last => usize::from(last) + 1,
         }
@@ -254,26 +252,37 @@ impl Chip {
     fn phy_status(&self, frame: &AirFrame, width: u32, status: &mut [u8; 32]) {
         let gain = |dbm: i8| (i16::from(dbm) + 110).clamp(0, 127) as u8;
         let channel = self.rf(0, 0x18) & 0xff;
-        let [a, b, ..] = frame.signal_dbm;
+        let signal = &frame.signal_dbm[..self.facts.paths.len()];
+        let a = signal[0];
         status[0] = gain(a);
-        status[1] = gain(b);
+        if let Some(b) = signal.get(1) {
+            status[1] = gain(*b);
+        }
         let place = u32::from(self.byte(mac::DATA_SC.addr()) & 0x0f);
         let high = channel | place << 10 | width << 14;
         status[2..4].copy_from_slice(&(high as u16).to_le_bytes());
         if frame.rate.is_cck() {
-            let (lna, vga) = cck_gain(a);
+            let (lna, vga) = self.cck_gain(a);
             status[4] = 60; // signal quality
             status[5] = lna << 5 | vga;
             status[6] = gain(a); // baseband power
         } else {
-            status[4] = gain(a.max(b)); // power of all chains
+            status[4] = gain(signal.iter().copied().max().unwrap_or(a)); // power of all chains
             let snr = |dbm: i8| (i16::from(dbm) + 95).clamp(0, 60) as u8 * 2;
             let streams = frame.rate.streams();
             status[13] = (-(i16::from(snr(a)) / 2)) as u8; // error vector, stream 1
-            status[14] = if streams > 1 { (-(i16::from(snr(b)) / 2)) as u8 } else { 0x80 };
+            let b = signal.get(1).copied();
+            status[14] = b.filter(|_| streams > 1).map_or(0x80, |b| (-(i16::from(snr(b)) / 2)) as u8);
             status[15] = snr(a);
-            status[16] = snr(b);
+            status[16] = b.map_or(0, snr);
         }
+    }
+
+    /// Steps of the low-noise and the variable amplifier that stand for a CCK signal: the inverse of what a driver
+    /// makes of them (`rtw88 rtw8812a.c`, `rtw8812a_cck_rx_pwr`, and its like), which tells even dBm only.
+    fn cck_gain(&self, dbm: i8) -> (u8, u8) {
+        let baseband = &self.facts.baseband;
+        cck_gain(baseband.cck_stages, baseband.cck_weakest, dbm)
     }
 
     /// The baseband's counters of frames by kind, good and bad.
@@ -375,19 +384,18 @@ fn pad(packet: &mut BytesMut) {
     packet.put_bytes(0, short);
 }
 
-/// Steps of the low-noise and the variable amplifier that stand for a CCK signal: the inverse of
-/// `rtw88 rtw8812a.c`, `rtw8812a_cck_rx_pwr`, which tells even dBm only.
-fn cck_gain(dbm: i8) -> (u8, u8) {
-    /// Stages of the low-noise amplifier, weakest signal first, with the signal at step 0 of the other one.
-    const STAGES: [(u8, i16); 7] = [(7, -40), (6, -38), (5, -22), (4, -16), (3, -4), (2, 10), (0, 20)];
-    let dbm = i16::from(dbm).clamp(-94, 20);
-    let stage = STAGES.into_iter().find(|(_, strongest)| dbm <= *strongest).unwrap_or((0, 20));
+/// The step of each amplifier for a signal: the first stage that reaches it.
+fn cck_gain(stages: &[(u8, i16)], weakest: i16, dbm: i8) -> (u8, u8) {
+    let (last, strongest) = stages.last().copied().unwrap_or_default();
+    let dbm = i16::from(dbm).clamp(weakest, strongest);
+    let stage = stages.iter().copied().find(|(_, strongest)| dbm <= *strongest).unwrap_or((last, strongest));
     (stage.0, ((stage.1 - dbm) / 2) as u8)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Model;
 
     /// What a driver makes of the steps.
     fn power(lna: u8, vga: u8) -> i16 {
@@ -407,7 +415,8 @@ mod tests {
     #[test]
     fn a_cck_signal_is_told_within_a_step() {
         for dbm in -94..=-10_i8 {
-            let (lna, vga) = cck_gain(dbm);
+            let baseband = &Model::Rtl8812au.facts().baseband;
+            let (lna, vga) = cck_gain(baseband.cck_stages, baseband.cck_weakest, dbm);
             assert!(vga < 32 && lna < 8);
             let told = power(lna, vga);
             assert!((told - i16::from(dbm)).abs() <= 1, "{dbm} dBm is told as {told}");

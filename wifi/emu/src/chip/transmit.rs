@@ -11,15 +11,13 @@ use airlift_hcd::{FunctionUrb, TransferError};
 use airlift_regs::mac;
 use bytes::BytesMut;
 
+use super::Chip;
 use super::front_end::rate_of;
-use super::{Chip, at};
 use crate::Rule;
 use crate::air::{AirFrame, Width};
 
 /// Bytes of a transmit descriptor.
 const DESCRIPTOR: usize = 40;
-/// Bytes of a page of the transmit buffer.
-const PAGE: usize = 512;
 /// The queue whose frames stay in the chip.
 const QUEUE_BEACON: u32 = 16;
 /// The message that reports what became of a frame.
@@ -78,7 +76,7 @@ impl Chip {
             return Outgoing::Done(if admitted { Ok(()) } else { Err(TransferError::Stall) });
         }
         let frames = parse(data).unwrap_or_default();
-        let pages: usize = frames.iter().map(|frame| (DESCRIPTOR + frame.payload.len()).div_ceil(PAGE)).sum();
+        let pages: usize = frames.iter().map(|frame| self.pages_of(frame)).sum();
         let used: usize = self.transmit.in_flight.iter().map(|(_, pages)| pages).sum();
         let paused = self.byte(mac::TXPAUSE.addr()) != 0;
         if paused || used > 0 && used + pages > self.pages() {
@@ -92,7 +90,18 @@ impl Chip {
 
     /// Pages that the queues were given altogether.
     fn pages(&self) -> usize {
-        [0x0200, 0x0201, 0x0202, 0x0214].into_iter().map(|register| usize::from(self.byte(register))).sum()
+        let buffer = &self.facts.buffer;
+        let of = |reserved: u16| {
+            (0..buffer.queue_width)
+                .rev()
+                .fold(0, |sum, at| sum << 8 | usize::from(self.byte(reserved + at as u16)))
+        };
+        buffer.queues.iter().map(|(reserved, _)| of(*reserved)).sum()
+    }
+
+    /// Pages that a frame takes.
+    fn pages_of(&self, frame: &Outbound<'_>) -> usize {
+        (DESCRIPTOR + frame.payload.len()).div_ceil(self.facts.buffer.page)
     }
 
     fn transmit_rule(&self, data: &[u8]) -> Option<Rule> {
@@ -119,7 +128,8 @@ impl Chip {
 
     fn send_frame(&mut self, frame: &Outbound<'_>) {
         if frame.queue() == QUEUE_BEACON {
-            self.change(at::BEACON_VALID, 0, 0x01);
+            let (register, bit) = self.facts.buffer.beacon_valid;
+            self.change(register, 0, bit);
             return;
         }
         let mut bytes = BytesMut::from(frame.payload);
@@ -143,7 +153,7 @@ impl Chip {
             self.transmit.stats.dropped += 1;
             return self.report(frame, 0, false, now);
         };
-        let mut rate = rate_of(code);
+        let mut rate = rate_of(code, self.facts.streams);
         rate.width = width.min(tuned.width());
         rate.short_gi = frame.field(5, 4, 1) != 0;
         rate.ldpc = frame.field(5, 7, 1) != 0;
@@ -164,7 +174,8 @@ impl Chip {
         }
         self.transmit.stats.sent += 1;
         self.transmit.stats.retries += retries as u64;
-        self.transmit.in_flight.push_back((now, (DESCRIPTOR + frame.payload.len()).div_ceil(PAGE)));
+        let pages = self.pages_of(frame);
+        self.transmit.in_flight.push_back((now, pages));
         self.report(frame, retries, acknowledged != Some(false), now);
     }
 

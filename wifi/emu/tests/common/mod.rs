@@ -5,7 +5,7 @@
 use std::task::Waker;
 use std::time::Duration;
 
-use airlift_emu::{Builder, Probe, Rtl8812au};
+use airlift_emu::{Adapter, Builder, Probe};
 use airlift_hcd::{FunctionUrb, Reply, Setup, Submit, TransferError, UrbId, UsbFunction};
 use bytes::{Bytes, BytesMut};
 
@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 pub(crate) const ROUND_TRIP: Duration = Duration::from_micros(125);
 
 pub(crate) struct Host {
-    pub(crate) device: Rtl8812au,
+    pub(crate) device: Adapter,
     pub(crate) probe: Probe,
     pub(crate) now: Duration,
     next_id: u64,
