@@ -6,14 +6,15 @@
 
 use std::time::Duration;
 
-use airlift_regs::bits::{cck_check, rf_ctrl, rxpsel, sys_func_en, txscale_a};
+use airlift_regs::bits::{cck_check, rxpsel, txscale_a};
 use airlift_regs::rf::RfReg;
 use airlift_regs::{Reg, bb, mac, sys};
 
 use super::Phy;
-use super::rf::Path;
+use super::rf::{Path, RF_MASK};
 use super::tables::{PairTable, Step, Target};
 use crate::channel::{Band, Width};
+use crate::chip::Board;
 use crate::error::{Error, Stage};
 
 /// TX baseband swing: the four choices of the EFUSE, 0 dB, -3 dB, -6 dB, -9 dB.
@@ -25,6 +26,15 @@ const BASIC_OFDM: u32 = 1 << 4 | 1 << 6 | 1 << 8;
 
 /// Bits of TXPKT_EMPTY: nothing waits in the queues that CCK frames come from.
 const QUEUES_EMPTY: u16 = 0x30;
+
+/// The TX baseband swing of `path` (0 is A), as the EFUSE chooses it: two bits a path.
+pub(super) fn swing(board: &Board, band: Band, path: usize) -> u32 {
+    let setting = match band {
+        Band::Ghz2 => board.efuse.bb_swing_2g,
+        Band::Ghz5 => board.efuse.bb_swing_5g,
+    };
+    SWING[usize::from(setting >> (2 * path) & 3)]
+}
 
 impl Phy {
     /// Loads the MAC registers' table; the firmware must be running.
@@ -43,18 +53,14 @@ impl Phy {
         let _stage = self.during(Stage::Baseband);
         let regs = &self.regs;
 
-        let enable = sys::SYS_FUNC_EN.byte(0);
-        regs.set_bits(enable, sys_func_en::FEN_USBA as u8).await?;
-        regs.set_bits(enable, (sys_func_en::FEN_BB_RSTB | sys_func_en::FEN_BB_GLB_RST) as u8).await?;
-        let radio_on = (rf_ctrl::RF_EN | rf_ctrl::RF_RSTB | rf_ctrl::RF_SDM_RSTB) as u8;
-        regs.write(sys::RF_CTRL, radio_on).await?;
-        regs.write(sys::RF_B_CTRL, radio_on).await?;
-
+        self.forget_power();
+        regs.apply(self.info.power_up).await?;
         self.load(self.info.baseband, Path::A).await?;
         self.load(self.info.agc, Path::A).await?;
 
         let trim = u32::from(self.board.efuse.crystal_cap & 0x3f);
-        regs.set_field(sys::AFE_CTRL3, self.info.crystal_trim, trim | trim << 6).await
+        regs.set_field(sys::AFE_CTRL3, self.info.crystal_trim, trim | trim << 6).await?;
+        regs.apply(self.info.after_baseband).await
     }
 
     /// Loads the radio tables of the paths in use; switches off a path that is not.
@@ -69,17 +75,23 @@ impl Phy {
         if self.board.chains == 1 {
             self.regs.apply(self.info.one_path).await?;
         }
-        Ok(())
+        for reg in self.info.shared_rf {
+            let value = self.read_rf(Path::A, *reg, RF_MASK).await?;
+            for path in self.paths().skip(1) {
+                self.write_rf(path, *reg, RF_MASK, value).await?;
+            }
+        }
+        self.regs.apply(&(self.info.after_radio)(&self.board)).await
     }
 
-    /// Switches to 2.4 GHz, whatever was before. The channel is set by `set_channel`.
+    /// Puts the radio on a band, or finds out on which it is. The channel is set by `set_channel`.
     ///
     /// # Errors
     /// Transfer errors.
     pub(crate) async fn init_band(&self) -> Result<(), Error> {
         let _stage = self.during(Stage::Channel);
         self.channel.set(None);
-        self.switch_band(Band::Ghz2, Width::Mhz20).await
+        (self.info.procedures.init_band)(self).await
     }
 
     /// Does what a table says for this board.
@@ -104,8 +116,15 @@ impl Phy {
 
     /// Sets everything that depends on the band.
     pub(super) async fn switch_band(&self, band: Band, width: Width) -> Result<(), Error> {
-        let regs = &self.regs;
         self.band.set(None);
+        (self.info.procedures.switch_band)(self, band, width).await?;
+        self.band.set(Some(band));
+        Ok(())
+    }
+
+    /// The band switch of the chips with one or two paths.
+    pub(super) async fn switch_band_88xxa(&self, band: Band, width: Width) -> Result<(), Error> {
+        let regs = &self.regs;
         regs.apply(&(self.info.before_band)(&self.board, band)).await?;
         if band == Band::Ghz5 {
             regs.set_bits(mac::CCK_CHECK.byte(0), cck_check::CHECK_CCK_EN as u8).await?;
@@ -123,9 +142,9 @@ impl Phy {
         if band == Band::Ghz2 {
             regs.clear_bits(mac::CCK_CHECK.byte(0), cck_check::CHECK_CCK_EN as u8).await?;
         }
-        self.set_swing(band).await?;
-        self.band.set(Some(band));
-        Ok(())
+        let [a, b] = [0, 1].map(|path| swing(&self.board, band, path));
+        regs.set_field(bb::TXSCALE_A, txscale_a::BB_SWING_MASK, a).await?;
+        regs.set_field(bb::TXSCALE_B, txscale_a::BB_SWING_MASK, b).await
     }
 
     /// Waits up to 2.5 ms for CCK frames to leave their queues. Mainline goes on if they do not, so do we.
@@ -140,16 +159,5 @@ impl Phy {
         }
         tracing::debug!("transmit queues did not run dry before the band switch");
         Ok(())
-    }
-
-    /// Sets the TX baseband swing of both paths from the EFUSE.
-    async fn set_swing(&self, band: Band) -> Result<(), Error> {
-        let setting = match band {
-            Band::Ghz2 => self.board.efuse.bb_swing_2g,
-            Band::Ghz5 => self.board.efuse.bb_swing_5g,
-        };
-        let [a, b] = [setting & 3, setting >> 2 & 3].map(|choice| SWING[usize::from(choice)]);
-        self.regs.set_field(bb::TXSCALE_A, txscale_a::BB_SWING_MASK, a).await?;
-        self.regs.set_field(bb::TXSCALE_B, txscale_a::BB_SWING_MASK, b).await
     }
 }

@@ -15,6 +15,7 @@ use airlift_regs::{Reg, bb, mac};
 use super::Phy;
 use super::iqk::{PATHS, PathRegs};
 use super::rf::{Path, RF_MASK};
+use crate::channel::Channel;
 use crate::error::{Error, ErrorKind, Stage};
 
 /// MAC and baseband registers that calibration changes, in the order of being put back.
@@ -55,6 +56,11 @@ impl Phy {
         let Some(channel) = self.channel.get() else {
             return Err(self.regs.error(ErrorKind::Calibration("no channel is set".into())));
         };
+        (self.info.procedures.calibrate)(self, channel).await
+    }
+
+    /// Calibration of the chips with one or two paths.
+    pub(super) async fn calibrate_88xxa(&self, channel: Channel) -> Result<(), Error> {
         let tank = self.calibrate_lc_tank().await?;
 
         // Two pages of registers share their addresses from here on.

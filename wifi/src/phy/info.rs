@@ -4,13 +4,20 @@
 //! in the middle of a shared sequence, a function of the facts gives them as a list of [`FieldWrite`]s, so that
 //! they can be looked at without a chip.
 
+use std::fmt;
+use std::future::Future;
 use std::ops::RangeInclusive;
+use std::pin::Pin;
+
+use airlift_regs::rf::RfReg;
 
 pub(crate) use crate::regio::FieldWrite;
 
+use super::Phy;
 use super::tables::{FrontEndMatch, PairTable, RowTable};
-use crate::channel::{Band, Width};
+use crate::channel::{Band, Channel, Width};
 use crate::chip::Board;
+use crate::error::Error;
 
 /// What reading an RF register needs on a given cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +34,50 @@ pub(crate) enum RfRead {
     /// The address goes out on the serial bus, the value comes back in a window; what that needs depends on the cut.
     Serial(fn(cut: u8) -> RfReadRule),
     /// Each path's registers show at this address and the words after it.
-    #[expect(dead_code, reason = "the RTL8814A's way")]
     Mapped([u16; 4]),
+}
+
+/// How a chip takes the power index of each rate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum PowerOutput {
+    /// Registers of each path, four rates each.
+    Registers,
+    /// A port that takes path, rate and index as one word; each index is raised by so much.
+    Port {
+        /// Half decibels.
+        raise: u8,
+    },
+}
+
+/// Tables for one kind of front end (rtw88 `main.h`, `struct rtw_rfe_def`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrontEndTables {
+    /// Transmit power by rate.
+    pub(crate) power_by_rate: &'static RowTable<6>,
+    /// Transmit power limits.
+    pub(crate) power_limits: &'static RowTable<6>,
+}
+
+/// What is done to a radio.
+pub(crate) type Procedure<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + 'a>>;
+
+/// What chips do each in a way of their own, because more differs than values. [`Phy`] calls these and keeps account of
+/// band and channel; what they have in common they take from it.
+pub(crate) struct Procedures {
+    /// Sets or finds the band, once the tables are loaded. Tells [`Phy`].
+    pub(crate) init_band: for<'a> fn(&'a Phy) -> Procedure<'a>,
+    /// Sets everything that depends on the band.
+    pub(crate) switch_band: for<'a> fn(&'a Phy, Band, Width) -> Procedure<'a>,
+    /// Sets everything that depends on the channel beyond its band, power apart.
+    pub(crate) tune: for<'a> fn(&'a Phy, Channel) -> Procedure<'a>,
+    /// Calibrates the radio for the channel that it is on, and puts back what that borrows.
+    pub(crate) calibrate: for<'a> fn(&'a Phy, Channel) -> Procedure<'a>,
+}
+
+impl fmt::Debug for Procedures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Procedures").finish_non_exhaustive()
+    }
 }
 
 /// The facts of a chip's baseband and radio.
@@ -44,10 +93,10 @@ pub(crate) struct PhyInfo {
     pub(crate) radio: &'static [&'static PairTable],
     /// Gain tables to load after calibration, by centre channel.
     pub(crate) agc_by_channel: &'static [(RangeInclusive<u8>, &'static PairTable)],
-    /// Transmit power by rate, by RFE option; an option beyond the last is not supported.
-    pub(crate) power_by_rate: &'static [&'static RowTable<6>],
-    /// Transmit power limits.
-    pub(crate) power_limits: &'static RowTable<6>,
+    /// Tables of transmit power by RFE option; an option beyond the last is not supported.
+    pub(crate) front_ends: &'static [FrontEndTables],
+    /// How power is set.
+    pub(crate) power_output: PowerOutput,
     /// How the tables' conditions name the front end.
     pub(crate) front_end: FrontEndMatch,
     /// Field of AFE_CTRL3 that takes the crystal's trim twice, 6 bits each.
@@ -56,6 +105,16 @@ pub(crate) struct PhyInfo {
     pub(crate) max_power_index: u8,
     /// How RF registers are read.
     pub(crate) rf_read: RfRead,
+    /// Fields that power baseband and radio, before the tables.
+    pub(crate) power_up: &'static [FieldWrite],
+    /// Fields to set once the baseband's tables are loaded.
+    pub(crate) after_baseband: &'static [FieldWrite],
+    /// RF registers that all paths take from path A once the radio's tables are loaded.
+    pub(crate) shared_rf: &'static [RfReg],
+    /// Fields to set once the radio's tables are loaded.
+    pub(crate) after_radio: fn(board: &Board) -> Vec<FieldWrite>,
+    /// What the chip does in its own way.
+    pub(crate) procedures: &'static Procedures,
     /// The chip's own steps before a switch to `band` begins.
     pub(crate) before_band: fn(board: &Board, band: Band) -> Vec<FieldWrite>,
     /// The chip's own part of a switch to `band`, between the reset of the path selection and the choice of

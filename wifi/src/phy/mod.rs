@@ -10,8 +10,9 @@
 //! ```
 //!
 //! Inside: [`tables`] reads the data files and decides on their conditions, [`info`] holds what differs between
-//! chips ([`rtl8812a`] is one of them), [`bb`] and [`rf`] write the two halves of the radio, [`tune`] sets a
-//! channel, [`txpower`] computes and writes TXAGC, [`calibrate`] and [`iqk`] run LCK and IQK.
+//! chips ([`rtl8812a`] and [`rtl8814a`] are two of them, [`xxa`] what those with one or two paths share), [`bb`] and
+//! [`rf`] write the two halves of the radio, [`tune`] sets a channel, [`txpower`] computes and sets the transmit power,
+//! [`calibrate`] and [`iqk`] run LCK and IQK.
 //!
 //! Every access goes through [`Regs`]; writes are posted. Dropping the future of a call leaves the radio
 //! between two states; [`Phy`] remembers that it is, and the next `set_channel` sets everything anew.
@@ -21,6 +22,8 @@
 
 pub(crate) mod info;
 pub(crate) mod rtl8812a;
+#[expect(dead_code, reason = "no chip has it yet")]
+pub(crate) mod rtl8814a;
 
 mod bb;
 mod calibrate;
@@ -35,6 +38,7 @@ mod testbus;
 mod tests;
 mod tune;
 mod txpower;
+mod xxa;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -57,6 +61,8 @@ pub(crate) struct Phy {
     info: &'static PhyInfo,
     conditions: Conditions,
     power: RefCell<TxPower>,
+    /// Registers that a workaround has put aside, 0 for none.
+    kept: Cell<[u32; 2]>,
     /// The band that the radio is set to; `None` before the first switch and after one that did not end.
     band: Cell<Option<Band>>,
     /// The channel that the radio is set to; `None` likewise.
@@ -76,6 +82,7 @@ impl Phy {
             info,
             conditions: conditions(info, &board),
             power: RefCell::new(power),
+            kept: Cell::default(),
             band: Cell::new(None),
             channel: Cell::new(None),
             board,

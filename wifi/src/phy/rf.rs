@@ -128,6 +128,31 @@ impl Phy {
         self.regs.pace(WRITE_TIME).await
     }
 
+    /// Writes `value` into the field `mask` of `reg` on every path in use. Where the registers are mapped, their old
+    /// values are asked for together.
+    pub(super) async fn write_rf_everywhere(&self, reg: RfReg, mask: u32, value: u32) -> Result<(), Error> {
+        let mut old = Vec::new();
+        if let (RfRead::Mapped(first), true) = (self.info.rf_read, mask != RF_MASK) {
+            for path in self.paths() {
+                let addr = first[path.index()] + 4 * u16::from(reg.0);
+                old.push(self.regs.start_read(Reg::<u32>::new(addr)).await?);
+            }
+        } else {
+            for path in self.paths() {
+                self.write_rf(path, reg, mask, value).await?;
+            }
+            return Ok(());
+        }
+        let mut words = Vec::with_capacity(old.len());
+        for old in old {
+            words.push((old.value().await? & RF_MASK & !mask) | (value << mask.trailing_zeros() & mask));
+        }
+        for (path, word) in self.paths().zip(words) {
+            self.write_rf(path, reg, RF_MASK, word).await?;
+        }
+        Ok(())
+    }
+
     /// Writes one row of a radio table.
     pub(super) async fn write_rf_row(&self, path: Path, reg: RfReg, value: u32) -> Result<(), Error> {
         if !self.has(path) {

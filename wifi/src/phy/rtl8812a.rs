@@ -7,7 +7,7 @@
 use airlift_regs::bb;
 use airlift_regs::bits::rfe_ctrl8::RFE_INV_MASK;
 
-use super::info::{FieldWrite, PhyInfo, RfRead, RfReadRule};
+use super::info::{FieldWrite, FrontEndTables, PhyInfo, PowerOutput, RfRead, RfReadRule};
 use super::tables::{FrontEndMatch, PairTable, RowTable, Target};
 use crate::channel::{Band, Width};
 use crate::chip::Board;
@@ -29,6 +29,9 @@ static POWER: RowTable<6> = RowTable::new("rtl8812a/bb_pg", data!("bb_pg"));
 static POWER_RFE3: RowTable<6> = RowTable::new("rtl8812a/bb_pg_rfe3", data!("bb_pg_rfe3"));
 static LIMITS: RowTable<6> = RowTable::new("rtl8812a/txpwr_lmt", data!("txpwr_lmt"));
 
+const FRONT_END: FrontEndTables = FrontEndTables { power_by_rate: &POWER, power_limits: &LIMITS };
+const FRONT_END_3: FrontEndTables = FrontEndTables { power_by_rate: &POWER_RFE3, power_limits: &LIMITS };
+
 /// Cut C, as rtw88 `main.h` numbers cuts (`RTW_CHIP_VER_CUT_C`).
 const CUT_C: u8 = 2;
 
@@ -39,12 +42,17 @@ pub(crate) static INFO: PhyInfo = PhyInfo {
     agc: &AGC,
     radio: &[&RADIO_A, &RADIO_B],
     agc_by_channel: &[(36..=64, &AGC_LOW), (100..=u8::MAX, &AGC_HIGH)],
-    power_by_rate: &[&POWER, &POWER, &POWER, &POWER_RFE3],
-    power_limits: &LIMITS,
+    front_ends: &[FRONT_END, FRONT_END, FRONT_END, FRONT_END_3],
+    power_output: PowerOutput::Registers,
     front_end: FrontEndMatch::Amplifiers,
     crystal_trim: 0x7ff8_0000,
     max_power_index: 0x3f,
     rf_read: RfRead::Serial(|cut| RfReadRule { cca_off: cut != CUT_C, settles: cut == CUT_C }),
+    power_up: &super::xxa::POWER_UP,
+    after_baseband: &[],
+    shared_rf: &[],
+    after_radio: |_| Vec::new(),
+    procedures: &super::xxa::PROCEDURES,
     before_band: |_, _| Vec::new(),
     switch_band,
     fix_spur,

@@ -129,7 +129,6 @@ pub(crate) enum FrontEndMatch {
     /// One bit an external amplifier, and its type in the condition's second word (RTL8812A, RTL8821A).
     Amplifiers,
     /// The board's RFE option as a number (RTL8814A).
-    #[cfg_attr(not(test), expect(dead_code, reason = "the RTL8814A's tables are not loaded yet"))]
     Option,
 }
 

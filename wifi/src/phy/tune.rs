@@ -12,19 +12,19 @@ use crate::channel::{Channel, Width};
 use crate::error::{Error, ErrorKind, Stage};
 
 /// Fields of the RF register CFGCH.
-mod cfgch {
+pub(super) mod cfgch {
     /// Sub-band: which synthesizer divider and mixer serve the channel.
-    pub(super) const BAND: u32 = 0x7_0300;
+    pub(in crate::phy) const BAND: u32 = 0x7_0300;
     /// Centre channel.
-    pub(super) const CHANNEL: u32 = 0xff;
+    pub(in crate::phy) const CHANNEL: u32 = 0xff;
     /// Width of the analog filter: 3 is 20 MHz, 1 is 40 MHz, 0 is 80 MHz.
-    pub(super) const WIDTH: u32 = 0xc00;
+    pub(in crate::phy) const WIDTH: u32 = 0xc00;
 }
 
 /// Where the primary channel lies inside the whole: 20 MHz in the low nibble, 40 MHz in the high one.
 ///
 /// rtw88 `main.h`, `enum rtw_sc_offset`.
-fn subchannel(channel: Channel) -> u8 {
+pub(super) fn subchannel(channel: Channel) -> u8 {
     const UPPER: u8 = 1;
     const LOWER: u8 = 2;
     const UPMOST: u8 = 3;
@@ -47,7 +47,7 @@ fn subchannel(channel: Channel) -> u8 {
 }
 
 /// Reference of the clock tracking loop, by centre channel.
-fn clock_tracking(center: u8) -> u32 {
+pub(super) fn clock_tracking(center: u8) -> u32 {
     match center {
         36..=48 => 0x494,
         50..=64 => 0x453,
@@ -58,12 +58,21 @@ fn clock_tracking(center: u8) -> u32 {
 }
 
 /// Value of [`cfgch::BAND`], by centre channel.
-fn sub_band(center: u8) -> u32 {
+pub(super) fn sub_band(center: u8) -> u32 {
     match center {
         36..=64 => 0x101,
         100..=140 => 0x301,
         141.. => 0x501,
         _ => 0x000,
+    }
+}
+
+/// Value of [`cfgch::WIDTH`].
+pub(super) fn filter(width: Width) -> u32 {
+    match width {
+        Width::Mhz20 => 3,
+        Width::Mhz40 => 1,
+        Width::Mhz80 => 0,
     }
 }
 
@@ -115,8 +124,11 @@ impl Phy {
         let tuned = self.tune(channel).await;
         match tuned {
             Ok(()) => self.channel.set(Some(channel)),
-            // A posted write that failed may have been one of the band's.
-            Err(_) => self.band.set(None),
+            // A posted write that failed may have been one of the band's, or of the power's.
+            Err(_) => {
+                self.band.set(None);
+                self.forget_power();
+            }
         }
         tuned
     }
@@ -125,13 +137,20 @@ impl Phy {
         if self.band.get() != Some(channel.band()) {
             self.switch_band(channel.band(), channel.width()).await?;
         }
+        (self.info.procedures.tune)(self, channel).await?;
+        self.write_tx_power(channel).await?;
+        self.regs.barrier().await
+    }
+
+    /// Sets channel and width on the chips with one or two paths.
+    pub(super) async fn tune_88xxa(&self, channel: Channel) -> Result<(), Error> {
         self.tune_synthesizer(channel).await?;
         self.set_width(channel).await?;
         self.regs.apply(&self.spur_writes(channel)).await?;
-        self.set_filter(channel.width()).await?;
-        self.own_antennas().await?;
-        self.write_tx_power(channel).await?;
-        self.regs.barrier().await
+        for path in self.paths() {
+            self.write_rf(path, rf::CFGCH, cfgch::WIDTH, filter(channel.width())).await?;
+        }
+        self.own_antennas().await
     }
 
     /// Takes the front end's switch away from a Bluetooth part, whether the board has one or not. Mainline's
@@ -162,6 +181,13 @@ impl Phy {
     }
 
     async fn set_width(&self, channel: Channel) -> Result<(), Error> {
+        self.set_mac_width(channel).await?;
+        let early = self.regs.current(bb::BWINDICATION.byte(3)).await? & 1 << 2 != 0;
+        self.regs.apply(&width_writes(channel, self.board.chains > 1, early)).await
+    }
+
+    /// Tells the MAC the width, and where the primary channel is.
+    pub(super) async fn set_mac_width(&self, channel: Channel) -> Result<(), Error> {
         let regs = &self.regs;
         let modes = mac::WMAC_TRXPTCL_CTL.cast::<u16>(0);
         let mode = match channel.width() {
@@ -171,20 +197,6 @@ impl Phy {
         };
         let old = regs.read(modes).await?;
         regs.write(modes, old & !(wmac_trxptcl_ctl::RFMOD as u16) | mode).await?;
-        regs.write(mac::DATA_SC, subchannel(channel)).await?;
-        let early = regs.current(bb::BWINDICATION.byte(3)).await? & 1 << 2 != 0;
-        self.regs.apply(&width_writes(channel, self.board.chains > 1, early)).await
-    }
-
-    async fn set_filter(&self, width: Width) -> Result<(), Error> {
-        let filter = match width {
-            Width::Mhz20 => 3,
-            Width::Mhz40 => 1,
-            Width::Mhz80 => 0,
-        };
-        for path in self.paths() {
-            self.write_rf(path, rf::CFGCH, cfgch::WIDTH, filter).await?;
-        }
-        Ok(())
+        regs.write(mac::DATA_SC, subchannel(channel)).await
     }
 }

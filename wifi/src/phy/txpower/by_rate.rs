@@ -4,7 +4,7 @@
 //! `rtw_phy_tx_power_by_rate_config_by_path`.
 
 use super::super::tables::{RowTable, TableError};
-use super::rates::{COUNT, Section, first_rate};
+use super::rates::{COUNT, Section, rates_at};
 use crate::channel::Band;
 
 /// Paths that tables know.
@@ -29,13 +29,13 @@ impl ByRate {
                 .and_then(|band| power.get_mut(band))
                 .and_then(|paths| paths.get_mut(usize::try_from(path).ok()?))
                 .ok_or_else(|| table.invalid(row, "no such band or path"))?;
-            let rate = FIRST
+            let rates = FIRST
                 .iter()
-                .find_map(|first| first_rate(addr.checked_sub(*first)?))
+                .find_map(|first| rates_at(addr.checked_sub(*first)?))
                 .ok_or_else(|| table.invalid(row, "the address is no TXAGC register"))?;
-            for (rate, byte) in (usize::from(rate)..).zip(value.to_le_bytes()) {
+            for (rate, byte) in rates.zip(value.to_le_bytes()) {
                 // The bytes are binary-coded decimals.
-                place[rate] = (byte & 0x0f).wrapping_add((byte >> 4).wrapping_mul(10)) as i8;
+                place[usize::from(rate)] = (byte & 0x0f).wrapping_add((byte >> 4).wrapping_mul(10)) as i8;
             }
         }
         Ok(ByRate { power })
@@ -92,6 +92,15 @@ mod tests {
         assert_eq!(table.offset(Band::Ghz5, 1, 0x35), -4);
         assert_eq!(table.reference(Band::Ghz5, 1, Section::Vht(2)), 14);
         assert_eq!(table.offset(Band::Ghz5, 1, 0x36), 42 - 14);
+    }
+
+    #[test]
+    fn w1_the_last_register_of_three_vht_streams_holds_two_rates() {
+        let table = read("0 2 2 18e4 ffffffff 24262830\n0 2 2 18e8 0000ffff 99992022\n").unwrap();
+        assert_eq!(table.reference(Band::Ghz2, 2, Section::Vht(3)), 24);
+        assert_eq!(table.offset(Band::Ghz2, 2, 0x48), 22 - 24);
+        assert_eq!(table.offset(Band::Ghz2, 2, 0x49), 20 - 24);
+        assert_eq!(table.power(Band::Ghz2, 2, 0x4a), 0, "no rate of four streams");
     }
 
     #[test]

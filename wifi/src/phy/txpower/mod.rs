@@ -6,25 +6,28 @@
 //! - the smallest of: the rate's *offset* from its section's reference rate ([`by_rate`]), the *limit* of the
 //!   regulation for channel, width and section ([`limits`]), and the cap that the application asked for.
 //!
+//! The chips with one or two paths take the indexes in [`registers`], the RTL8814A through a [`port`].
+//!
 //! Facts: rtw88 `phy.c`, `rtw_phy_get_tx_power_index`, `rtw_get_tx_power_params`; `sar.c`, `rtw_sar_to_phy`;
-//! `rtw88xxa.c`, `rtw88xxa_set_tx_power_index`, `rtw88xxa_tx_power_training`; `regd.c`, `rtw_regd_init`.
+//! `regd.c`, `rtw_regd_init`.
 
 mod by_rate;
 mod calibrated;
 mod limits;
+mod port;
 mod rates;
+mod registers;
 #[cfg(test)]
 mod tests;
-
-use airlift_regs::{Reg, bb};
 
 use self::by_rate::ByRate;
 use self::calibrated::Calibrated;
 use self::limits::{Limits, Regulation};
+use self::port::Held;
 use self::rates::Section;
-use super::info::PhyInfo;
+use super::info::{PhyInfo, PowerOutput};
 use super::{Phy, unusable};
-use crate::channel::{Band, Channel};
+use crate::channel::Channel;
 use crate::chip::Board;
 use crate::error::{Error, ErrorKind, Stage};
 
@@ -37,6 +40,8 @@ pub(crate) struct TxPower {
     paths: Vec<Calibrated>,
     /// The application's cap in half dBm.
     cap: Option<i16>,
+    /// What the port was told last.
+    held: Held,
 }
 
 impl TxPower {
@@ -44,18 +49,18 @@ impl TxPower {
     /// country.
     pub(crate) fn new(info: &PhyInfo, board: &Board) -> Result<TxPower, ErrorKind> {
         let option = board.efuse.rfe_option;
-        let table = info.power_by_rate.get(usize::from(option)).ok_or_else(|| {
+        let tables = info.front_ends.get(usize::from(option)).ok_or_else(|| {
             ErrorKind::Unsupported(format!(
                 "RF front end {option} is not supported (0 to {} are)",
-                info.power_by_rate.len().saturating_sub(1)
+                info.front_ends.len().saturating_sub(1)
             ))
         })?;
-        let by_rate = ByRate::new(table).map_err(|error| unusable(&error))?;
+        let by_rate = ByRate::new(tables.power_by_rate).map_err(|error| unusable(&error))?;
         let max_index = info.max_power_index as i8;
-        let limits = Limits::new(info.power_limits, Regulation::Worldwide, max_index)
+        let limits = Limits::new(tables.power_limits, Regulation::Worldwide, max_index)
             .map_err(|error| unusable(&error))?;
         let paths = board.efuse.tx_power.iter().map(Calibrated::new).collect();
-        Ok(TxPower { max_index, by_rate, limits, paths, cap: None })
+        Ok(TxPower { max_index, by_rate, limits, paths, cap: None, held: Held::default() })
     }
 
     /// The TXAGC index of a descriptor rate on `path` (0 is A) and `channel`.
@@ -79,47 +84,6 @@ impl TxPower {
         // gives bases of 0xff.
         base.wrapping_add(offset as u8).min(self.max_index as u8)
     }
-
-    /// What to write for `channel` on `path`: address and value of each TXAGC register, then of the training
-    /// register, whose upper byte stays as it is.
-    fn registers(&self, path: usize, paths: usize, channel: Channel) -> (Vec<(u16, u32)>, u32) {
-        let base = match path {
-            0 => bb::TX_AGC_A_CCK_11_CCK_1.addr(),
-            _ => bb::TX_AGC_B_CCK_11_CCK_1.addr(),
-        };
-        let mut registers = Vec::new();
-        let mut word = 0;
-        for section in Section::UP_TO_TWO_STREAMS {
-            if section == Section::Cck && channel.band() == Band::Ghz5 {
-                continue;
-            }
-            if section.streams() > paths {
-                continue;
-            }
-            for rate in section.rates() {
-                let byte = rate & 3;
-                word |= u32::from(self.index(path, rate, channel)) << (8 * byte);
-                let last = section == Section::Vht(1) && rate + 1 == section.rates().end && paths == 1;
-                if byte == 3 || last {
-                    registers.push((base + rates::register(rate), word));
-                    word = 0;
-                }
-            }
-        }
-        (registers, training(self.index(path, rates::MCS7, channel)))
-    }
-}
-
-/// Power levels of the training sequence: 5, 9 and 12 dB below MCS7's, never below 1 dB. A level that would be
-/// negative wraps, as mainline's does.
-fn training(mcs7: u8) -> u32 {
-    let mut level = u32::from(mcs7);
-    let mut word = 0;
-    for (byte, step) in [10, 8, 6].into_iter().enumerate() {
-        level = level.wrapping_sub(step);
-        word |= level.max(2) << (8 * byte);
-    }
-    word & 0xff_ffff
 }
 
 impl Phy {
@@ -133,34 +97,24 @@ impl Phy {
     pub(crate) async fn set_tx_power(&self, half_dbm: Option<i16>) -> Result<(), Error> {
         let _stage = self.during(Stage::Channel);
         self.power.borrow_mut().cap = half_dbm;
-        if let Some(channel) = self.channel.get() {
+        let Some(channel) = self.channel.get() else { return Ok(()) };
+        let set = async {
             self.write_tx_power(channel).await?;
-            self.regs.barrier().await?;
-        }
-        Ok(())
+            self.regs.barrier().await
+        };
+        set.await.inspect_err(|_| self.forget_power())
     }
 
-    /// Writes TXAGC and power training of every path.
+    /// Sets the power of every path and rate.
     pub(super) async fn write_tx_power(&self, channel: Channel) -> Result<(), Error> {
-        let count = usize::from(self.board.chains);
-        for path in self.paths() {
-            let (registers, training) = self.power.borrow().registers(path.index(), count, channel);
-            for (addr, value) in registers {
-                let reg = Reg::<u32>::new(addr);
-                // A path alone has no second stream to fill the last register with.
-                let mask = if count == 1 && addr == bb::TX_AGC_A_CCK_11_CCK_1.addr() + rates::register(0x34) {
-                    0xffff
-                } else {
-                    u32::MAX
-                };
-                self.regs.set_field(reg, mask, value).await?;
-            }
-            let reg = match path {
-                super::Path::A => bb::TX_PWR_TRAINING_A,
-                _ => bb::TX_PWR_TRAINING_B,
-            };
-            self.regs.set_field(reg, 0xff_ffff, training).await?;
+        match self.info.power_output {
+            PowerOutput::Registers => self.write_power_registers(channel).await,
+            PowerOutput::Port { raise } => self.write_power_port(channel, raise).await,
         }
-        Ok(())
+    }
+
+    /// Nothing is known any more of the power that the chip holds.
+    pub(super) fn forget_power(&self) {
+        self.power.borrow_mut().held = Held::default();
     }
 }

@@ -30,9 +30,21 @@ pub(super) enum Section {
 }
 
 impl Section {
-    /// Those of chips with up to two streams, in the order in which they are written.
+    /// Those of chips with up to two streams, in the order in which their registers are written.
     pub(super) const UP_TO_TWO_STREAMS: [Section; 6] =
         [Section::Cck, Section::Ofdm, Section::Ht(1), Section::Ht(2), Section::Vht(1), Section::Vht(2)];
+
+    /// Those of chips with up to three streams, in the order in which they go through the port.
+    pub(super) const UP_TO_THREE_STREAMS: [Section; 8] = [
+        Section::Cck,
+        Section::Ofdm,
+        Section::Ht(1),
+        Section::Vht(1),
+        Section::Ht(2),
+        Section::Vht(2),
+        Section::Ht(3),
+        Section::Vht(3),
+    ];
 
     /// All sections, by [`Section::number`].
     pub(super) const ALL: [Section; 10] = [
@@ -98,14 +110,19 @@ pub(super) fn register(rate: u8) -> u16 {
     if rate >= VHT { aligned - 0x10 } else { aligned }
 }
 
-/// The first rate of the four in the TXAGC register at `offset` from the first one.
-pub(super) fn first_rate(offset: u32) -> Option<u8> {
+/// The rates, four or less, in the TXAGC register at `offset` from the first one. Those of three streams stand apart
+/// from the others; the tables name them thus even for the RTL8814A, whose TXAGC is behind a port.
+pub(super) fn rates_at(offset: u32) -> Option<Range<u8>> {
     let offset = u8::try_from(offset).ok().filter(|offset| offset % 4 == 0)?;
-    match offset {
-        0x00..=0x18 => Some(offset),
-        0x1c..=0x2c => Some(offset + 0x10),
-        _ => None,
-    }
+    let (first, section) = match offset {
+        0x00..=0x18 => (offset, None),
+        0x1c..=0x2c => (offset + 0x10, None),
+        0xb8..=0xbc => (offset - 0xb8 + Section::Ht(3).rates().start, None),
+        0xc0..=0xc8 => (offset - 0xc0 + Section::Vht(3).rates().start, Some(Section::Vht(3))),
+        _ => return None,
+    };
+    let end = section.map_or(u8::MAX, |section| section.rates().end);
+    Some(first..(first + 4).min(end))
 }
 
 #[cfg(test)]
@@ -128,8 +145,11 @@ mod tests {
     fn registers_and_rates_map_both_ways() {
         assert_eq!((register(0x03), register(0x13), register(0x2c), register(0x3f)), (0, 0x10, 0x1c, 0x2c));
         for offset in (0..=0x2c).step_by(4) {
-            assert_eq!(register(first_rate(offset).unwrap()), offset as u16);
+            assert_eq!(register(rates_at(offset).unwrap().start), offset as u16);
         }
-        assert_eq!((first_rate(0x30), first_rate(0x02), first_rate(0x100)), (None, None, None));
+        assert_eq!((rates_at(0x30), rates_at(0x02), rates_at(0x100)), (None, None, None));
+        assert_eq!((rates_at(0xb8), rates_at(0xbc)), (Some(0x1c..0x20), Some(0x20..0x24)));
+        assert_eq!((rates_at(0xc0), rates_at(0xc8)), (Some(0x40..0x44), Some(0x48..0x4a)));
+        assert_eq!(rates_at(0xcc), None);
     }
 }

@@ -6,7 +6,9 @@
 use airlift_regs::bb;
 
 use super::super::testbus::{board, channel, radio};
+use super::registers::training;
 use super::*;
+use crate::channel::Band;
 use crate::chip::Board;
 use crate::regio::fake::Op;
 
