@@ -319,7 +319,7 @@ fn import(
     stream.write_all(&out)?;
     tracing::info!(id, "imported");
     let result = match &mut guard.device {
-        Some(device) => session::serve(stream, device, record.device_id(), &shared.limits, shared.origin),
+        Some(device) => session::serve(&stream, device, record.device_id(), &shared.limits, shared.origin),
         None => Ok(()),
     };
     tracing::info!(id, "given back");

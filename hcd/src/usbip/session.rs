@@ -1,12 +1,14 @@
-//! One import: a reader thread that parses what the peer sends, and the engine that owns the device.
+//! One import: what the peer sends is served as it comes, and what the device ends later goes out by itself.
 //!
-//! The reader puts commands into a bounded [`Mailbox`]; the engine (the connection's own thread) takes them,
-//! drives the function and writes the answers, so that the order of answers is the order in which URBs ended.
-//! A peer that does not read its answers stops the engine in `write`, the mailbox fills, the reader stops
-//! reading: what a peer can make the server hold is bounded at every step.
+//! Two threads share the [`Book`], which owns the device, under one lock. The *reader* (the connection's own thread)
+//! parses commands, hands those that have come together to the function and writes the answers; a device that answers
+//! at once costs no hand-over. The *alarm* thread sleeps until the function wakes it or a deadline of its passes, and
+//! writes what has ended by then. Answers are written under the lock, so their order is that in which URBs ended.
+//! A peer that does not read its answers stops the reader in `write`, which then reads no further: what a peer can
+//! make the server hold is bounded at every step.
 
 use core::time::Duration;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -23,7 +25,7 @@ use crate::function::{FunctionUrb, Reply, UrbId};
 use crate::function_host::FunctionHost;
 use crate::status::TransferError;
 
-/// So many commands that have come together are handed to the engine together.
+/// So many commands that have come together are served together.
 const BATCH: usize = 64;
 
 /// Answers are written when this many bytes have come together, or when there is nothing else to do.
@@ -63,86 +65,67 @@ pub enum SessionError {
     },
 }
 
-/// What the reader tells the engine.
-enum Event {
-    Command(Command, BytesMut),
-    End(Option<SessionError>),
-}
-
+/// When the alarm thread is to look after the device.
 #[derive(Default)]
-struct Slots {
-    events: VecDeque<Event>,
-    bytes: usize,
+struct Times {
+    /// The function's deadline, as of the last look.
+    due: Option<Duration>,
+    /// The function asked to be polled.
     woken: bool,
     closed: bool,
 }
 
-/// Between reader, engine and whoever wakes the function.
-struct Mailbox {
-    slots: Mutex<Slots>,
-    /// The engine waits here for events.
-    filled: Condvar,
-    /// The reader waits here for room.
-    emptied: Condvar,
+/// Rung by the function, from any thread, and by the reader when a deadline has come nearer.
+#[derive(Default)]
+struct Alarm {
+    times: Mutex<Times>,
+    rung: Condvar,
 }
 
-impl Mailbox {
-    fn lock(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+impl Alarm {
+    fn lock(&self) -> MutexGuard<'_, Times> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for room and puts `events` in, all at once; `false` once the engine is gone. There is room when the
-    /// limits leave some: a batch may go beyond them by its own size.
-    fn put(&self, events: &mut Vec<Event>, limits: &Limits) -> bool {
-        let data = |event: &Event| match event {
-            Event::Command(_, data) => data.len(),
-            Event::End(_) => 0,
-        };
-        let size: usize = events.iter().map(data).sum();
-        let mut slots = self.lock();
-        while !slots.closed
-            && (slots.events.len() >= limits.urbs || slots.bytes > 0 && slots.bytes + size > limits.bytes)
-        {
-            slots = self.emptied.wait(slots).unwrap_or_else(PoisonError::into_inner);
+    /// The device is next due at `due`.
+    fn set(&self, due: Option<Duration>) {
+        let mut times = self.lock();
+        let nearer = due.is_some_and(|due| times.due.is_none_or(|old| due < old));
+        times.due = due;
+        if nearer {
+            self.rung.notify_one();
         }
-        if slots.closed {
-            return false;
-        }
-        slots.bytes += size;
-        slots.events.extend(events.drain(..));
-        self.filled.notify_one();
-        true
     }
 
-    /// Takes everything there is, waiting until `timeout` for something or a wake-up.
-    fn take(&self, timeout: Option<Duration>, into: &mut VecDeque<Event>) {
-        let mut slots = self.lock();
-        if slots.events.is_empty() && !slots.woken {
-            slots = match timeout {
-                Some(timeout) => {
-                    self.filled.wait_timeout(slots, timeout).unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self.filled.wait(slots).unwrap_or_else(PoisonError::into_inner),
+    /// Sleeps until the function wants to be polled; `false` once the session is over.
+    fn sleep(&self, origin: Instant) -> bool {
+        let mut times = self.lock();
+        loop {
+            if times.closed {
+                return false;
+            }
+            let left = times.due.map(|due| due.saturating_sub(origin.elapsed()));
+            if times.woken || left == Some(Duration::ZERO) {
+                times.woken = false;
+                return true;
+            }
+            times = match left {
+                Some(left) => self.rung.wait_timeout(times, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.rung.wait(times).unwrap_or_else(PoisonError::into_inner),
             };
         }
-        slots.woken = false;
-        slots.bytes = 0;
-        core::mem::swap(&mut slots.events, into);
-        self.emptied.notify_one();
     }
 
     fn close(&self) {
-        let mut slots = self.lock();
-        slots.closed = true;
-        slots.events.clear();
-        self.emptied.notify_one();
+        self.lock().closed = true;
+        self.rung.notify_one();
     }
 }
 
-impl Wake for Mailbox {
+impl Wake for Alarm {
     fn wake(self: Arc<Self>) {
         self.lock().woken = true;
-        self.filled.notify_one();
+        self.rung.notify_one();
     }
 }
 
@@ -164,47 +147,35 @@ fn read_message(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     Ok(true)
 }
 
-fn read_commands(
-    stream: &mut TcpStream,
-    device_id: u32,
-    limits: &Limits,
-    mailbox: &Mailbox,
-    batch: &mut Vec<Event>,
-) -> Option<SessionError> {
+/// Reads commands and has them served until the peer leaves.
+fn read_commands(stream: &TcpStream, device_id: u32, desk: &Desk<'_>) -> Result<(), SessionError> {
     let mut stream = io::BufReader::with_capacity(64 * 1024, stream);
+    let mut batch = Vec::new();
     let mut header = [0; HEADER_LEN];
     loop {
         // Nothing waits here while the reader does.
-        let enough = batch.len() >= BATCH || stream.buffer().len() < HEADER_LEN;
-        if enough && !batch.is_empty() && !mailbox.put(batch, limits) {
-            return None;
+        if batch.len() >= BATCH || stream.buffer().len() < HEADER_LEN {
+            desk.serve(&mut batch)?;
         }
-        match read_message(&mut stream, &mut header) {
-            Ok(true) => {}
-            Ok(false) => return None,
-            Err(error) => return Some(error.into()),
+        if !read_message(&mut stream, &mut header)? {
+            return Ok(());
         }
-        let command = match Command::parse(&header, limits.transfer) {
-            Ok(command) => command,
-            Err(error) => return Some(error.into()),
-        };
+        let command = Command::parse(&header, desk.transfer)?;
         let (Command::Submit { device, .. } | Command::Unlink { device, .. }) = command;
         if device != device_id {
-            return Some(SessionError::Device { got: device, expected: device_id });
+            return Err(SessionError::Device { got: device, expected: device_id });
         }
         let mut data = BytesMut::new();
         if let Command::Submit { endpoint, length, .. } = command
             && endpoint & 0x80 == 0
         {
-            if stream.buffer().len() < length && !batch.is_empty() && !mailbox.put(batch, limits) {
-                return None;
+            if stream.buffer().len() < length {
+                desk.serve(&mut batch)?;
             }
             data.resize(length, 0);
-            if let Err(error) = stream.read_exact(&mut data) {
-                return Some(error.into());
-            }
+            stream.read_exact(&mut data)?;
         }
-        batch.push(Event::Command(command, data));
+        batch.push((command, data));
     }
 }
 
@@ -215,54 +186,101 @@ struct InFlight {
     length: usize,
 }
 
-/// Releases the reader from `read` or from waiting for room, also when the function panics: the scope waits
-/// for the reader either way.
+/// Releases the session's other thread from `read`, `write` or sleep, also when the function panics: the scope waits
+/// for both either way.
 struct HangUp<'a> {
     stream: &'a TcpStream,
-    mailbox: &'a Mailbox,
+    alarm: &'a Alarm,
 }
 
 impl Drop for HangUp<'_> {
     fn drop(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Both);
-        self.mailbox.close();
+        self.alarm.close();
+    }
+}
+
+/// Where both threads have the device do its work.
+struct Desk<'a> {
+    book: Mutex<Book<'a>>,
+    alarm: &'a Alarm,
+    stream: &'a TcpStream,
+    origin: Instant,
+    /// Bytes of the longest transfer.
+    transfer: usize,
+}
+
+impl Desk<'_> {
+    /// Hands the function what is in `batch`, and writes the answers that there are.
+    fn serve(&self, batch: &mut Vec<(Command, BytesMut)>) -> Result<(), SessionError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        // The function has panicked on the other thread: the connection ends.
+        let Ok(mut book) = self.book.lock() else { return Ok(()) };
+        let now = self.origin.elapsed();
+        for (command, data) in batch.drain(..) {
+            book.command(now, command, data)?;
+            book.collect(now);
+            if book.out.len() >= WRITE_EARLY {
+                book.write(self.stream)?;
+            }
+        }
+        self.finish(&mut book)
+    }
+
+    /// Writes what the function has ended by itself.
+    fn look_after(&self) -> Result<(), SessionError> {
+        let Ok(mut book) = self.book.lock() else { return Ok(()) };
+        self.finish(&mut book)
+    }
+
+    fn finish(&self, book: &mut Book<'_>) -> Result<(), SessionError> {
+        book.collect(self.origin.elapsed());
+        self.alarm.set(book.device.next_deadline());
+        book.write(self.stream)?;
+        Ok(())
     }
 }
 
 /// Serves an imported device until the peer leaves, breaks the protocol, or the server stops.
 pub(super) fn serve(
-    mut stream: TcpStream,
+    stream: &TcpStream,
     device: &mut FunctionHost,
     device_id: u32,
     limits: &Limits,
     origin: Instant,
 ) -> Result<(), SessionError> {
-    let mailbox =
-        Arc::new(Mailbox { slots: Mutex::default(), filled: Condvar::new(), emptied: Condvar::new() });
-    let mut reading = stream.try_clone()?;
-    device.plug(origin.elapsed(), Waker::from(mailbox.clone()));
-    let closing = stream.try_clone()?;
+    let alarm = Arc::new(Alarm::default());
+    device.plug(origin.elapsed(), Waker::from(alarm.clone()));
+    alarm.set(device.next_deadline());
+    let book = Book { device, limits, flight: HashMap::new(), held: 0, out: Vec::new() };
+    let (book, transfer) = (Mutex::new(book), limits.transfer);
+    let desk = Desk { book, alarm: &alarm, stream, origin, transfer };
     let result = std::thread::scope(|scope| {
-        let hang_up = HangUp { stream: &closing, mailbox: &mailbox };
-        let reader = std::thread::Builder::new().name("usbip-read".into()).spawn_scoped(scope, || {
-            let mut batch = Vec::new();
-            let why = read_commands(&mut reading, device_id, limits, &mailbox, &mut batch);
-            batch.push(Event::End(why));
-            mailbox.put(&mut batch, limits);
-        });
-        let result = match reader {
-            Ok(_) => engine(&mut stream, device, limits, origin, &mailbox),
-            Err(error) => Err(error.into()),
-        };
+        let hang_up = HangUp { stream, alarm: &alarm };
+        let looking_after =
+            std::thread::Builder::new().name("usbip-alarm".into()).spawn_scoped(scope, || {
+                let _hang_up = HangUp { stream, alarm: &alarm };
+                while alarm.sleep(origin) {
+                    desk.look_after()?;
+                }
+                Ok(())
+            })?;
+        let read = read_commands(stream, device_id, &desk);
         drop(hang_up);
-        result
+        match looking_after.join() {
+            // What broke first took the connection from the other.
+            Ok(looked_after) => looked_after.and(read),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
     });
     device.reset(origin.elapsed());
     while device.poll(origin.elapsed()).is_some() {}
     result
 }
 
-/// The engine's book of what the peer has in flight, and the answers not yet written.
+/// The book of what the peer has in flight, and the answers not yet written.
 struct Book<'a> {
     device: &'a mut FunctionHost,
     limits: &'a Limits,
@@ -270,40 +288,6 @@ struct Book<'a> {
     /// Bytes that `flight` sends or asks for.
     held: usize,
     out: Vec<u8>,
-}
-
-fn engine(
-    stream: &mut TcpStream,
-    device: &mut FunctionHost,
-    limits: &Limits,
-    origin: Instant,
-    mailbox: &Mailbox,
-) -> Result<(), SessionError> {
-    let mut book = Book { device, limits, flight: HashMap::new(), held: 0, out: Vec::new() };
-    let mut events = VecDeque::new();
-    loop {
-        let timeout = book.device.next_deadline().map(|due| due.saturating_sub(origin.elapsed()));
-        mailbox.take(timeout, &mut events);
-        let now = origin.elapsed();
-        for event in events.drain(..) {
-            match event {
-                Event::End(None) => return Ok(()),
-                Event::End(Some(error)) => return Err(error),
-                Event::Command(command, data) => book.command(now, command, data)?,
-            }
-            book.collect(now);
-            if book.out.len() >= WRITE_EARLY {
-                stream.write_all(&book.out)?;
-                book.out.clear();
-            }
-        }
-        book.collect(origin.elapsed());
-        if !book.out.is_empty() {
-            stream.write_all(&book.out)?;
-            book.out.clear();
-            book.out.shrink_to(WRITE_EARLY);
-        }
-    }
 }
 
 impl Book<'_> {
@@ -367,6 +351,16 @@ impl Book<'_> {
         while let Some(reply) = self.device.poll(now) {
             self.answer(reply);
         }
+    }
+
+    /// Writes the answers that have come together.
+    fn write(&mut self, mut stream: &TcpStream) -> io::Result<()> {
+        if !self.out.is_empty() {
+            stream.write_all(&self.out)?;
+            self.out.clear();
+            self.out.shrink_to(WRITE_EARLY);
+        }
+        Ok(())
     }
 
     fn answer(&mut self, reply: Reply) {

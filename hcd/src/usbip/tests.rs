@@ -6,15 +6,22 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
 
 use super::protocol::*;
 use super::{Limits, Server, ServerHandle};
 use crate::function::{Descriptors, FunctionUrb, Reply, Speed, Submit, UrbId, UsbFunction};
 use crate::setup::Setup;
 
-/// Bulk OUT 0x02 feeds bulk IN 0x81; a vendor request reads how many URBs were cancelled.
+/// Bulk OUT 0x02 feeds bulk IN 0x81. Vendor request 7 reads how many URBs were cancelled, 8 is answered late, 9 when
+/// another thread says so, and at 10 it panics.
 #[derive(Default)]
 struct Echo {
+    waker: Option<Waker>,
+    awaiting_waker: Option<FunctionUrb>,
+    woken: Arc<AtomicBool>,
     parked: VecDeque<FunctionUrb>,
     bytes: VecDeque<Vec<u8>>,
     cancelled: u8,
@@ -28,6 +35,10 @@ impl UsbFunction for Echo {
             0, 2, 0,
         ];
         Descriptors { device, configuration, strings: vec!["Echo".into()], speed: Speed::High }
+    }
+
+    fn plugged(&mut self, _now: Duration, waker: Waker) {
+        self.waker = Some(waker);
     }
 
     fn submit(&mut self, _now: Duration, urb: FunctionUrb) -> Submit {
@@ -45,12 +56,28 @@ impl UsbFunction for Echo {
                     let cancelled = self.cancelled;
                     urb.reply(&[cancelled]).into()
                 }
+                Some(8) => Submit::After(Duration::from_millis(3), urb.reply(b"late")),
+                Some(9) => {
+                    self.awaiting_waker = Some(urb);
+                    let (waker, woken) = (self.waker.clone().unwrap(), self.woken.clone());
+                    std::thread::spawn(move || {
+                        woken.store(true, Ordering::SeqCst);
+                        waker.wake();
+                    });
+                    Submit::Parked
+                }
+                Some(10) => panic!("a function that panics"),
                 _ => urb.fail(crate::TransferError::Stall).into(),
             },
         }
     }
 
     fn poll(&mut self, _now: Duration) -> Option<Reply> {
+        if self.woken.load(Ordering::SeqCst)
+            && let Some(urb) = self.awaiting_waker.take()
+        {
+            return Some(urb.reply(b"woken"));
+        }
         if self.parked.is_empty() {
             return None;
         }
@@ -248,6 +275,31 @@ fn h4_unlink_takes_the_transfer_back_for_good() {
     assert_eq!(both, [(ok(3, 3), b"abc".to_vec()), (ok(1000, 3), Vec::new())]);
     client.unlink(52, 3);
     assert_eq!(client.answer().0, Answer::Unlink { sequence: 52, status: 0 });
+    server.stop_blocking();
+}
+
+#[test]
+fn h4_what_ends_later_is_answered_without_being_asked_for() {
+    let server = serve(Limits::default());
+    let mut client = Client::imported(server.address());
+    client.submit(1, 0x80, 8, Setup::vendor_in(8, 0, 0, 8), &[]);
+    assert_eq!(client.answer(), (ok(1, 4), b"late".to_vec()));
+    client.submit(2, 0x80, 8, Setup::vendor_in(9, 0, 0, 8), &[]);
+    assert_eq!(client.answer(), (ok(2, 5), b"woken".to_vec()));
+    server.stop_blocking();
+}
+
+#[test]
+fn h4_a_function_that_panics_ends_its_import_and_no_other() {
+    let server = Server::bind("127.0.0.1:0").unwrap();
+    let server = server.export("1-1", Box::new(Echo::default())).export("1-2", Box::new(Echo::default()));
+    let server = server.start().unwrap();
+    let mut other = Client::connect(server.address());
+    assert_eq!(other.import("1-2"), ST_OK);
+    let mut client = Client::imported(server.address());
+    client.submit(1, 0x80, 8, Setup::vendor_in(10, 0, 0, 8), &[]);
+    assert!(client.is_closed());
+    other.configure();
     server.stop_blocking();
 }
 
