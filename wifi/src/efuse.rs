@@ -248,6 +248,8 @@ impl EfuseLayout {
 pub(crate) enum BtCoex {
     /// The board option in the map says so.
     BoardOption,
+    /// The chip says that its Bluetooth part is in use (WL_BT_PWR_CTRL).
+    FunctionEnable,
 }
 
 /// How the number of chains and the widths of an adapter are known.
@@ -255,6 +257,8 @@ pub(crate) enum BtCoex {
 pub(crate) enum Options {
     /// Four cells behind the map may take some away.
     Cells,
+    /// All of the chip's.
+    Fixed,
 }
 
 /// A logical map.
@@ -388,6 +392,15 @@ impl EfuseInfo {
             mac_address,
         }
     }
+}
+
+/// What [`amplifier_front_end`] looks at.
+pub(crate) const AMPLIFIER_OFFSETS: &[usize] = &[at::PA_TYPE, at::LNA_TYPE_2G, at::LNA_TYPE_5G];
+
+/// A front end that is known by its amplifiers alone (rtw88 `main.c`, `rtw_chip_efuse_info_setup`).
+pub(crate) fn amplifier_front_end(map: &Map<'_>) -> BoardFrontEnd {
+    let amplifiers = Amplifiers::of(|at| map.or_zero(at)).any_bit();
+    BoardFrontEnd { rfe_option: 0, table: amplifiers, own: amplifiers, types: AmplifierTypes::default() }
 }
 
 /// What [`rtl8812a_front_end`] looks at.

@@ -1,10 +1,11 @@
 //! [`ChipInfo`]: what one chip of the family is, as named facts.
 //!
 //! Code that the family shares reads these facts and never asks which chip it is. A chip's own module
-//! ([`rtl8812a`]) holds only what is its own. Neighbours: [`regio`](crate::regio) asks the [`ShadowPolicy`],
+//! ([`rtl8812a`], [`rtl8821a`]) holds only what is its own. Neighbours: [`regio`](crate::regio) asks the [`ShadowPolicy`],
 //! `driver` runs the power sequences, `phy` reads the radio's facts.
 
 pub(crate) mod rtl8812a;
+pub(crate) mod rtl8821a;
 
 use core::fmt;
 use core::ops::RangeInclusive;
@@ -24,16 +25,19 @@ use crate::regio::FieldWrite;
 pub enum Chip {
     /// RTL8812AU: two chains, 802.11ac.
     Rtl8812au,
+    /// RTL8821AU and RTL8811AU: one chain, 802.11ac; the former with Bluetooth beside it.
+    Rtl8821au,
 }
 
 impl Chip {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::Rtl8812au];
+    pub const ALL: &[Self] = &[Self::Rtl8812au, Self::Rtl8821au];
 
     /// The name on the package.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rtl8812au => "RTL8812AU",
+            Self::Rtl8821au => "RTL8821AU",
         }
     }
 
@@ -50,6 +54,7 @@ impl Chip {
     pub(crate) const fn info(self) -> &'static ChipInfo {
         match self {
             Self::Rtl8812au => &rtl8812a::INFO,
+            Self::Rtl8821au => &rtl8821a::INFO,
         }
     }
 }
@@ -86,7 +91,7 @@ impl fmt::Display for Chip {
     }
 }
 
-const ALL: &[&ChipInfo] = &[&rtl8812a::INFO];
+const ALL: &[&ChipInfo] = &[&rtl8812a::INFO, &rtl8821a::INFO];
 
 /// Which registers the host alone changes, so that their value need not be read back before a field of theirs
 /// is written.
@@ -122,6 +127,14 @@ pub(crate) enum PowerStep {
     Poll { addr: u16, mask: u8, value: u8 },
     /// Let time pass.
     Delay(Duration),
+}
+
+const fn w(addr: u16, mask: u8, value: u8) -> PowerStep {
+    PowerStep::Write { addr, mask, value }
+}
+
+const fn poll(addr: u16, mask: u8, value: u8) -> PowerStep {
+    PowerStep::Poll { addr, mask, value }
 }
 
 /// Pages of the transmit buffer that each queue has for itself, and which DMA queue serves which traffic.

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use airlift_regs::{bits, mac};
 
-use super::{Chip, ChipInfo, Mac, Mac8051, PowerStep, QueuePages, ShadowPolicy};
+use super::{Chip, ChipInfo, Mac, Mac8051, PowerStep, QueuePages, ShadowPolicy, poll, w};
 use crate::efuse::{self, BtCoex, EfuseLayout, Options};
 use crate::firmware::{FirmwareFormat, FirmwareInfo};
 use crate::regio::FieldWrite;
@@ -53,7 +53,7 @@ const USB_IDS: &[(u16, u16)] = &[
 /// Baseband and AGC pages are written by the host alone. Not among them: fault-alarm and CRC counters, the
 /// calibration's results and the RF read-back windows. No MAC or system register is listed: firmware, the power
 /// state machine and the DMA engines write there too.
-const SHADOW: ShadowPolicy = ShadowPolicy {
+pub(super) const SHADOW: ShadowPolicy = ShadowPolicy {
     host_only: &[0x0800..=0x0eff],
     live: &[
         0x0a5c..=0x0a5f, // CCK false-alarm counter
@@ -61,14 +61,6 @@ const SHADOW: ShadowPolicy = ShadowPolicy {
         0x0d00..=0x0d7f, // IQK results, PI/SI read-back of both paths
     ],
 };
-
-const fn w(addr: u16, mask: u8, value: u8) -> PowerStep {
-    PowerStep::Write { addr, mask, value }
-}
-
-const fn poll(addr: u16, mask: u8, value: u8) -> PowerStep {
-    PowerStep::Poll { addr, mask, value }
-}
 
 /// rtw88 `rtw8812a_table.c`, `card_enable_flow_8812a`, the steps for USB.
 const POWER_ON: &[PowerStep] = &[

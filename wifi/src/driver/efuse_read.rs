@@ -57,9 +57,13 @@ pub(super) async fn read(regs: &Regs, chip: &ChipInfo) -> Result<Found, Error> {
     let mut info = EfuseInfo::new(layout, &map, length);
     info.bt_coex = match layout.bt_coex {
         BtCoex::BoardOption => info.table_bt_coex,
+        BtCoex::FunctionEnable => {
+            regs.read(sys::WL_BT_PWR_CTRL).await? & bits::wl_bt_pwr_ctrl::BT_FUNC_EN != 0
+        }
     };
     let (chains, allows_80_mhz) = match layout.options {
         Options::Cells => read_options(&mut cells, chip).await?,
+        Options::Fixed => (chip.chains, true),
     };
     regs.barrier().await?;
     Ok(Found { info, chains, allows_80_mhz })

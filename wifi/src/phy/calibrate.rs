@@ -126,7 +126,7 @@ impl Phy {
         self.regs.set_field(bb::CCASEL, PAGE_C1, u32::from(calibration)).await
     }
 
-    async fn read_all(&self, addresses: &[u16]) -> Result<Vec<u32>, Error> {
+    pub(super) async fn read_all(&self, addresses: &[u16]) -> Result<Vec<u32>, Error> {
         let mut values = Vec::with_capacity(addresses.len());
         for addr in addresses {
             values.push(self.regs.read_at::<u32>(*addr).await?);
@@ -134,7 +134,7 @@ impl Phy {
         Ok(values)
     }
 
-    async fn write_all(&self, addresses: &[u16], values: &[u32]) -> Result<(), Error> {
+    pub(super) async fn write_all(&self, addresses: &[u16], values: &[u32]) -> Result<(), Error> {
         for (addr, value) in addresses.iter().zip(values) {
             self.regs.write(Reg::<u32>::new(*addr), *value).await?;
         }
@@ -161,7 +161,7 @@ impl Phy {
     }
 
     /// No sending, no beacons, no receiving.
-    async fn stop_traffic(&self) -> Result<(), Error> {
+    pub(super) async fn stop_traffic(&self) -> Result<(), Error> {
         let regs = &self.regs;
         self.show_page_c1(false).await?;
         regs.write(mac::TXPAUSE.byte(0), 0x3f).await?;

@@ -21,29 +21,29 @@ use crate::error::Error;
 /// The calibration registers of one path. Those from `tx_tone` on show only on page C1.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PathRegs {
-    path: Path,
-    afe_power: [Reg<u32>; 2],
-    wait: Reg<u32>,
-    three_wire: Reg<u32>,
-    clock: Reg<u32>,
-    gain_index: Reg<u32>,
-    pins: Reg<u32>,
-    inverted: Reg<u32>,
-    end: Reg<u32>,
-    rx_correction: Reg<u32>,
+    pub(super) path: Path,
+    pub(super) afe_power: [Reg<u32>; 2],
+    pub(super) wait: Reg<u32>,
+    pub(super) three_wire: Reg<u32>,
+    pub(super) clock: Reg<u32>,
+    pub(super) gain_index: Reg<u32>,
+    pub(super) pins: Reg<u32>,
+    pub(super) inverted: Reg<u32>,
+    pub(super) end: Reg<u32>,
+    pub(super) rx_correction: Reg<u32>,
     pub(super) tx_tone: Reg<u32>,
     pub(super) rx_tone: Reg<u32>,
     pub(super) tx_mode: Reg<u32>,
     pub(super) rx_mode: Reg<u32>,
-    control: Reg<u32>,
-    interpolation: Reg<u32>,
+    pub(super) control: Reg<u32>,
+    pub(super) interpolation: Reg<u32>,
     pub(super) predistortion: Reg<u32>,
     pub(super) dpd: Reg<u32>,
     pub(super) pmpd: Reg<u32>,
-    tx_y: Reg<u32>,
-    tx_x: Reg<u32>,
+    pub(super) tx_y: Reg<u32>,
+    pub(super) tx_x: Reg<u32>,
     /// Receiver mode of a shot where the board's front end is not option 1.
-    rx_shot: u32,
+    pub(super) rx_shot: u32,
 }
 
 /// Path A, path B.
@@ -104,15 +104,15 @@ const RX_SHOT_OPTION_1: u32 = 0x2816_1500;
 const RX_IDLE: u32 = 0x3c00_0000;
 
 /// Bits of a path's result register.
-mod end {
+pub(super) mod end {
     /// The shot is done.
-    pub(super) const DONE: u32 = 1 << 10;
+    pub(in crate::phy) const DONE: u32 = 1 << 10;
     /// The receiver's shot failed.
-    pub(super) const RX_FAILED: u32 = 1 << 11;
+    pub(in crate::phy) const RX_FAILED: u32 = 1 << 11;
     /// The transmitter's shot failed.
-    pub(super) const TX_FAILED: u32 = 1 << 12;
+    pub(in crate::phy) const TX_FAILED: u32 = 1 << 12;
     /// The value that the control register has chosen.
-    pub(super) const VALUE: u32 = 0x07ff_0000;
+    pub(in crate::phy) const VALUE: u32 = 0x07ff_0000;
 }
 
 /// Attempts that a path has, failed shots and good ones together.
@@ -121,7 +121,7 @@ const ATTEMPTS: usize = 10;
 const LOOKS: u32 = 20;
 
 /// An 11-bit two's complement as the result register gives it.
-fn signed(value: u32) -> i32 {
+pub(super) fn signed(value: u32) -> i32 {
     (value << 21) as i32 >> 21
 }
 
@@ -193,7 +193,7 @@ impl Phy {
         Ok((!missing.is_empty()).then(|| format!("no I/Q solution for {}", missing.join(", "))))
     }
 
-    async fn rf_rows(&self, path: Path, rows: &[(RfReg, u32)]) -> Result<(), Error> {
+    pub(super) async fn rf_rows(&self, path: Path, rows: &[(RfReg, u32)]) -> Result<(), Error> {
         for (reg, value) in rows {
             self.write_rf(path, *reg, RF_MASK, *value).await?;
         }
@@ -267,7 +267,7 @@ impl Phy {
         Ok(())
     }
 
-    async fn result(&self, regs: &PathRegs, mask: u32) -> Result<u32, Error> {
+    pub(super) async fn result(&self, regs: &PathRegs, mask: u32) -> Result<u32, Error> {
         Ok((self.regs.read(regs.end).await? & mask) >> mask.trailing_zeros())
     }
 

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Inside: [`tables`] reads the data files and decides on their conditions, [`info`] holds what differs between
-//! chips ([`rtl8812a`] and [`rtl8814a`] are two of them, [`xxa`] what those with one or two paths share), [`bb`] and
+//! chips ([`rtl8812a`], [`rtl8821a`] and [`rtl8814a`]; [`xxa`] is what those with one or two paths share), [`bb`] and
 //! [`rf`] write the two halves of the radio, [`tune`] sets a channel, [`txpower`] computes and sets the transmit power,
 //! [`calibrate`] and [`iqk`] run LCK and IQK.
 //!
@@ -24,6 +24,7 @@ pub(crate) mod info;
 pub(crate) mod rtl8812a;
 #[expect(dead_code, reason = "no chip has it yet")]
 pub(crate) mod rtl8814a;
+pub(crate) mod rtl8821a;
 
 mod bb;
 mod calibrate;

@@ -5,7 +5,7 @@
 //! chain.
 //!
 //! Sources: rtw88 `rtw88xxa.h` (layout), `rtw88xxa.c`, `rtw88xxa_query_phy_status`; `rtw8812a.c`,
-//! `rtw8812a_cck_rx_pwr`. The CCK report format (`cck_high_power`, from
+//! `rtw8812a_cck_rx_pwr`; `rtw8821a.c`, `rtw8821a_cck_rx_pwr`. The CCK report format (`cck_high_power`, from
 //! CCK_RPT_FORMAT) changes only rtw88's quality figure in percent, not the power in dBm, so it has no place here.
 
 use crate::channel::Width;
@@ -80,6 +80,11 @@ pub(crate) fn phy_status_8812a(status: PhyStatus<'_>, cck: bool, chains: usize) 
     status.of_two(cck, chains, cck_power_8812a)
 }
 
+/// The RTL8821A's report.
+pub(crate) fn phy_status_8821a(status: PhyStatus<'_>, cck: bool, chains: usize) -> Report {
+    status.of_two(cck, chains, cck_power_8821a)
+}
+
 /// No overall signal is reported below this.
 const MIN_POWER_DBM: i8 = -120;
 
@@ -97,6 +102,19 @@ fn cck_power_8812a(lna: u8, vga: u8) -> i8 {
         _ => (20, 0),
     };
     base + 2 * (knee - vga.min(31) as i8)
+}
+
+/// The RTL8821A's amplifiers; it has no stages 3, 6 and 7.
+fn cck_power_8821a(lna: u8, vga: u8) -> i8 {
+    let base = match lna {
+        5 => -38,
+        4 => -30,
+        2 => -17,
+        1 => -1,
+        0 => 15,
+        _ => return 0,
+    };
+    base - 2 * vga.min(31) as i8
 }
 
 #[cfg(test)]
@@ -150,6 +168,23 @@ mod tests {
         ];
         for (lna, vga, dbm) in vectors {
             assert_eq!(cck_power_8812a(lna, vga), dbm, "LNA {lna}, VGA {vga}");
+        }
+    }
+
+    #[test]
+    fn w3_the_8821as_gain_stages_are_those_of_mainline() {
+        let vectors = [
+            (5, 0, -38),
+            (5, 31, -100),
+            (4, 3, -36),
+            (2, 10, -37),
+            (1, 0, -1),
+            (0, 0, 15),
+            (3, 9, 0),
+            (7, 31, 0),
+        ];
+        for (lna, vga, dbm) in vectors {
+            assert_eq!(cck_power_8821a(lna, vga), dbm, "LNA {lna}, VGA {vga}");
         }
     }
 
