@@ -580,6 +580,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn w1_the_8821as_map_has_one_path_amplifiers_of_one_bit_and_its_address_elsewhere() {
+        let layout = &Chip::Rtl8821au.info().efuse;
+        let mut map = vec![BLANK; 512];
+        map[0x10..0x3a].fill(0x2d);
+        map[0xbc] = 0x10;
+        map[0xbd] = 0x08;
+        map[0x107..0x10d].copy_from_slice(&[2, 0, 0, 0, 0x21, 1]);
+        map[0x08] = 0x02;
+        let info = EfuseInfo::new(layout, &map, 0);
+        assert_eq!(info.mac_address, Some([2, 0, 0, 0, 0x21, 1]));
+        let expected = FrontEnd { ext_pa_2g: true, ext_lna_2g: true, ..FrontEnd::default() };
+        assert_eq!((info.front_end, info.table_front_end, info.rfe_option), (expected, expected, 0));
+        assert_eq!((info.tx_power[0], info.tx_power[1]), ([0x2d; 42], [BLANK; 42]));
+        assert!(!info.usb_mode_switch, "it has no USB 3");
+        assert!(layout.uses(0x39) && !layout.uses(0x3a) && !layout.uses(0xd7) && layout.uses(0x10c));
+    }
+
     /// A small generator of bytes that look random.
     struct Random(u32);
 

@@ -136,7 +136,7 @@ pub enum ErrorKind {
     #[error("{0}")]
     Unsupported(String),
     /// The device's id is none that is known to carry a chip of the family.
-    #[error("{vendor:04x}:{product:04x} at {location} is not supported ({} is)", crate::Chip::Rtl8812au)]
+    #[error("{vendor:04x}:{product:04x} at {location} is not supported ({} are)", known_chips())]
     UnknownDevice {
         /// `idVendor`.
         vendor: u16,
@@ -189,6 +189,11 @@ pub enum ErrorKind {
     /// The kernel that drove the adapter has shut down, or could not be started.
     #[error("kernel: {0}")]
     Kernel(String),
+}
+
+fn known_chips() -> String {
+    let names: Vec<&str> = crate::Chip::ALL.iter().map(|chip| chip.name()).collect();
+    names.join(", ")
 }
 
 fn places(looked: &[PathBuf]) -> String {

@@ -48,8 +48,7 @@ pub(crate) fn find(asked: &Device, chip: Option<Chip>) -> Result<Adapter, Failur
         Some(chip) => Ok(Adapter { device, chip }),
         None => {
             let chips: Vec<&str> = Chip::ALL.iter().map(|chip| chip.name()).collect();
-            let are = if chips.len() == 1 { "is" } else { "are" };
-            let message = format!("{device} is not supported ({} {are})", chips.join(", "));
+            let message = format!("{device} is not supported ({} are)", chips.join(", "));
             let add = "if it is one of these under another id, add --chip rtl8812au";
             Err(Failure::failed(message).help(add))
         }

@@ -261,3 +261,38 @@ pub(crate) struct Board {
     /// Bulk-out endpoints: 2, 3 or 4.
     pub(crate) bulk_out: u8,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn w1_a_usb_id_names_one_chip_and_every_chip_is_known_by_name() {
+        let mut ids = HashSet::new();
+        for chip in Chip::ALL {
+            assert_eq!(chip.name().to_ascii_lowercase().parse(), Ok(*chip));
+            assert!(!chip.usb_ids().is_empty());
+            for &(vendor, product) in chip.usb_ids() {
+                assert!(ids.insert((vendor, product)), "{vendor:04x}:{product:04x} is there twice");
+                assert_eq!(Chip::from_usb_id(vendor, product), Some(*chip));
+            }
+        }
+        assert_eq!(Chip::from_usb_id(0x2357, 0x0120), Some(Chip::Rtl8821au));
+        assert_eq!(Chip::from_usb_id(0x0bda, 0xb812), None);
+    }
+
+    #[test]
+    fn w1_queues_leave_pages_for_all_and_fit_their_registers() {
+        for chip in Chip::ALL {
+            let info = chip.info();
+            for pages in &info.queue_pages {
+                assert!(pages.taken() < info.reserved_boundary(), "{chip}");
+            }
+            match info.mac {
+                Mac::With8051(_) => assert_eq!(info.tx_pages(), 256, "{chip}: the page list has 256 entries"),
+            }
+        }
+    }
+}

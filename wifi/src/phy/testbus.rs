@@ -116,13 +116,18 @@ impl Bus for RadioBus {
 
 /// A blank RTL8812A of cut B with two paths; `fill` programs its EFUSE's map.
 pub(super) fn board(fill: impl FnOnce(&mut [u8])) -> Board {
-    let chip = Chip::Rtl8812au.info();
+    board_of(Chip::Rtl8812au, fill)
+}
+
+/// A blank `chip` of cut B; `fill` programs its EFUSE's map.
+pub(super) fn board_of(chip: Chip, fill: impl FnOnce(&mut [u8])) -> Board {
+    let chip = chip.info();
     let mut map = vec![0xff; chip.efuse.logical_size];
     fill(&mut map);
     Board {
         chip,
         cut: 1,
-        chains: 2,
+        chains: chip.chains,
         allows_80_mhz: true,
         efuse: EfuseInfo::new(&chip.efuse, &map, 512),
         speed: airlift_hcd::Speed::High,

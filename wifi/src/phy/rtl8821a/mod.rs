@@ -8,6 +8,8 @@
 //! `rtw88xxa_phy_read_rf`.
 
 mod iqk;
+#[cfg(test)]
+mod tests;
 
 use airlift_regs::bits::led_cfg;
 use airlift_regs::{bb, sys};
