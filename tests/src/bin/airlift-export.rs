@@ -2,8 +2,8 @@
 //! each fresh, six of each [kind](airlift_tests::adapters) as bus ids 1-1 to 1-6, 2-1 and so on:
 //! `airlift-export FOLDER [--lenient]`. `mainline/run.sh` starts it; it ends when its standard input does.
 //!
-//! Number 7 of each kind receives [made-up packets](airlift_tests::vectors) only. Number 8 is on a quiet air, where
-//! what it sends is judged by what the guest was to [inject](airlift_tests::inject).
+//! Number 7 of each kind receives made-up packets, the [`vectors`], only. Number 8 is on a quiet air, where
+//! what it sends is judged by what the guest was to [`inject`].
 //!
 //! `--lenient` lets accesses pass that break a rule of strict mode. They are listed either way.
 //! `--stand-in-firmware` writes the firmware that the golden files are made with to standard output, and ends;
