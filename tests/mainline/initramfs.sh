@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
 # Builds the initramfs of the harness: busybox, bash (whose /dev/tcp opens the socket that vhci_hcd takes over),
 # iw, tcpdump, the firmware and the modules in the order in which they load.
-# Usage: initramfs.sh FETCHED-FOLDER KERNEL-VERSION OUTPUT FRAMES [FIRMWARE [PROGRAM]]; the frames are those to inject,
-# the firmware is the vendor's unless told otherwise, and PROGRAM (our own) is for the steps of guest-ours.
+# Usage: initramfs.sh FETCHED-FOLDER KERNEL-VERSION OUTPUT MODULE FIRMWARE-NAME FRAMES [FIRMWARE [PROGRAM]]; MODULE is
+# mainline's driver, which loads FIRMWARE-NAME; FRAMES are those to inject, FIRMWARE is the vendor's unless told
+# otherwise, and PROGRAM (our own) is for the steps of guest-ours.
 set -euo pipefail
 
 here=$(dirname "$(realpath "$0")")
 fetched=$(realpath "$1")
 kernel=$2
 output=$(realpath -m "$3")
+module_of_mainline=$4
+firmware_name=$5
+frames=$6
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -32,7 +36,7 @@ for applet in $(busybox --list); do
 done
 
 # Programs with the libraries that they name.
-program_of_ours=${6:-}
+program_of_ours=${8:-}
 [ -z "$program_of_ours" ] || cp "$here/guest-ours" "$root/ours"
 for program in bash iw tcpdump $program_of_ours; do
     path=$(command -v $program || ls /usr/sbin/$program)
@@ -47,10 +51,10 @@ done
 
 # The injector, and what it sends.
 cc -static -O1 -Wall -o "$root/bin/inject" "$here/inject.c"
-cp "$4" "$root/frames"
+cp "$frames" "$root/frames"
 
 # Modules, decompressed, numbered in load order.
-for module in e1000 usbmon vhci-hcd rtw88_8812au; do
+for module in e1000 usbmon vhci-hcd "$module_of_mainline"; do
     modprobe -d "$work/tree" -S "$kernel" --show-depends $module
 done | awk '!seen[$2]++ { print $2 }' > "$work/order"
 number=100
@@ -63,7 +67,7 @@ while read -r module; do
     esac
     number=$((number + 1))
 done < "$work/order"
-firmware=${5:-$(find "$fetched/firmware-realtek" -name rtw8812a_fw.bin)}
-cp "$firmware" "$root/lib/firmware/rtw88/rtw8812a_fw.bin"
+firmware=${7:-$(find "$fetched/firmware-realtek" -name "$firmware_name")}
+cp "$firmware" "$root/lib/firmware/rtw88/$firmware_name"
 
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) > "$output"

@@ -1,20 +1,23 @@
 #!/usr/bin/env bash
-# Lets the Linux kernel's own driver judge the emulated chip: boots a distribution kernel in QEMU, attaches the
+# Lets the Linux kernel's own driver judge an emulated chip: boots a distribution kernel in QEMU, attaches the
 # emulated adapter over USB/IP, and has rtw88 bring it up, tune it and capture.
 #
-#   tests/mainline/run.sh [--ours] [--golden|--check] [--lenient] [--out FOLDER] [STEP...]
+#   tests/mainline/run.sh [--chip NAME] [--ours] [--golden|--check] [--lenient] [--out FOLDER] [STEP...]
+#
+# The chip is rtl8812au unless --chip names another of tests/src/adapters.rs.
 #
 # A STEP is BUSID:CHANNEL:WIDTH:FRAMES:MODE, for example 1-1:11:HT20:5:no: how many frames to capture in monitor
 # mode, and what else to do:
 #   no      nothing
 #   scan    an active scan in managed mode before
-#   inject  send frames in monitor mode, and look for them on the air (numbers 1-8, 2-8, ..); channels 1 to 11 only,
-#           elsewhere mac80211 lets nobody inject without a regulatory database
-#   feed    capture made-up packets (numbers 1-7, 2-7, ..)
-# The bus's number says what kind of adapter it is (tests/src/adapters.rs). Without a step all those of the golden
-# files run, the first with a capture, and the other modes. --golden writes those files anew, --check compares with
-# them, both with the stand-in firmware; --lenient lets accesses pass that break a rule of strict mode, to see all of
-# them (the run fails nevertheless).
+#   inject  send frames in monitor mode, and look for them on the air; channels 1 to 11 only, elsewhere mac80211 lets
+#           nobody inject without a regulatory database
+#   feed    capture made-up packets
+# Each step has an adapter of its own. The bus's number says what kind it is (tests/src/adapters.rs), what follows is
+# free. CHANNEL may be several, 6/1, to be gone to one after the other: a driver starts on channel 1, and does nothing
+# when asked for the one that it is on. Without a step all those of the golden files run, the first with a capture, and
+# the other modes. --golden writes those files anew, --check compares with them, both with the stand-in firmware;
+# --lenient lets accesses pass that break a rule of strict mode, to see all of them (the run fails nevertheless).
 #
 # --ours runs our own `airlift capture` in the guest, through libusb on the adapter that the guest's kernel has
 # enumerated: `ours` as the MODE while mainline's driver is not loaded, `detach` while it has the adapter. Both are
@@ -31,6 +34,7 @@ set -uo pipefail
 
 here=$(dirname "$(realpath "$0")")
 root=$(realpath "$here/../..")
+chip=rtl8812au
 golden=
 lenient=
 ours=
@@ -38,6 +42,7 @@ out=$root/target/mainline/out
 steps=()
 while [ $# -gt 0 ]; do
     case $1 in
+        --chip) chip=$2; shift ;;
         --golden) golden=write ;;
         --check) golden=check ;;
         --ours) ours=$root/target/release/airlift ;;
@@ -48,17 +53,6 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-if [ ${#steps[@]} = 0 ] && [ -n "$ours" ]; then
-    steps=(1-1:11:HT20:20:ours 1-2:36:80MHz:20:ours 1-3:11:HT20:20:detach)
-elif [ ${#steps[@]} = 0 ]; then
-    steps=(1-1:11:HT20:20:no 1-2:6:HT40+:0:no 1-3:36:HT20:0:no 1-4:36:80MHz:0:no 1-5:149:HT40+:0:no
-        1-6:165:HT20:0:no)
-    for bus in 2 3 4; do
-        steps+=("$bus-1:11:HT20:0:no" "$bus-2:36:80MHz:0:no" "$bus-3:149:HT40+:0:no")
-    done
-    steps+=(1-7:11:HT20:0:feed 2-7:36:80MHz:0:feed 1-8:11:HT20:0:inject 2-8:6:HT40+:0:inject)
-fi
-
 cannot() { echo "mainline: cannot run: $*" >&2; exit 77; }
 for tool in qemu-system-x86_64 busybox bash iw tcpdump modprobe depmod cpio xz cc; do
     command -v $tool > /dev/null || [ -x /usr/sbin/$tool ] || cannot "$tool is not installed"
@@ -83,19 +77,31 @@ if [ -z "$exporter" ]; then
     (cd "$root" && cargo build -q --release -p airlift-tests --bins) || exit 1
     exporter=$root/target/release/airlift-export
 fi
+facts=$("$exporter" --facts "$chip") || exit 2
+read -r module firmware_name identity folder kinds <<< "$facts"
+if [ ${#steps[@]} = 0 ] && [ -n "$ours" ]; then
+    steps=(1-1:11:HT20:20:ours 1-2:36:80MHz:20:ours 1-3:11:HT20:20:detach)
+elif [ ${#steps[@]} = 0 ]; then
+    steps=(1-1:11:HT20:20:no 1-2:6/1:HT20:0:no 1-3:6:HT40+:0:no 1-4:36:HT20:0:no 1-5:36:80MHz:0:no 1-6:100:HT20:0:no
+        1-7:149:HT40+:0:no 1-8:165:HT20:0:no)
+    for bus in $(seq 2 "$kinds"); do
+        steps+=("$bus-1:11:HT20:0:no" "$bus-2:36:80MHz:0:no" "$bus-3:149:HT40+:0:no")
+    done
+    steps+=(1-9:11:HT20:0:feed 1-10:36:80MHz:0:feed 1-11:11:HT20:0:inject 1-12:6:HT40+:0:inject)
+fi
 "$exporter" --frames > "$out/frames" || exit 1
 firmware=
 if [ -n "$golden" ]; then
     # The tests that read the golden files have no other.
     firmware=$out/stand-in.bin
-    "$exporter" --stand-in-firmware > "$firmware" || exit 1
+    "$exporter" --stand-in-firmware "$chip" > "$firmware" || exit 1
 fi
 if [ -n "$ours" ]; then
     (cd "$root" && cargo build -q --release -p airlift) || exit 1
 fi
-"$here/initramfs.sh" "$fetched" "$kernel" "$out/initramfs.gz" "$out/frames" "$firmware" "$ours" \
+"$here/initramfs.sh" "$fetched" "$kernel" "$out/initramfs.gz" "$module" "$firmware_name" "$out/frames" "$firmware" "$ours" \
     || cannot "the initramfs could not be built"
-coproc EXPORT { exec "$exporter" "$out" $lenient; }
+coproc EXPORT { exec "$exporter" "$out" "$chip" $lenient "${steps[@]}"; }
 export_pid=$EXPORT_PID
 exec {export_in}>&"${EXPORT[1]}" {export_out}<&"${EXPORT[0]}"
 # Closing its standard input ends the exporter.
@@ -106,10 +112,11 @@ log_pid=$!
 
 # 3. The run.
 plan=$(IFS=,; echo "${steps[*]}")
-timeout "${AIRLIFT_TIMEOUT:-900}" qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem -m 1024 -smp 2 \
+timeout "${AIRLIFT_TIMEOUT:-900}" qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem -m 1024 -smp "${AIRLIFT_SMP:-1}" \
     -nodefaults -serial stdio -display none -no-reboot -kernel "$vmlinuz" -initrd "$out/initramfs.gz" \
     -netdev user,id=net0 -device e1000,netdev=net0 \
-    -append "console=ttyS0 quiet airlift.port=$port airlift.control=$control airlift.plan=$plan" \
+    -append "console=ttyS0 quiet panic=-1 airlift.port=$port airlift.control=$control airlift.module=$module \
+airlift.identity=$identity airlift.plan=$plan" \
     < /dev/null 2>&1 | stdbuf -oL tr -d '\r' | tee "$out/console.log" \
     | grep --line-buffered -v -e 'ACPI: PM' -e 'reboot: Power down'
 guest_status=${PIPESTATUS[0]}
@@ -152,18 +159,16 @@ if [ $status = 1 ] && { [ "$guest_status" = 124 ] || grep '^guest: ' "$out/conso
     echo "mainline: the guest ran late, again and again: nothing follows from this run" >&2
     exit 75
 fi
-files=$root/tests/golden/rtl8812a
+files=$root/tests/golden/$folder
 if [ $status = 0 ] && [ "$golden" = write ]; then
-    "$root/target/release/airlift-golden" "$kernel" "$out" "$files" "${steps[@]}" || status=1
+    "$root/target/release/airlift-golden" "$chip" "$kernel" "$out" "$files" "${steps[@]}" || status=1
 elif [ $status = 0 ] && [ "$golden" = check ]; then
     rm -rf "$out/golden"
-    "$root/target/release/airlift-golden" "$kernel" "$out" "$out/golden" "${steps[@]}" || status=1
-    # Another kernel may be of the same mind, and no two runs pause for the same time.
-    for file in $(cd "$out/golden" && find . -name '*.txt'); do
-        diff -I '^# kernel ' -I '^delay ' "$files/$file" "$out/golden/$file" > "$out/difference" && continue
-        echo "mainline: FAILED: it does something else than $file says:"
-        head -20 "$out/difference"
+    "$root/target/release/airlift-golden" "$chip" "$kernel" "$out" "$out/golden" "${steps[@]}" || status=1
+    # Another kernel may be of the same mind.
+    if [ $status = 0 ] && ! "$root/target/release/airlift-golden" --compare "$files" "$out/golden"; then
+        echo "mainline: FAILED: it does something else than the golden files say, see above"
         status=1
-    done
+    fi
 fi
 exit $status

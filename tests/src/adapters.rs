@@ -1,9 +1,56 @@
-//! [`Adapter`]: the emulated adapters that mainline's driver and ours are compared on.
+//! [`Chip`] and [`Adapter`]: the emulated adapters that mainline's driver and ours are compared on.
 //!
-//! The harness offers each on a bus of its own, so that the bus id `2-1` is the first of the second kind.
+//! The harness offers each kind of adapter on a bus of its own, so that the bus id `2-1` is the first of the second
+//! kind. A further chip of the family is a further row of [`CHIPS`].
 
 use airlift_emu::efuse::offset;
-use airlift_emu::{Builder, Efuse, ResetValues, Rtl8812au};
+use airlift_emu::{Builder, Efuse, Model, ResetValues};
+
+/// A chip of the family, as the harness knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Chip {
+    /// Which one.
+    pub model: Model,
+    /// The folder of its golden files.
+    pub folder: &'static str,
+    /// Mainline's driver, as a module.
+    pub module: &'static str,
+    /// The file that mainline's driver loads its firmware from.
+    pub firmware: &'static str,
+    /// Its adapters.
+    pub adapters: &'static [Adapter],
+}
+
+/// All chips.
+pub const CHIPS: &[Chip] = &[Chip {
+    model: Model::Rtl8812au,
+    folder: "rtl8812a",
+    module: "rtw88_8812au",
+    firmware: "rtw8812a_fw.bin",
+    adapters: RTL8812AU,
+}];
+
+impl Chip {
+    /// The chip of this name, `rtl8812au`.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        CHIPS.iter().find(|chip| chip.model.name() == name)
+    }
+
+    /// The adapter of this name.
+    pub fn adapter(&self, name: &str) -> Option<&'static Adapter> {
+        self.adapters.iter().find(|adapter| adapter.name == name)
+    }
+
+    /// Begins one.
+    pub fn builder(&self, adapter: &Adapter) -> Builder {
+        (adapter.special)(self.model.builder())
+    }
+
+    /// The adapter that is offered on a bus.
+    pub fn on_bus(&self, bus: u8) -> Option<&'static Adapter> {
+        self.adapters.iter().find(|adapter| adapter.bus == bus)
+    }
+}
 
 /// One kind of adapter.
 #[derive(Clone, Copy, Debug)]
@@ -14,30 +61,29 @@ pub struct Adapter {
     pub bus: u8,
     /// What is special about it.
     pub what: &'static str,
-    /// Makes one.
-    pub builder: fn() -> Builder,
+    /// Makes one of the plain ones special.
+    pub special: fn(Builder) -> Builder,
 }
 
-/// All of them.
-pub const ADAPTERS: &[Adapter] = &[
-    Adapter { name: "ordinary", bus: 1, what: "ordinary EFUSE", builder: Rtl8812au::builder },
+const RTL8812AU: &[Adapter] = &[
+    Adapter { name: "ordinary", bus: 1, what: "ordinary EFUSE", special: |plain| plain },
     Adapter {
         name: "external-pa",
         bus: 2,
         what: "EFUSE with external amplifiers and front-end option 3",
-        builder: || Rtl8812au::builder().efuse(Efuse::external_pa()),
+        special: |plain| plain.efuse(Efuse::external_pa()),
     },
     Adapter {
         name: "blank",
         bus: 3,
         what: "EFUSE blank but for MAC address and USB mode",
-        builder: || Rtl8812au::builder().efuse(blank()),
+        special: |plain| plain.efuse(blank()),
     },
     Adapter {
         name: "scrambled",
         bus: 4,
         what: "ordinary EFUSE, registers other than zero after a reset",
-        builder: || Rtl8812au::builder().reset_values(ResetValues::Scrambled(0x8812)),
+        special: |plain| plain.reset_values(ResetValues::Scrambled(0x8812)),
     },
 ];
 
@@ -45,17 +91,4 @@ pub const ADAPTERS: &[Adapter] = &[
 /// for super speed, for which the adapter would leave the bus.
 fn blank() -> Efuse {
     Efuse::blank().with(offset::USB_MODE, &[0xfd]).with_mac_address([0x02, 0x88, 0x12, 0, 0, 3])
-}
-
-impl Adapter {
-    /// The adapter behind a bus id.
-    pub fn of_bus_id(id: &str) -> Option<&'static Self> {
-        let bus: u8 = id.split_once('-')?.0.parse().ok()?;
-        ADAPTERS.iter().find(|adapter| adapter.bus == bus)
-    }
-
-    /// The adapter of this name.
-    pub fn named(name: &str) -> Option<&'static Self> {
-        ADAPTERS.iter().find(|adapter| adapter.name == name)
-    }
 }

@@ -3,7 +3,7 @@
 //!
 //! [`trace`] records what a driver does to a device, whichever driver it is, and [`state`] is what it leaves
 //! behind; [`export`] offers [`adapters`] over USB/IP and takes orders from the guest in which that driver runs.
-//! [`feed`] has made-up packets, the [`vectors`], arrive at a device; [`inject`] knows what the guest sends.
+//! A [`plan`] says which of them go where. [`feed`] has made-up packets, the [`vectors`], arrive at a device; [`inject`] knows what the guest sends.
 //! `mainline/run.sh` in this package puts them together, and [`golden`] and [`received`] are the files that it leaves
 //! for ordinary tests to [`compare`] with.
 #![forbid(unsafe_code)]
@@ -15,6 +15,7 @@ pub mod export;
 pub mod feed;
 pub mod golden;
 pub mod inject;
+pub mod plan;
 pub mod received;
 pub mod state;
 pub mod trace;

@@ -1,44 +1,57 @@
-//! Offers emulated RTL8812AU adapters on one virtual air over USB/IP to the guest of the ground-truth harness,
-//! each fresh, six of each [kind](airlift_tests::adapters) as bus ids 1-1 to 1-6, 2-1 and so on:
-//! `airlift-export FOLDER [--lenient]`. `mainline/run.sh` starts it; it ends when its standard input does.
+//! Offers emulated adapters on one virtual air over USB/IP to the guest of the ground-truth harness, a fresh one for
+//! each step: `airlift-export FOLDER CHIP [--lenient] STEP...`, with the steps as `mainline/run.sh` takes them. That
+//! script starts it; it ends when its standard input does.
 //!
-//! Number 7 of each kind receives made-up packets, the [`vectors`], only. Number 8 is on a quiet air, where
-//! what it sends is judged by what the guest was to [`inject`].
+//! The adapter of a step `feed` receives made-up packets, the [`vectors`], only. That of a step `inject` is on a quiet
+//! air, where what it sends is judged by what the guest was to [`inject`].
 //!
 //! `--lenient` lets accesses pass that break a rule of strict mode. They are listed either way.
-//! `--stand-in-firmware` writes the firmware that the golden files are made with to standard output, and ends;
-//! `--frames` writes the frames to inject.
+//! `--facts CHIP` writes the chip's module, firmware file, USB identity, folder of golden files and number of kinds of
+//! adapters to standard output, and ends; `--stand-in-firmware CHIP` the firmware that the golden files are made with; `--frames` the frames to
+//! inject.
 #![forbid(unsafe_code)]
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use airlift_emu::{Air, Probe, RadioOptions};
-use airlift_tests::adapters::ADAPTERS;
+use airlift_tests::adapters::{CHIPS, Chip};
 use airlift_tests::export::{Exporter, Snapshot};
+use airlift_tests::plan::Step;
 use airlift_tests::state::State;
 use airlift_tests::{inject, vectors};
 
 fn main() -> ExitCode {
-    let mut folder = None;
-    let mut strict = true;
-    for argument in std::env::args_os().skip(1) {
-        match argument.to_str() {
-            Some("--lenient") => strict = false,
-            Some("--stand-in-firmware") => return print(&airlift_emu::stand_in_firmware()),
-            Some("--frames") => return print(&inject::file(&inject::frames())),
-            _ => folder = Some(PathBuf::from(argument)),
-        }
-    }
-    let Some(folder) = folder else {
-        eprintln!("usage: airlift-export FOLDER [--lenient]");
-        return ExitCode::from(2);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let chip = |name: &str| {
+        Chip::named(name).ok_or_else(|| {
+            let known: Vec<&str> = CHIPS.iter().map(|chip| chip.model.name()).collect();
+            std::io::Error::other(format!("no chip {name}; there are {}", known.join(", ")))
+        })
     };
-    match run(folder, strict) {
+    let done = match words[..] {
+        ["--frames"] => print(&inject::file(&inject::frames())),
+        ["--facts", name] => chip(name).and_then(|chip| {
+            let Chip { model, module, firmware, folder, adapters } = chip;
+            let (vendor, product) = model.identity();
+            let identity = format!("{vendor:04x}:{product:04x}");
+            print(format!("{module} {firmware} {identity} {folder} {}\n", adapters.len()).as_bytes())
+        }),
+        ["--stand-in-firmware", name] => chip(name).and_then(|chip| print(&chip.model.stand_in_firmware())),
+        [folder, name, "--lenient", ref steps @ ..] => {
+            chip(name).and_then(|chip| run(Path::new(folder), chip, false, steps))
+        }
+        [folder, name, ref steps @ ..] => {
+            chip(name).and_then(|chip| run(Path::new(folder), chip, true, steps))
+        }
+        _ => Err(std::io::Error::other("usage: airlift-export FOLDER CHIP [--lenient] STEP...")),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("airlift-export: {error}");
@@ -47,31 +60,35 @@ fn main() -> ExitCode {
     }
 }
 
-fn print(bytes: &[u8]) -> ExitCode {
-    match std::io::stdout().write_all(bytes) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+fn print(bytes: &[u8]) -> std::io::Result<()> {
+    std::io::stdout().write_all(bytes)
 }
 
-fn run(folder: PathBuf, strict: bool) -> std::io::Result<()> {
-    let mut exporter = Exporter::bind(0, &folder)?;
+fn run(folder: &Path, chip: &Chip, strict: bool, steps: &[&str]) -> std::io::Result<()> {
+    let mut exporter = Exporter::bind(0, folder)?;
     let air = Air::default_scene(1);
-    for kind in ADAPTERS {
-        let builder = || (kind.builder)().strict(strict);
-        for number in 1..=6 {
-            let adapter = builder().air(&air).build();
-            let (id, probe) = (format!("{}-{number}", kind.bus), adapter.probe());
-            exporter = exporter.export(&id, adapter, Box::new(move || describe(&probe)));
-        }
-        let adapter = builder().build();
-        let (id, probe) = (format!("{}-7", kind.bus), adapter.probe());
-        let packets = vectors::transfers(&vectors::vectors(vectors::SEED));
-        exporter = exporter.export_fed(&id, adapter, Box::new(move || describe(&probe)), packets);
-        let quiet = Air::quiet(1);
-        let adapter = builder().air(&quiet).build();
-        let snapshot = listen(&quiet, adapter.probe());
-        exporter = exporter.export(&format!("{}-8", kind.bus), adapter, snapshot);
+    for step in steps {
+        let step = Step::parse(chip, step)?;
+        let builder = chip.builder(step.adapter).strict(strict);
+        exporter = match step.mode {
+            "feed" => {
+                let adapter = builder.build();
+                let probe = adapter.probe();
+                let packets = vectors::transfers(&vectors::vectors(vectors::SEED));
+                exporter.export_fed(step.id, adapter, Box::new(move || describe(&probe)), packets)
+            }
+            "inject" => {
+                let quiet = Air::quiet(1);
+                let adapter = builder.air(&quiet).build();
+                let snapshot = listen(&quiet, adapter.probe());
+                exporter.export(step.id, adapter, snapshot)
+            }
+            _ => {
+                let adapter = builder.air(&air).build();
+                let probe = adapter.probe();
+                exporter.export(step.id, adapter, Box::new(move || describe(&probe)))
+            }
+        };
     }
     exporter.run()
 }

@@ -1,23 +1,40 @@
-//! Writes the golden files from a run of the harness: `airlift-golden KERNEL RUN-FOLDER GOLDEN-FOLDER STEP...`,
-//! with the steps as `mainline/run.sh` takes them. That script calls it; nothing else should.
+//! Writes the golden files from a run of the harness: `airlift-golden CHIP KERNEL RUN-FOLDER GOLDEN-FOLDER STEP...`,
+//! with the steps as `mainline/run.sh` takes them. `airlift-golden --compare
+//! GOLDEN-FOLDER OTHER-FOLDER` tells where the files of the other folder are about something else than those of the
+//! first. That script calls it; nothing else should.
 #![forbid(unsafe_code)]
 
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use airlift_tests::adapters::{ADAPTERS, Adapter};
-use airlift_tests::golden::{Recorded, parse_trace};
+use airlift_tests::adapters::Chip;
+use airlift_tests::golden::{Golden, Recorded, parse_trace};
+use airlift_tests::plan::Step;
 use airlift_tests::state::State;
-use airlift_tests::{received, vectors};
+use airlift_tests::{compare, received, vectors};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [kernel, run, golden, steps @ ..] = &arguments[..] else {
-        eprintln!("usage: airlift-golden KERNEL RUN-FOLDER GOLDEN-FOLDER STEP...");
+    if let [compare, golden, other] = &arguments[..]
+        && compare == "--compare"
+    {
+        let differences = match differences(Path::new(golden), Path::new(other)) {
+            Ok(differences) => differences,
+            Err(error) => vec![error.to_string()],
+        };
+        differences.iter().for_each(|difference| println!("{difference}"));
+        return if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    let [chip, kernel, run, golden, steps @ ..] = &arguments[..] else {
+        eprintln!("usage: airlift-golden CHIP KERNEL RUN-FOLDER GOLDEN-FOLDER STEP...");
         return ExitCode::from(2);
     };
-    match write(kernel, Path::new(run), Path::new(golden), steps) {
+    let Some(chip) = Chip::named(chip) else {
+        eprintln!("airlift-golden: no chip {chip}");
+        return ExitCode::from(2);
+    };
+    match write(chip, kernel, Path::new(run), Path::new(golden), steps) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("airlift-golden: {error}");
@@ -27,71 +44,77 @@ fn main() -> ExitCode {
 }
 
 /// Writes a folder of golden files for each kind of adapter that the steps name.
-fn write(kernel: &str, run: &Path, golden: &Path, steps: &[String]) -> io::Result<()> {
-    for kind in ADAPTERS {
-        let mut runs = Vec::new();
-        for step in steps.iter().map(|step| Planned::parse(step)).collect::<io::Result<Vec<_>>>()? {
-            if step.mode == "no" && step.kind.bus == kind.bus {
-                runs.push(step.read(run)?);
-            }
-        }
+fn write(chip: &Chip, kernel: &str, run: &Path, golden: &Path, steps: &[String]) -> io::Result<()> {
+    let steps = steps.iter().map(|step| Step::parse(chip, step)).collect::<io::Result<Vec<_>>>()?;
+    for adapter in chip.adapters {
+        let of_it = steps.iter().filter(|step| step.mode == "no" && step.adapter.bus == adapter.bus);
+        let runs = of_it.map(|step| read(step, run)).collect::<io::Result<Vec<_>>>()?;
         if !runs.is_empty() {
-            let adapter = format!("emulated RTL8812AU, high speed, {}, stand-in firmware", kind.what);
-            let folder = golden.join(kind.name);
+            let what = format!("emulated {}, high speed, {}, stand-in firmware", chip.model, adapter.what);
+            let folder = golden.join(adapter.name);
             std::fs::create_dir_all(&folder)?;
-            Recorded::write_all(runs, kernel, &adapter, &folder)?;
+            Recorded::write_all(runs, kernel, &what, &folder)?;
         }
     }
-    for step in steps.iter().map(|step| Planned::parse(step)).collect::<io::Result<Vec<_>>>()? {
-        if step.mode == "feed" {
-            let capture = std::fs::read(run.join(format!("{}.pcap", step.id)))?;
-            let headers = received::headers(&capture, &vectors::vectors(vectors::SEED))?;
-            let folder = golden.join("received");
-            std::fs::create_dir_all(&folder)?;
-            let text = received::to_text(&headers, kernel, &step.channel);
-            std::fs::write(folder.join(format!("{}.txt", step.channel)), text)?;
-        }
+    for step in steps.iter().filter(|step| step.mode == "feed") {
+        let capture = std::fs::read(run.join(format!("{}.pcap", step.id)))?;
+        let headers = received::headers(&capture, &vectors::vectors(vectors::SEED))?;
+        let folder = golden.join("received");
+        std::fs::create_dir_all(&folder)?;
+        let text = received::to_text(&headers, kernel, &step.file());
+        std::fs::write(folder.join(format!("{}.txt", step.file())), text)?;
     }
     Ok(())
 }
 
-/// A step of the harness.
-struct Planned<'a> {
-    id: &'a str,
-    kind: &'static Adapter,
-    /// `11-20`, for example.
-    channel: String,
-    mode: &'a str,
+/// What a run recorded of a step.
+fn read(step: &Step<'_>, folder: &Path) -> io::Result<Recorded> {
+    let id = step.id;
+    let trace = |label: &str| {
+        let text = std::fs::read_to_string(folder.join(format!("{id}.{label}.trace")))?;
+        let what = format!("{id}.{label}.trace is no trace");
+        parse_trace(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, what))
+    };
+    Ok(Recorded {
+        probe: trace("probed")?.len(),
+        accesses: trace("tuned")?,
+        state: State::parse(&std::fs::read_to_string(folder.join(format!("{id}.tuned.state")))?),
+        channel: step.file(),
+    })
 }
 
-impl<'a> Planned<'a> {
-    fn parse(step: &'a str) -> io::Result<Self> {
-        let parts: Vec<&str> = step.split(':').collect();
-        let bad = || io::Error::new(io::ErrorKind::InvalidInput, format!("step {step} not understood"));
-        let [id, channel, width, _, mode] = parts[..] else { return Err(bad()) };
-        let width = match width {
-            "HT20" => "20",
-            "HT40+" => "40",
-            "HT40-" => "40minus",
-            "80MHz" => "80",
-            other => other,
-        };
-        let kind = Adapter::of_bus_id(id).ok_or_else(bad)?;
-        Ok(Self { id, kind, channel: format!("{channel}-{width}"), mode })
+/// Where the files in the subfolders of `other` differ from those of the same name in `golden`, in more than each run
+/// does from the one before.
+fn differences(golden: &Path, other: &Path) -> io::Result<Vec<String>> {
+    /// What is told of one file at most.
+    const TOLD: usize = 10;
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(other)? {
+        let (name, now) = entry.map(|entry| (entry.file_name(), entry.path()))?;
+        let before = golden.join(&name);
+        for file in std::fs::read_dir(&now)? {
+            let file = file?.path();
+            let Some(stem) = file.file_stem().and_then(|stem| stem.to_str()) else { continue };
+            let mut differing = if name == "received" {
+                let headers = |folder: &Path| {
+                    received::parse(&std::fs::read_to_string(folder.join(format!("{stem}.txt")))?)
+                };
+                let (before, now) = (headers(&before)?, headers(&now)?);
+                let differ = |number: &u32| before.get(number) != now.get(number);
+                (0..vectors::COUNT).filter(differ).map(|number| format!("vector {number}")).collect()
+            } else if stem == "bring-up" {
+                continue;
+            } else {
+                compare::runs(&Golden::load(&before, stem)?, &Golden::load(&now, stem)?)
+            };
+            let count = differing.len();
+            differing.truncate(TOLD);
+            let place = Path::new(&name).join(stem);
+            found.extend(differing.iter().map(|what| format!("{}: {what}", place.display())));
+            if count > TOLD {
+                found.push(format!("{}: and {} differences more", place.display(), count - TOLD));
+            }
+        }
     }
-
-    fn read(self, folder: &Path) -> io::Result<Recorded> {
-        let id = self.id;
-        let trace = |label: &str| {
-            let text = std::fs::read_to_string(folder.join(format!("{id}.{label}.trace")))?;
-            let what = format!("{id}.{label}.trace is no trace");
-            parse_trace(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, what))
-        };
-        Ok(Recorded {
-            probe: trace("probed")?.len(),
-            accesses: trace("tuned")?,
-            state: State::parse(&std::fs::read_to_string(folder.join(format!("{id}.tuned.state")))?),
-            channel: self.channel,
-        })
-    }
+    Ok(found)
 }
