@@ -25,23 +25,31 @@ mod usb;
 mod usb;
 mod usb_trace;
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use args::{Cli, Command};
 use exit::{Exit, Failure};
 
-/// The environment variable that says what is logged to standard error, in `tracing`'s directives.
+/// The environment variable that says what is logged to standard error, in `tracing`'s directives; warnings unless it
+/// says otherwise.
 const LOG_VARIABLE: &str = "AIRLIFT_LOG";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::builder().with_env_var(LOG_VARIABLE).from_env_lossy())
+        .with_env_filter(
+            EnvFilter::builder()
+                .with_default_directive(LevelFilter::WARN.into())
+                .with_env_var(LOG_VARIABLE)
+                .from_env_lossy(),
+        )
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .init();
     let result = match cli.command {
         Command::Devices => written(devices::list(&mut io::stdout().lock())),

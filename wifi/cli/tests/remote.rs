@@ -5,6 +5,11 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
+use airlift_hcd::usbip::ImportOptions;
+use airlift_hcd::{HostController, Setup, TransferError, Urb};
+use airlift_runtime::Kernel;
+use futures::executor::block_on;
+
 fn program(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_airlift"));
     command.env_remove("AIRLIFT_FIRMWARE_DIR").env_remove("AIRLIFT_LOG").args(args);
@@ -74,6 +79,22 @@ fn an_exported_adapter_is_captured_with_as_if_it_were_local() {
         assert_eq!(text(&output.stdout).lines().count(), 10);
         assert!(notices.starts_with("up in ") && notices.contains(": RTL8812AU, channel 11"), "{notices}");
     }
+}
+
+#[test]
+fn an_access_that_breaks_a_rule_is_named_where_the_adapter_is_exported() {
+    let mut exporter = Exporter::start(&[]);
+    let kernel = Kernel::new().unwrap();
+    let controller = HostController::new(&kernel.handle()).unwrap();
+    let import = controller.import(&exporter.address, "1-1", ImportOptions::new(), &[]);
+    let port = block_on(import).unwrap();
+    // Firmware, written into a chip that has no power.
+    let urb = Urb::control_out(Setup::vendor_out(5, 0x1000, 0, 4), [0x95, 0, 0, 0]);
+    assert_eq!(block_on(port.device().submit(urb)).status, Err(TransferError::Stall));
+    let mut told = String::new();
+    BufReader::new(exporter.child.stderr.take().unwrap()).read_line(&mut told).unwrap();
+    assert!(told.contains(" WARN ") && told.contains("write 0x95 to "), "{told}");
+    assert!(told.contains("while the MAC is powered off") && !told.contains('\u{1b}'), "{told}");
 }
 
 #[test]

@@ -34,7 +34,12 @@ No adapter is needed to try it: without one, the same driver runs on an emulated
 const EXIT_CODES: &str = "\
 Exit codes:
   0 done             1 failed        2 usage            3 no adapter
-  4 permission/busy  5 firmware      6 unplugged        130 interrupted before it was done";
+  4 permission/busy  5 firmware      6 unplugged        130 interrupted before it was done
+
+Environment:
+  AIRLIFT_FIRMWARE_DIR  where firmware files are looked for before the system's own folder
+  AIRLIFT_LOG           what is logged to standard error, in tracing's directives: debug, airlift_hcd=trace
+                        [default: warn]";
 
 /// The program's command line.
 #[derive(Parser, Debug)]

@@ -239,14 +239,11 @@ impl Chip {
         let Some(rule) = broken else { return true };
         self.violations_seen += 1;
         if self.violations.len() < VIOLATIONS_KEPT {
-            self.violations.push(Violation {
-                rule,
-                address,
-                register: airlift_regs::name_of(address),
-                written,
-                transfer: self.transfers,
-                at: self.now,
-            });
+            let register = airlift_regs::name_of(address);
+            let violation =
+                Violation { rule, address, register, written, transfer: self.transfers, at: self.now };
+            tracing::warn!(%violation, "silicon would not bear this");
+            self.violations.push(violation);
         }
         !self.strict
     }
