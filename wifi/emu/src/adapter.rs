@@ -36,6 +36,18 @@ impl Rtl8812au {
     }
 }
 
+/// The RTL8821AU, or RTL8811AU: one antenna, USB 2.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Rtl8821au;
+
+impl Rtl8821au {
+    /// A healthy adapter, strict, with an ordinary EFUSE, out of anybody's reach.
+    pub fn builder() -> Builder {
+        Model::Rtl8821au.builder()
+    }
+}
+
 /// An emulated adapter: give it to a host controller, keep its [`Probe`].
 ///
 /// [`Rtl8812au::builder`] and its like begin one, or [`Model::builder`] where the model is chosen at run time.

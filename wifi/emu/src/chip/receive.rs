@@ -86,6 +86,10 @@ impl Chip {
             else {
                 break;
             };
+            // More streams than antennas are noise; a replay must come out complete all the same.
+            if frame.rate.streams() > self.facts.streams && !self.front_end.patient {
+                continue;
+            }
             self.receive.stats.heard += 1;
             self.count(&frame);
             if !self.passes(&frame) {

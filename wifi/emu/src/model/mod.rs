@@ -5,6 +5,7 @@
 
 mod facts;
 mod rtl8812a;
+mod rtl8821a;
 mod rtl88xxa;
 
 use core::fmt;
@@ -20,16 +21,19 @@ use crate::{Builder, firmware};
 pub enum Model {
     /// Two antennas, USB 3.
     Rtl8812au,
+    /// One antenna, USB 2; the RTL8811AU too.
+    Rtl8821au,
 }
 
 impl Model {
     /// Every model.
-    pub const ALL: &'static [Self] = &[Self::Rtl8812au];
+    pub const ALL: &'static [Self] = &[Self::Rtl8812au, Self::Rtl8821au];
 
     /// The name in lower case, as programs take it: `rtl8812au`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rtl8812au => "rtl8812au",
+            Self::Rtl8821au => "rtl8821au",
         }
     }
 
@@ -56,6 +60,7 @@ impl Model {
     pub(crate) fn facts(self) -> &'static Facts {
         match self {
             Self::Rtl8812au => &rtl8812a::FACTS,
+            Self::Rtl8821au => &rtl8821a::FACTS,
         }
     }
 }
