@@ -31,12 +31,13 @@ impl State {
         let registers = registers.iter().enumerate();
         let registers =
             registers.filter_map(|(address, byte)| Some((u16::try_from(address).ok()?, (*byte)?)));
-        let paths = (0..2).flat_map(|path| (0..=0xff).map(move |address| (path, address)));
+        let radios = probe.model().radios();
+        let paths = (0..radios).flat_map(|path| (0..=0xff).map(move |address| (path, address)));
         let rf = paths.map(|(path, address)| ((path, address), probe.rf(path, address))).collect();
         let llt = (0..=0xff).zip(probe.llt()).collect();
         let mut memories = BTreeMap::new();
         let mut put = |name: String, value: String| _ = memories.insert(name, value);
-        for path in 0..2 {
+        for path in 0..radios {
             for (mode, (first, second)) in probe.rf_modes(path) {
                 put(format!("rfmode {path} {mode:05x}"), format!("{first:05x} {second:05x}"));
             }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use airlift_emu::{Air, Rtl8812au, Rule, stand_in_firmware};
+use airlift_emu::{Air, Model, Rtl8812au, Rule, stand_in_firmware};
 use airlift_hcd::{Setup, TransferError};
 use common::{Host, Outcome, Step, outgoing, seal};
 
@@ -37,169 +37,190 @@ fn efuse_without(host: &mut Host, step: &'static str) -> Outcome<()> {
     host.efuse_byte(0).map(drop)
 }
 
-/// How each rule is broken.
-const BREAKERS: &[(Rule, Script)] = &[
-    (Rule::UnknownRequest, |host| {
+const A: Model = Model::Rtl8812au;
+const B: Model = Model::Rtl8821au;
+
+/// How each rule is broken, on the chip that has it.
+const BREAKERS: &[(Model, Rule, Script)] = &[
+    (A, Rule::UnknownRequest, |host| {
         host.control(Setup::vendor_in(0x05, 0x0000, 0, 3), &[]).unwrap().status.map(drop)
     }),
-    (Rule::UnknownRegister, |host| {
+    (A, Rule::UnknownRegister, |host| {
         host.power_on(&[])?;
         host.read8(0x0108).map(drop)
     }),
-    (Rule::ReadOnlyRegister, |host| host.write32(0x00f0, 0)),
-    (Rule::BlockOutsideFirmware, |host| host.block(0x0040, &[0; 16])),
-    (Rule::MacWhileOff, |host| host.read32(0x0608).map(drop)),
-    (Rule::BasebandWhileReset, |host| {
+    (A, Rule::ReadOnlyRegister, |host| host.write32(0x00f0, 0)),
+    (A, Rule::BlockOutsideFirmware, |host| host.block(0x0040, &[0; 16])),
+    (A, Rule::MacWhileOff, |host| host.read32(0x0608).map(drop)),
+    (A, Rule::BasebandWhileReset, |host| {
         host.power_on(&[])?;
         host.write32(0x0804, 0)
     }),
-    (Rule::MacOnWhileSuspended, |host| {
+    (A, Rule::MacOnWhileSuspended, |host| {
         // Everything but the step that wakes the card, without waiting for power in vain.
         host.power_on(&[Step("suspend"), Step("power ready")])
     }),
-    (Rule::MacOnInLowPower, |host| {
+    (A, Rule::MacOnInLowPower, |host| {
         host.change8(0x05, 0, 0x04)?;
         host.power_on(&[Step("low power")])
     }),
-    (Rule::MacOnBeforePowerReady, |host| {
+    (A, Rule::MacOnBeforePowerReady, |host| {
         // A slow supply, and a driver that does not look whether it is there.
         host.power_on(&[Step("power ready")])
     }),
-    (Rule::MacOnWithRegulatorAsleep, |host| without_power_step(host, "0x12")),
-    (Rule::MacOnWithRegulatorAsleep, |host| without_power_step(host, "0x14")),
-    (Rule::MacOnWithRegulatorAsleep, |host| without_power_step(host, "0x15")),
-    (Rule::MacOnWithRegulatorAsleep, |host| without_power_step(host, "0x23")),
-    (Rule::MacOnWithPadsParked, |host| without_power_step(host, "0x43")),
-    (Rule::MacOnWithPadsParked, |host| without_power_step(host, "0x46")),
-    (Rule::MacOnWithoutMcuBlock, |host| without_power_step(host, "mcu block")),
-    (Rule::MacOnWithoutPll, |host| without_power_step(host, "0x24")),
-    (Rule::MacOnWithoutPll, |host| without_power_step(host, "0x28")),
-    (Rule::MacWithPllForced, |host| without_power_step(host, "0x24 back")),
-    (Rule::MacWithPllForced, |host| without_power_step(host, "0x28 back")),
-    (Rule::MacOffWithBasebandRunning, |host| {
+    (A, Rule::MacOnWithRegulatorAsleep, |host| without_power_step(host, "0x12")),
+    (A, Rule::MacOnWithRegulatorAsleep, |host| without_power_step(host, "0x14")),
+    (A, Rule::MacOnWithRegulatorAsleep, |host| without_power_step(host, "0x15")),
+    (A, Rule::MacOnWithRegulatorAsleep, |host| without_power_step(host, "0x23")),
+    (A, Rule::MacOnWithPadsParked, |host| without_power_step(host, "0x43")),
+    (A, Rule::MacOnWithPadsParked, |host| without_power_step(host, "0x46")),
+    (A, Rule::MacOnWithoutMcuBlock, |host| without_power_step(host, "mcu block")),
+    (A, Rule::MacOnWithoutPll, |host| without_power_step(host, "0x24")),
+    (A, Rule::MacOnWithoutPll, |host| without_power_step(host, "0x28")),
+    (A, Rule::MacWithPllForced, |host| without_power_step(host, "0x24 back")),
+    (A, Rule::MacWithPllForced, |host| without_power_step(host, "0x28 back")),
+    (A, Rule::MacOffWithBasebandRunning, |host| {
         host.receive_on(6)?;
         host.power_off(&[Step("baseband reset")])
     }),
-    (Rule::SuspendWithMacOn, |host| {
+    (B, Rule::MacOnWithRegulatorAsleep, |host| without_power_step(host, "0x20")),
+    (B, Rule::MacOnIsolated, |host| without_power_step(host, "isolation")),
+    (B, Rule::MacOnWithPadsParked, |host| without_power_step(host, "0x4a")),
+    (B, Rule::MacOnWithPadsParked, |host| without_power_step(host, "0x67")),
+    (B, Rule::MacOnInReset, |host| without_power_step(host, "release")),
+    (B, Rule::MacOffWithBasebandRunning, |host| {
+        host.receive_on(6)?;
+        host.power_off(&[Step("baseband reset")])
+    }),
+    (B, Rule::MacOffWithRadioOn, |host| {
+        host.receive_on(6)?;
+        host.power_off(&[Step("radio off")])
+    }),
+    (B, Rule::UnknownRegister, |host| {
+        // There is no second path.
+        host.receive_on(6)?;
+        host.write32(0xe90, 0x0180_0c06)
+    }),
+    (A, Rule::SuspendWithMacOn, |host| {
         host.power_on(&[])?;
         host.power_off(&[Step("mac off")])
     }),
-    (Rule::SuspendWithMcuEnabled, |host| {
+    (A, Rule::SuspendWithMcuEnabled, |host| {
         host.power_on(&[])?;
         host.power_off(&[Step("mcu block off")])
     }),
-    (Rule::EfuseWithoutGrant, |host| efuse_without(host, "grant")),
-    (Rule::EfuseWithoutLoader, |host| efuse_without(host, "loader")),
-    (Rule::EfuseWithoutClock, |host| efuse_without(host, "clock")),
-    (Rule::EfuseBusy, |host| {
+    (A, Rule::EfuseWithoutGrant, |host| efuse_without(host, "grant")),
+    (A, Rule::EfuseWithoutLoader, |host| efuse_without(host, "loader")),
+    (A, Rule::EfuseWithoutClock, |host| efuse_without(host, "clock")),
+    (A, Rule::EfuseBusy, |host| {
         // Slow fuses, and a driver that does not wait for them.
         host.power_on(&[])?;
         host.efuse_grant(&[])?;
         host.write32(0x30, 0)?;
         host.write32(0x30, 0x100)
     }),
-    (Rule::EfuseProgram, |host| {
+    (A, Rule::EfuseProgram, |host| {
         host.power_on(&[])?;
         host.efuse_grant(&[])?;
         host.write32(0x30, 0x8000_0000)
     }),
-    (Rule::LltBusy, |host| {
+    (A, Rule::LltBusy, |host| {
         host.power_on(&[])?;
         host.write32(0x1e0, 0x4000_0001)?;
         host.write32(0x1e0, 0x4000_0102)
     }),
-    (Rule::FirmwareWithoutEnable, |host| {
+    (A, Rule::FirmwareWithoutEnable, |host| {
         host.power_on(&[])?;
         host.block(0x1000, &[0; 196])
     }),
-    (Rule::FirmwareWhileRunning, |host| {
+    (A, Rule::FirmwareWhileRunning, |host| {
         running(host)?;
         host.change8(0x80, 0, 0x01)
     }),
-    (Rule::McuStartWhileDownloading, |host| {
+    (A, Rule::McuStartWhileDownloading, |host| {
         host.power_on(&[])?;
         host.change8(0x80, 0, 0x03)?;
         host.mcu_enable(false)?;
         host.mcu_enable(true)
     }),
-    (Rule::McuStartWithoutIo, |host| {
+    (A, Rule::McuStartWithoutIo, |host| {
         host.power_on(&[])?;
         host.change8(0x80, 0, 0x02)?;
         host.mcu_enable(false)?;
         host.change8(0x03, 0, 0x04)
     }),
-    (Rule::MailboxBeforeFirmware, |host| {
+    (A, Rule::MailboxBeforeFirmware, |host| {
         host.power_on(&[])?;
         host.write32(0x1d0, 0)
     }),
-    (Rule::MailboxFull, |host| {
+    (A, Rule::MailboxFull, |host| {
         running(host)?;
         host.write32(0x1d0, 0)?;
         host.write32(0x1d0, 0)
     }),
-    (Rule::RfWhileOff, |host| {
+    (A, Rule::RfWhileOff, |host| {
         host.receive_on(6)?;
         host.write8(0x1f, 0)?;
         host.write32(0xc90, 0x0180_0c06)
     }),
-    (Rule::RfWhileOff, |host| {
+    (A, Rule::RfWhileOff, |host| {
         host.receive_on(6)?;
         host.write8(0x76, 0)?;
         host.read32(0xd44).map(drop)
     }),
-    (Rule::RfReadbackNotSelected, |host| {
+    (A, Rule::RfReadbackNotSelected, |host| {
         host.receive_on(6)?;
         host.read32(0xd08).map(drop)
     }),
-    (Rule::RfReadWithoutCcaOff, |host| {
+    (A, Rule::RfReadWithoutCcaOff, |host| {
         host.receive_on(6)?;
         host.write8(0x8b0, 0x18)?;
         host.read32(0xd04).map(drop)
     }),
-    (Rule::ReceiveBeforeFirmware, |host| {
+    (A, Rule::ReceiveBeforeFirmware, |host| {
         host.power_on(&[])?;
         host.write16(0x116, 0x3e7f)?;
         host.change8(0x100, 0, 0xc0)?;
         host.baseband_on()
     }),
-    (Rule::ReceiveWithoutBoundary, |host| {
+    (A, Rule::ReceiveWithoutBoundary, |host| {
         running(host)?;
         host.change8(0x100, 0, 0xc0)?;
         host.baseband_on()
     }),
-    (Rule::TransmitBeforeFirmware, |host| {
+    (A, Rule::TransmitBeforeFirmware, |host| {
         host.power_on(&[])?;
         send(host, &frame())
     }),
-    (Rule::TransmitDisabled, |host| {
+    (A, Rule::TransmitDisabled, |host| {
         running(host)?;
         send(host, &frame())
     }),
-    (Rule::TransmitWithoutPageList, |host| {
+    (A, Rule::TransmitWithoutPageList, |host| {
         running(host)?;
         host.change8(0x100, 0, 0x40)?;
         send(host, &frame())
     }),
-    (Rule::TransmitWithoutPages, |host| {
+    (A, Rule::TransmitWithoutPages, |host| {
         running(host)?;
         host.page_list()?;
         host.change8(0x100, 0, 0x40)?;
         send(host, &frame())
     }),
-    (Rule::TransmitBadChecksum, |host| {
+    (A, Rule::TransmitBadChecksum, |host| {
         host.receive_on(6)?;
         let mut data = frame();
         data[28] ^= 1;
         send(host, &data)
     }),
-    (Rule::TransmitBadDescriptor, |host| {
+    (A, Rule::TransmitBadDescriptor, |host| {
         host.receive_on(6)?;
         let mut data = frame();
         data[0] = 200;
         seal(&mut data);
         send(host, &data)
     }),
-    (Rule::TransmitTooMany, |host| {
+    (A, Rule::TransmitTooMany, |host| {
         host.receive_on(6)?;
         let mut data = frame();
         data.extend(frame());
@@ -211,8 +232,8 @@ const BREAKERS: &[(Rule, Script)] = &[
 
 /// Rules about things that take time show themselves on a chip that takes more of it; one about early cuts on
 /// such a cut.
-fn host_for(rule: Rule) -> Host {
-    let builder = Rtl8812au::builder().air(&Air::quiet(0));
+fn host_for(model: Model, rule: Rule, strict: bool) -> Host {
+    let builder = model.builder().air(&Air::quiet(0)).strict(strict);
     Host::new(match rule {
         Rule::MacOnBeforePowerReady | Rule::EfuseBusy | Rule::LltBusy | Rule::MailboxFull => {
             builder.personality(airlift_emu::Personality::Slow(100))
@@ -225,14 +246,14 @@ fn host_for(rule: Rule) -> Host {
 #[test]
 fn e1_every_rule_is_broken_by_a_test() {
     for rule in Rule::ALL {
-        assert!(BREAKERS.iter().any(|(broken, _)| broken == rule), "no test breaks {rule}");
+        assert!(BREAKERS.iter().any(|(_, broken, _)| broken == rule), "no test breaks {rule}");
     }
 }
 
 #[test]
 fn e1_an_access_that_breaks_a_rule_stalls_and_is_named() {
-    for (number, (rule, script)) in BREAKERS.iter().enumerate() {
-        let mut host = host_for(*rule);
+    for (number, (model, rule, script)) in BREAKERS.iter().enumerate() {
+        let mut host = host_for(*model, *rule, true);
         let outcome = script(&mut host);
         assert_eq!(outcome, Err(TransferError::Stall), "breaker {number} of {rule}");
         let violations = host.probe.violations();
@@ -244,17 +265,11 @@ fn e1_an_access_that_breaks_a_rule_stalls_and_is_named() {
 
 #[test]
 fn e1_a_lenient_chip_notes_what_a_strict_one_refuses() {
-    for (rule, script) in BREAKERS {
+    for (model, rule, script) in BREAKERS {
         if *rule == Rule::UnknownRequest {
             continue; // no chip can answer that
         }
-        let builder = Rtl8812au::builder().air(&Air::quiet(0)).strict(false);
-        let slow = builder.clone().personality(airlift_emu::Personality::Slow(100));
-        let mut host = Host::new(match rule {
-            Rule::MacOnBeforePowerReady | Rule::EfuseBusy | Rule::LltBusy | Rule::MailboxFull => slow,
-            Rule::RfReadWithoutCcaOff => builder.cut(0),
-            _ => builder,
-        });
+        let mut host = host_for(*model, *rule, false);
         assert_eq!(script(&mut host), Ok(()), "{rule}");
         assert!(host.probe.violations().iter().any(|violation| violation.rule == *rule), "{rule}");
     }

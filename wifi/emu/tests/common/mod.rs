@@ -5,7 +5,7 @@
 use std::task::Waker;
 use std::time::Duration;
 
-use airlift_emu::{Adapter, Builder, Probe};
+use airlift_emu::{Adapter, Builder, Model, Probe};
 use airlift_hcd::{FunctionUrb, Reply, Setup, Submit, TransferError, UrbId, UsbFunction};
 use bytes::{Bytes, BytesMut};
 
@@ -17,6 +17,105 @@ pub(crate) struct Host {
     pub(crate) probe: Probe,
     pub(crate) now: Duration,
     next_id: u64,
+}
+
+/// A step of a power sequence: its name, the register, the bits that it changes, and to what.
+type PowerStep = (&'static str, u16, u8, u8);
+
+/// A chip's power sequence, by the tables of its driver.
+struct Sequence {
+    wake: &'static [PowerStep],
+    /// When power is ready.
+    ready: &'static [PowerStep],
+    on: &'static [PowerStep],
+    stop: &'static [PowerStep],
+    sleep: &'static [PowerStep],
+}
+
+impl Sequence {
+    fn of(model: Model) -> &'static Self {
+        match model {
+            Model::Rtl8812au => &Self {
+                wake: &[
+                    ("0x12", 0x12, 0x01, 0x01),
+                    ("0x14", 0x14, 0x80, 0x00),
+                    ("0x15", 0x15, 0x01, 0x00),
+                    ("0x23", 0x23, 0x10, 0x00),
+                    ("0x46", 0x46, 0xff, 0x00),
+                    ("0x43", 0x43, 0xff, 0x00),
+                    ("suspend", 0x05, 0x08, 0x00),
+                    ("mcu block", 0x03, 0x04, 0x04),
+                    ("0x24", 0x24, 0x02, 0x02),
+                    ("0x28", 0x28, 0x08, 0x08),
+                ],
+                ready: &[],
+                on: &[("0x24 back", 0x24, 0x02, 0x00), ("0x28 back", 0x28, 0x08, 0x00)],
+                stop: &[
+                    ("park a", 0xc00, 0xff, 0x04),
+                    ("park b", 0xe00, 0xff, 0x04),
+                    ("baseband reset", 0x02, 0x01, 0x00),
+                    ("0x07", 0x07, 0xff, 0x2a),
+                    ("0x08", 0x08, 0x02, 0x00),
+                ],
+                sleep: &[
+                    ("mcu block off", 0x03, 0x04, 0x00),
+                    ("0x80", 0x80, 0xff, 0x05),
+                    ("0x42", 0x42, 0xf0, 0xc0),
+                    ("0x43", 0x43, 0xff, 0x07),
+                    ("0x45", 0x45, 0xff, 0x00),
+                    ("0x46", 0x46, 0xff, 0xff),
+                    ("0x47", 0x47, 0xff, 0x00),
+                    ("0x14", 0x14, 0x80, 0x80),
+                    ("0x15", 0x15, 0x01, 0x01),
+                    ("0x12", 0x12, 0x01, 0x00),
+                    ("0x23", 0x23, 0x10, 0x10),
+                    ("0x08", 0x08, 0x02, 0x00),
+                    ("0x07", 0x07, 0xff, 0x20),
+                    ("0x1f", 0x1f, 0x02, 0x00),
+                    ("0x76", 0x76, 0x02, 0x00),
+                    ("suspend", 0x05, 0x08, 0x08),
+                ],
+            },
+            Model::Rtl8821au => &Self {
+                wake: &[
+                    ("suspend", 0x05, 0x88, 0x00),
+                    ("0x4a", 0x4a, 0x01, 0x00),
+                    ("suspend", 0x05, 0x18, 0x00),
+                    ("0x20", 0x20, 0x01, 0x01),
+                    ("0x67", 0x67, 0x10, 0x00),
+                    ("isolation", 0x00, 0x20, 0x00),
+                    ("suspend", 0x05, 0x18, 0x00),
+                ],
+                ready: &[("release", 0x06, 0x01, 0x01), ("suspend", 0x05, 0x98, 0x00)],
+                on: &[
+                    ("0x4f", 0x4f, 0x01, 0x01),
+                    ("0x67", 0x67, 0x30, 0x30),
+                    ("0x25", 0x25, 0x40, 0x00),
+                    ("0x49", 0x49, 0x02, 0x02),
+                    ("0x63", 0x63, 0x02, 0x02),
+                    ("0x62", 0x62, 0x02, 0x00),
+                    ("0x58", 0x58, 0x01, 0x01),
+                    ("0x5a", 0x5a, 0x02, 0x02),
+                    ("0x2e", 0x2e, 0xff, 0x82),
+                    ("0x10", 0x10, 0x40, 0x40),
+                ],
+                stop: &[
+                    ("baseband reset", 0x02, 0x03, 0x00),
+                    ("radio off", 0x1f, 0xff, 0x00),
+                    ("0x4f", 0x4f, 0x01, 0x00),
+                    ("0x49", 0x49, 0x02, 0x00),
+                    ("0x06", 0x06, 0x01, 0x01),
+                ],
+                sleep: &[
+                    ("isolation", 0x00, 0x20, 0x20),
+                    ("0x20", 0x20, 0x01, 0x00),
+                    ("suspend", 0x05, 0x18, 0x08),
+                    ("0x4a", 0x4a, 0x01, 0x01),
+                ],
+            },
+            other => unimplemented!("a power sequence of the {other}"),
+        }
+    }
 }
 
 /// A step of the bring-up, by name.
@@ -114,79 +213,42 @@ impl Host {
 
     /// The power-on sequence, without the steps in `skip` (named by register and bit).
     pub(crate) fn power_on(&mut self, skip: &[Step]) -> Outcome<()> {
-        let steps: [(&'static str, u16, u8, u8); 10] = [
-            ("0x12", 0x12, 0x01, 0x01),
-            ("0x14", 0x14, 0x80, 0x00),
-            ("0x15", 0x15, 0x01, 0x00),
-            ("0x23", 0x23, 0x10, 0x00),
-            ("0x46", 0x46, 0xff, 0x00),
-            ("0x43", 0x43, 0xff, 0x00),
-            ("suspend", 0x05, 0x08, 0x00),
-            ("mcu block", 0x03, 0x04, 0x04),
-            ("0x24", 0x24, 0x02, 0x02),
-            ("0x28", 0x28, 0x08, 0x08),
-        ];
-        for (name, address, mask, value) in steps {
-            if !skip.contains(&Step(name)) {
-                self.change8(address, mask, value)?;
-            }
-        }
+        let sequence = Sequence::of(self.model());
+        self.steps(sequence.wake, skip)?;
         if !skip.contains(&Step("low power")) {
             self.change8(0x05, 0x04, 0)?;
         }
         if !skip.contains(&Step("power ready")) {
             self.poll8(0x06, 0x02, 0x02)?;
         }
+        self.steps(sequence.ready, skip)?;
         self.change8(0x05, 0, 0x01)?;
         if !self.poll8(0x05, 0x01, 0)? {
             return Ok(());
         }
-        if !skip.contains(&Step("0x24 back")) {
-            self.change8(0x24, 0x02, 0)?;
-        }
-        if !skip.contains(&Step("0x28 back")) {
-            self.change8(0x28, 0x08, 0)?;
-        }
+        self.steps(sequence.on, skip)?;
         self.write16(0x100, 0)?;
         self.write16(0x100, 0x063f)
     }
 
     /// The power-off sequence.
     pub(crate) fn power_off(&mut self, skip: &[Step]) -> Outcome<()> {
-        self.write8(0xc00, 0x04)?;
-        self.write8(0xe00, 0x04)?;
-        if !skip.contains(&Step("baseband reset")) {
-            self.change8(0x02, 0x01, 0)?;
-        }
-        self.write8(0x07, 0x2a)?;
-        self.change8(0x08, 0x02, 0)?;
+        let sequence = Sequence::of(self.model());
+        self.steps(sequence.stop, skip)?;
         if !skip.contains(&Step("mac off")) {
             self.change8(0x05, 0, 0x02)?;
             self.poll8(0x05, 0x02, 0)?;
         }
-        if !skip.contains(&Step("mcu block off")) {
-            self.change8(0x03, 0x04, 0)?;
-        }
-        for (address, mask, value) in [
-            (0x80, 0xff, 0x05),
-            (0x42, 0xf0, 0xc0),
-            (0x43, 0xff, 0x07),
-            (0x45, 0xff, 0x00),
-            (0x46, 0xff, 0xff),
-            (0x47, 0xff, 0x00),
-            (0x14, 0x80, 0x80),
-            (0x15, 0x01, 0x01),
-            (0x12, 0x01, 0x00),
-            (0x23, 0x10, 0x10),
-            (0x08, 0x02, 0x00),
-            (0x07, 0xff, 0x20),
-            (0x1f, 0x02, 0x00),
-            (0x76, 0x02, 0x00),
-            (0x05, 0x08, 0x08),
-        ] {
-            self.change8(address, mask, value)?;
-        }
-        Ok(())
+        self.steps(sequence.sleep, skip)
+    }
+
+    fn steps(&mut self, steps: &[PowerStep], skip: &[Step]) -> Outcome<()> {
+        let taken = steps.iter().filter(|step| !skip.contains(&Step(step.0)));
+        taken.copied().try_for_each(|(_, address, mask, value)| self.change8(address, mask, value))
+    }
+
+    pub(crate) fn model(&self) -> Model {
+        self.device.model()
     }
 
     /// The page list with its boundary at 247.
@@ -275,7 +337,7 @@ impl Host {
     pub(crate) fn receive_on(&mut self, channel: u8) -> Outcome<()> {
         self.power_on(&[])?;
         self.page_list()?;
-        assert_eq!(self.firmware(&airlift_emu::stand_in_firmware())?, (true, true));
+        assert_eq!(self.firmware(&self.model().stand_in_firmware())?, (true, true));
         self.write8(0x1cc, 0x0f)?;
         self.write32(0x214, 0)?;
         self.write32(0x200, 0x80d7_1010)?;
@@ -302,14 +364,24 @@ impl Host {
         self.write8(0x76, 7)?;
         self.write32(0x82c, 0x0020_83dc)?;
         self.write32(0xc00, 0x07)?;
-        self.write32(0xe00, 0x07)
+        if self.model().radios() > 1 { self.write32(0xe00, 0x07) } else { Ok(()) }
     }
 
     /// Posts a bulk IN transfer of 32 KiB.
     pub(crate) fn post_receive(&mut self) {
         let id = self.id();
-        let urb = FunctionUrb::new(id, 0x81, None, BytesMut::new(), 0x8000);
+        let urb = FunctionUrb::new(id, self.bulk_in(), None, BytesMut::new(), 0x8000);
         assert!(matches!(self.device.submit(self.now, urb), Submit::Parked));
+    }
+
+    /// The endpoint of received packets.
+    pub(crate) fn bulk_in(&self) -> u8 {
+        if self.model() == Model::Rtl8821au { 0x84 } else { 0x81 }
+    }
+
+    /// The first endpoint of frames to send.
+    pub(crate) fn bulk_out(&self) -> u8 {
+        if self.model() == Model::Rtl8821au { 0x05 } else { 0x02 }
     }
 
     /// Runs the device until `until`, and collects what bulk IN transfers bring; each is posted again.
@@ -354,7 +426,11 @@ impl Host {
         self.write8(0x454, if channel > 14 { 0x80 } else { 0 })?;
         self.write32(0x860, area << 17)?;
         self.write32(0x8ac, 0x0030_0200)?;
-        for window in [0xc90, 0xe90] {
+        if self.model() == Model::Rtl8821au {
+            self.write32(0xc1c, if channel > 14 { 0x4000_0100 } else { 0x4000_0000 })?;
+        }
+        for window in &[0xc90, 0xe90][..self.model().radios().min(2)] {
+            let window = *window;
             self.write32(window, 0x0180_0000 | band | 0x0c00 | u32::from(channel))?;
         }
         Ok(())
