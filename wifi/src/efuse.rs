@@ -291,6 +291,8 @@ pub(crate) struct BoardFrontEnd {
     pub(crate) own: FrontEnd,
     /// See [`EfuseInfo::amplifier_types`].
     pub(crate) types: AmplifierTypes,
+    /// See [`EfuseInfo::antenna_option`].
+    pub(crate) antenna_option: u8,
 }
 
 /// What the EFUSE's logical map says.
@@ -306,6 +308,8 @@ pub(crate) struct EfuseInfo {
     pub(crate) front_end: FrontEnd,
     /// Types of the amplifiers, for the conditions of the tables.
     pub(crate) amplifier_types: AmplifierTypes,
+    /// How many of the antennas the board has connected, as the RTL8814A's map codes it; 0 on other chips.
+    pub(crate) antenna_option: u8,
     /// Crystal trim, 6 bits.
     pub(crate) crystal_cap: u8,
     /// Thermal meter at calibration time.
@@ -342,6 +346,7 @@ mod at {
     pub(super) const RF_BOARD_OPTION: usize = 0xc1;
     pub(super) const BB_SWING_2G: usize = 0xc6;
     pub(super) const BB_SWING_5G: usize = 0xc7;
+    pub(super) const TRX_ANTENNA_OPTION: usize = 0xc9;
     pub(super) const RFE_OPTION: usize = 0xca;
     pub(super) const COUNTRY: usize = 0xcb;
     pub(super) const COUNTRY_END: usize = 0xcc;
@@ -373,6 +378,7 @@ impl EfuseInfo {
             table_front_end: board.table,
             front_end: board.own,
             amplifier_types: board.types,
+            antenna_option: board.antenna_option,
             crystal_cap: match view.byte(at::XTAL_K) {
                 BLANK => layout.blank_crystal_cap,
                 value => value,
@@ -400,7 +406,7 @@ pub(crate) const AMPLIFIER_OFFSETS: &[usize] = &[at::PA_TYPE, at::LNA_TYPE_2G, a
 /// A front end that is known by its amplifiers alone (rtw88 `main.c`, `rtw_chip_efuse_info_setup`).
 pub(crate) fn amplifier_front_end(map: &Map<'_>) -> BoardFrontEnd {
     let amplifiers = Amplifiers::of(|at| map.or_zero(at)).any_bit();
-    BoardFrontEnd { rfe_option: 0, table: amplifiers, own: amplifiers, types: AmplifierTypes::default() }
+    BoardFrontEnd { table: amplifiers, own: amplifiers, ..BoardFrontEnd::default() }
 }
 
 /// What [`rtl8812a_front_end`] looks at.
@@ -418,7 +424,21 @@ pub(crate) fn rtl8812a_front_end(map: &Map<'_>) -> BoardFrontEnd {
         own: clean.front_end(),
         // Mainline derives the types before it takes blank bytes for zero, and never clears them after.
         types: raw.types(),
+        antenna_option: 0,
     }
+}
+
+/// What [`rtl8814a_front_end`] looks at.
+pub(crate) const RTL8814A_OFFSETS: &[usize] = &[at::TRX_ANTENNA_OPTION, at::RFE_OPTION];
+
+/// The RTL8814A's front end: its option says everything. A blank or old one is the usual board of USB adapters
+/// (rtw88 `rtw8814a.c`, `rtw8814a_read_rfe_type`, `rtw8814a_read_rf_type`).
+pub(crate) fn rtl8814a_front_end(map: &Map<'_>) -> BoardFrontEnd {
+    let rfe_option = match map.byte(at::RFE_OPTION) {
+        option if option & 0x80 != 0 => 1,
+        option => option,
+    };
+    BoardFrontEnd { rfe_option, antenna_option: map.byte(at::TRX_ANTENNA_OPTION), ..BoardFrontEnd::default() }
 }
 
 #[derive(Clone, Copy)]

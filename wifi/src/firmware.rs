@@ -191,7 +191,6 @@ pub(crate) enum FirmwareFormat {
     },
     /// For the 3081: a header of 64 bytes and a run of code for each of its memories, which go into the chip as
     /// reserved pages of the transmit buffer and from there by DMA (rtw88 `fw.h`, `struct rtw_fw_hdr`).
-    #[expect(dead_code, reason = "the RTL8814A's")]
     Sections,
 }
 
@@ -288,7 +287,6 @@ impl Image {
     }
 
     /// Where each part goes in the MCU's address space, and the part with its checksum, in order.
-    #[expect(dead_code, reason = "the RTL8814A's")]
     pub(crate) fn sections(&self) -> impl Iterator<Item = (u32, &[u8])> {
         self.sections.iter().map(|section| (section.address, &self.data[section.range.clone()]))
     }

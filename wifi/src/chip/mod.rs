@@ -5,6 +5,7 @@
 //! `driver` runs the power sequences, `phy` reads the radio's facts.
 
 pub(crate) mod rtl8812a;
+pub(crate) mod rtl8814a;
 pub(crate) mod rtl8821a;
 
 use core::fmt;
@@ -25,18 +26,21 @@ use crate::regio::FieldWrite;
 pub enum Chip {
     /// RTL8812AU: two chains, 802.11ac.
     Rtl8812au,
+    /// RTL8814AU: four chains, 802.11ac.
+    Rtl8814au,
     /// RTL8821AU and RTL8811AU: one chain, 802.11ac; the former with Bluetooth beside it.
     Rtl8821au,
 }
 
 impl Chip {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::Rtl8812au, Self::Rtl8821au];
+    pub const ALL: &[Self] = &[Self::Rtl8812au, Self::Rtl8814au, Self::Rtl8821au];
 
     /// The name on the package.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rtl8812au => "RTL8812AU",
+            Self::Rtl8814au => "RTL8814AU",
             Self::Rtl8821au => "RTL8821AU",
         }
     }
@@ -54,6 +58,7 @@ impl Chip {
     pub(crate) const fn info(self) -> &'static ChipInfo {
         match self {
             Self::Rtl8812au => &rtl8812a::INFO,
+            Self::Rtl8814au => &rtl8814a::INFO,
             Self::Rtl8821au => &rtl8821a::INFO,
         }
     }
@@ -91,7 +96,7 @@ impl fmt::Display for Chip {
     }
 }
 
-const ALL: &[&ChipInfo] = &[&rtl8812a::INFO, &rtl8821a::INFO];
+const ALL: &[&ChipInfo] = &[&rtl8812a::INFO, &rtl8814a::INFO, &rtl8821a::INFO];
 
 /// Which registers the host alone changes, so that their value need not be read back before a field of theirs
 /// is written.
@@ -156,6 +161,12 @@ pub(crate) struct QueuePages {
 }
 
 impl QueuePages {
+    /// [`map`](Self::map) as TXDMA_PQ_MAP takes it.
+    pub(crate) fn dma_map(&self) -> u16 {
+        let [voice, video, best_effort, background, management, high] = self.map.map(u16::from);
+        voice << 4 | video << 6 | best_effort << 8 | background << 10 | management << 12 | high << 14
+    }
+
     /// Pages that are not for all.
     pub(crate) fn taken(&self) -> u16 {
         self.high + self.normal + self.low + self.extra + self.gap
@@ -226,6 +237,26 @@ impl ChipInfo {
 pub(crate) enum Mac {
     /// With an 8051: the list of pages is written entry by entry, queues have 8-bit registers.
     With8051(Mac8051),
+    /// With a 3081: the chip makes the list of pages, queues have 16-bit registers, firmware comes through a queue.
+    With3081(Mac3081),
+}
+
+/// What a chip with a 3081 has of its own.
+#[derive(Debug)]
+pub(crate) struct Mac3081 {
+    /// Functions to switch on with the MAC: the upper byte of SYS_FUNC_EN.
+    pub(crate) functions: u8,
+    /// The pages that are the firmware's and its command queue's.
+    pub(crate) pages: OwnPages,
+}
+
+/// Pages at the very end of the transmit buffer; the last ones are the firmware's, those before them its commands'.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnPages {
+    /// What the firmware sends by itself.
+    pub(crate) firmware: u16,
+    /// Commands that wait for it.
+    pub(crate) commands: u16,
 }
 
 /// What a chip with an 8051 has of its own.
@@ -280,6 +311,7 @@ mod tests {
             }
         }
         assert_eq!(Chip::from_usb_id(0x2357, 0x0120), Some(Chip::Rtl8821au));
+        assert_eq!(Chip::from_usb_id(0x0bda, 0x8813), Some(Chip::Rtl8814au));
         assert_eq!(Chip::from_usb_id(0x0bda, 0xb812), None);
     }
 
@@ -292,6 +324,10 @@ mod tests {
             }
             match info.mac {
                 Mac::With8051(_) => assert_eq!(info.tx_pages(), 256, "{chip}: the page list has 256 entries"),
+                Mac::With3081(ref own) => {
+                    assert!(info.tx_pages() < 1 << 12, "{chip}: a page's number has 12 bits");
+                    assert!(own.pages.firmware + own.pages.commands < info.reserved_pages, "{chip}");
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::regio::Regs;
 
 /// Words of PHY status before each frame, in units of 8 bytes.
-const PHY_STATUS_UNITS: u8 = 4;
+pub(super) const PHY_STATUS_UNITS: u8 = 4;
 /// Bytes at the receive buffer's end that are kept for reports.
 const REPORT_BUFFER: u16 = 128;
 
@@ -53,7 +53,11 @@ pub(super) async fn configure(regs: &Regs, board: &Board, own: &Mac8051) -> Resu
     regs.write(sys::HIMR1, 0).await?;
     regs.set_field(mac::CR, 0x0003_0000, 2).await?;
 
-    filters_and_timing(regs).await?;
+    subtypes(regs).await?;
+    regs.write(mac::MAR, u32::MAX).await?;
+    regs.write(mac::MAR.cast::<u32>(4), u32::MAX).await?;
+    regs.set_field(mac::RRSR, 0x000f_ffff, 0x000f_fff1).await?;
+    timing(regs).await?;
 
     regs.write(mac::ACKTO, 0x80).await?;
     regs.set_field(mac::DWBCN0_CTRL, 0xf0, u32::from(chip.tx_aggregate_descriptors)).await?;
@@ -92,15 +96,15 @@ pub(super) async fn configure(regs: &Regs, board: &Board, own: &Mac8051) -> Resu
     regs.barrier().await
 }
 
-async fn filters_and_timing(regs: &Regs) -> Result<(), Error> {
-    // Which management, control and data subtypes are taken at all.
+/// Which management, control and data subtypes are taken at all.
+pub(super) async fn subtypes(regs: &Regs) -> Result<(), Error> {
     regs.write(mac::RXFLTMAP0.cast::<u16>(0), 0xffff).await?;
     regs.write(mac::RXFLTMAP1, 0x0400).await?;
-    regs.write(mac::RXFLTMAP2, 0xffff).await?;
-    regs.write(mac::MAR, u32::MAX).await?;
-    regs.write(mac::MAR.cast::<u32>(4), u32::MAX).await?;
+    regs.write(mac::RXFLTMAP2, 0xffff).await
+}
 
-    regs.set_field(mac::RRSR, 0x000f_ffff, 0x000f_fff1).await?;
+/// Retries, spaces between frames, and the contention of each traffic class.
+pub(super) async fn timing(regs: &Regs) -> Result<(), Error> {
     regs.write(mac::RETRY_LIMIT, 0x3030).await?;
 
     regs.write(mac::SPEC_SIFS, 0x100a).await?;
@@ -113,7 +117,8 @@ async fn filters_and_timing(regs: &Regs) -> Result<(), Error> {
     regs.write(mac::EDCA_VO_PARAM, 0x002f_a226).await
 }
 
-async fn beacon(regs: &Regs, bt_coex: bool) -> Result<(), Error> {
+/// The beacon port, whose function coexistence wants to run.
+pub(super) async fn beacon(regs: &Regs, bt_coex: bool) -> Result<(), Error> {
     let off = bits::bcn_ctrl::DIS_TSF_UDT;
     let function = if bt_coex { bits::bcn_ctrl::EN_BCN_FUNCTION } else { 0 };
     regs.write(mac::BCN_CTRL.cast::<u16>(0), (off << 8 | off | function) as u16).await?;
@@ -125,16 +130,20 @@ async fn beacon(regs: &Regs, bt_coex: bool) -> Result<(), Error> {
     regs.write(mac::BCN_MAX_ERR, 0xff).await
 }
 
-/// Burst size by speed, and the DMA's burst length.
-async fn usb_interface(regs: &Regs, speed: Speed) -> Result<(), Error> {
+/// Burst size by speed.
+pub(super) async fn burst(regs: &Regs, speed: Speed) -> Result<(), Error> {
     let burst = match speed {
         Speed::Super => bits::rxdma_mode::DMA_BURST_SIZE_1024,
         Speed::High => bits::rxdma_mode::DMA_BURST_SIZE_512,
         Speed::Low | Speed::Full => bits::rxdma_mode::DMA_BURST_SIZE_64,
     };
     let mode = bits::rxdma_mode::DMA_BURST_CNT | bits::rxdma_mode::DMA_MODE | burst << 4;
-    regs.write(mac::RXDMA_MODE, mode as u8).await?;
+    regs.write(mac::RXDMA_MODE, mode as u8).await
+}
 
+/// Bursts, and the DMA's burst length.
+async fn usb_interface(regs: &Regs, speed: Speed) -> Result<(), Error> {
+    burst(regs, speed).await?;
     regs.write(usb::USB3_RXITV, 0x01).await?;
     regs.write(mac::RXDMA_STATUS, 0x7400).await?;
     regs.write(mac::RXDMA_STATUS.byte(1), 0xf5).await

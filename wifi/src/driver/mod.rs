@@ -24,6 +24,7 @@ mod control;
 mod download;
 mod efuse_read;
 mod mac;
+mod mac3081;
 mod power;
 mod queues;
 mod receive;
@@ -45,6 +46,7 @@ use crate::error::{Error, Stage};
 use crate::firmware::Image;
 use crate::phy::Phy;
 use crate::regio::{Io, Regs};
+use mac3081::packet::HighEndpoint;
 use usb::{Endpoints, UsbBus};
 
 /// What bring-up needs to know.
@@ -135,11 +137,17 @@ impl Adapter {
         let version = power::identify(regs, chip).await?;
         match &chip.mac {
             Mac::With8051(own) => power::power_on(regs, chip, own, version).await?,
+            Mac::With3081(own) => mac3081::power::power_on(regs, chip, own).await?,
         }
 
-        self.enter(Stage::Queues);
+        let sink = HighEndpoint { device: self.device.clone(), endpoint: self.endpoints.high() };
         match &chip.mac {
-            Mac::With8051(_) => queues::write_page_list(regs, chip).await?,
+            Mac::With8051(_) => {
+                self.enter(Stage::Queues);
+                queues::write_page_list(regs, chip).await?;
+            }
+            // The chip makes the list by itself when the queues are set up.
+            Mac::With3081(_) => {}
         }
 
         self.enter(Stage::Firmware);
@@ -147,6 +155,7 @@ impl Adapter {
         let report = |done, all| self.report(Stage::Firmware, percent(done, all));
         match &chip.mac {
             Mac::With8051(_) => download::download(regs, image, &report).await?,
+            Mac::With3081(_) => mac3081::download::download(regs, &sink, image, &report).await?,
         }
 
         self.enter(Stage::Efuse);
@@ -176,10 +185,13 @@ impl Adapter {
         let phy = Phy::new(regs, board.clone())?;
 
         self.enter(Stage::Mac);
-        regs.write(mac_regs::HMETFR, 0x0f).await?;
-        phy.load_mac().await?;
         match &chip.mac {
-            Mac::With8051(own) => mac::configure(regs, &board, own).await?,
+            Mac::With8051(own) => {
+                regs.write(mac_regs::HMETFR, 0x0f).await?;
+                phy.load_mac().await?;
+                mac::configure(regs, &board, own).await?;
+            }
+            Mac::With3081(own) => mac3081::configure::configure(regs, &board, own, &phy).await?,
         }
 
         self.enter(Stage::Baseband);
@@ -191,6 +203,7 @@ impl Adapter {
         phy.init_band().await?;
         match &chip.mac {
             Mac::With8051(_) => mac::finish(regs).await?,
+            Mac::With3081(own) => mac3081::configure::finish(regs, &sink, &board, own).await?,
         }
         mac::security_engine(regs).await?;
         phy.set_channel(self.settings.channel).await?;
@@ -202,7 +215,10 @@ impl Adapter {
     async fn prepare(&self) -> Result<u64, Error> {
         self.enter(Stage::Receive);
         if self.settings.aggregation {
-            mac::receive_aggregation(&self.regs, self.device.speed(), true).await?;
+            match self.settings.chip.info().mac {
+                Mac::With8051(_) => mac::receive_aggregation(&self.regs, self.device.speed(), true).await?,
+                Mac::With3081(_) => mac3081::configure::receive_aggregation(&self.regs, true).await?,
+            }
         }
         mac::tsf(&self.regs).await
     }
@@ -233,6 +249,7 @@ impl Adapter {
         let chip = self.settings.chip.info();
         match &chip.mac {
             Mac::With8051(own) => power::power_off(&self.regs, chip, own, self.device.speed(), bt_coex).await,
+            Mac::With3081(_) => mac3081::power::power_off(&self.regs, chip).await,
         }
     }
 }

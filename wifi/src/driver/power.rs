@@ -22,7 +22,7 @@ const POLL_TIMEOUT: Duration = Duration::from_secs(1);
 const SUPPLY_TRIM: u8 = 0x40;
 
 /// What CR reads while the MAC has no power.
-const CR_POWERED_OFF: u8 = 0xea;
+pub(super) const CR_POWERED_OFF: u8 = 0xea;
 
 /// What the chip says of itself.
 #[derive(Clone, Copy, Debug)]
@@ -210,7 +210,7 @@ async fn release_forced(regs: &Regs, chip: &ChipInfo) -> Result<(), Error> {
 
 /// Runs a sequence. Writes between two polls go to different registers mostly; their old values are then asked
 /// for together.
-async fn run(regs: &Regs, steps: &[PowerStep]) -> Result<(), Error> {
+pub(super) async fn run(regs: &Regs, steps: &[PowerStep]) -> Result<(), Error> {
     let mut batch: Vec<(u16, u8, u8)> = Vec::new();
     for step in steps {
         match *step {

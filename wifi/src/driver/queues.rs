@@ -102,10 +102,8 @@ pub(super) async fn configure(regs: &Regs, chip: &ChipInfo, bulk_out: u8) -> Res
     regs.write(mac::TRXFF_BNDY, boundary).await?;
     regs.write(mac::DWBCN0_CTRL.byte(1), boundary).await?;
 
-    let [voice, video, best_effort, background, management, high] = pages.map.map(u16::from);
     let old = regs.read(mac::TXDMA_PQ_MAP).await? & 0x7;
-    let map = voice << 4 | video << 6 | best_effort << 8 | background << 10 | management << 12 | high << 14;
-    regs.write(mac::TXDMA_PQ_MAP, old | map).await?;
+    regs.write(mac::TXDMA_PQ_MAP, old | pages.dma_map()).await?;
     if bulk_out == 4 {
         regs.write(mac::HIQ_NO_LMT_EN, 0xff).await?;
     }

@@ -28,6 +28,11 @@ pub(super) struct Endpoints {
 }
 
 impl Endpoints {
+    /// The endpoint of the high queue: the first one.
+    pub(super) fn high(&self) -> u8 {
+        self.bulk_out.first().copied().unwrap_or_default()
+    }
+
     /// The endpoints of the first vendor-specific interface that has what the driver needs.
     pub(super) fn find(configuration: Option<&Configuration>) -> Result<Self, Error> {
         let unsupported = |what: String| Error::new(Stage::Power, ErrorKind::Unsupported(what));

@@ -22,7 +22,6 @@
 
 pub(crate) mod info;
 pub(crate) mod rtl8812a;
-#[expect(dead_code, reason = "no chip has it yet")]
 pub(crate) mod rtl8814a;
 pub(crate) mod rtl8821a;
 

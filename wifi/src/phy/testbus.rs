@@ -17,11 +17,11 @@ use crate::regio::fake::FakeBus;
 use crate::regio::{Bus, Io, Local, Regs};
 
 /// A [`FakeBus`] whose LSSI windows write to 256 RF registers a path, and whose read-back windows show the one
-/// that HSSI_READ names.
+/// that HSSI_READ names. All of them are mapped as well, as the RTL8814A does it.
 #[derive(Clone)]
 pub(super) struct RadioBus {
     pub(super) fake: FakeBus,
-    radios: Rc<RefCell<[[u32; 256]; 2]>>,
+    radios: Rc<RefCell<[[u32; 256]; 4]>>,
     /// Bits that fall by themselves right after they were written, by path and RF register.
     falling: Rc<RefCell<HashMap<(usize, u8), u32>>>,
     /// Registers whose last written value somebody follows.
@@ -31,14 +31,23 @@ pub(super) struct RadioBus {
 impl RadioBus {
     pub(super) fn new() -> RadioBus {
         let fake = FakeBus::new();
-        let radios = Rc::new(RefCell::new([[0; 256]; 2]));
+        let radios = Rc::new(RefCell::new([[0; 256]; 4]));
         for (n, window) in [(0, bb::SI_READ_A), (1, bb::SI_READ_B), (0, bb::PI_READ_A), (1, bb::PI_READ_B)] {
             // The window's own RAM keeps the register's number; see `shift`.
             let radios = radios.clone();
             fake.answer(window.addr(), move |held| {
-                let radios: &[[u32; 256]; 2] = &radios.borrow();
+                let radios: &[[u32; 256]; 4] = &radios.borrow();
                 radios[n][(held & 0xff) as usize]
             });
+        }
+        for (path, first) in [0x2800, 0x2c00, 0x3800, 0x3c00].into_iter().enumerate() {
+            for reg in 0..256 {
+                let radios = radios.clone();
+                fake.answer(first + 4 * reg as u16, move |_| {
+                    let radios: &[[u32; 256]; 4] = &radios.borrow();
+                    radios[path][reg]
+                });
+            }
         }
         RadioBus { fake, radios, falling: Rc::default(), followed: Rc::default() }
     }
@@ -81,6 +90,8 @@ impl RadioBus {
             let path = match addr {
                 _ if addr == bb::LSSI_WRITE_A.addr() => Path::A,
                 _ if addr == bb::LSSI_WRITE_B.addr() => Path::B,
+                _ if addr == bb::LSSI_WRITE_C.addr() => Path::C,
+                _ if addr == bb::LSSI_WRITE_D.addr() => Path::D,
                 _ => return,
             };
             let reg = (word >> 20) as u8;
@@ -119,7 +130,7 @@ pub(super) fn board(fill: impl FnOnce(&mut [u8])) -> Board {
     board_of(Chip::Rtl8812au, fill)
 }
 
-/// A blank `chip` of cut B; `fill` programs its EFUSE's map.
+/// A blank board of cut B with all paths of `chip`; `fill` programs its EFUSE's map.
 pub(super) fn board_of(chip: Chip, fill: impl FnOnce(&mut [u8])) -> Board {
     let chip = chip.info();
     let mut map = vec![0xff; chip.efuse.logical_size];

@@ -46,6 +46,20 @@ impl<'a> PhyStatus<'a> {
         self.0[chain] & 0x7f
     }
 
+    /// The gains of chains A to D.
+    fn gains(self) -> [u8; 4] {
+        [self.gain(0), self.gain(1), self.0[23] & 0x7f, self.0[24] & 0x7f]
+    }
+
+    /// The bandwidth of an OFDM frame: the width that the radio is set to, and the part of it that the frame took.
+    fn bandwidth(self) -> Width {
+        match (self.0[3] >> 6, self.0[3] >> 2 & 0xf) {
+            (1, 0) | (2, 9 | 10) => Width::Mhz40,
+            (2, 0) => Width::Mhz80,
+            _ => Width::Mhz20,
+        }
+    }
+
     /// The low-noise amplifier's gain index of a CCK frame, 0 to 7.
     fn lna(self) -> u8 {
         self.0[5] >> 5
@@ -83,6 +97,34 @@ pub(crate) fn phy_status_8812a(status: PhyStatus<'_>, cck: bool, chains: usize) 
 /// The RTL8821A's report.
 pub(crate) fn phy_status_8821a(status: PhyStatus<'_>, cck: bool, chains: usize) -> Report {
     status.of_two(cck, chains, cck_power_8821a)
+}
+
+/// The RTL8814A's report (rtw88 `rtw8814a.c`, `rtw8814a_query_phy_status`, `rtw8814a_cck_rx_pwr`). Paths A and C may
+/// tell unbelievable gains; the second lowest of the four is the overall signal.
+pub(crate) fn phy_status_8814a(status: PhyStatus<'_>, cck: bool, chains: usize) -> Report {
+    let mut signals = ChainSignals::NONE;
+    if cck {
+        let power = cck_power_8814a(status.lna(), status.vga());
+        signals.set(0, power);
+        return Report { overall_dbm: power, chains: signals, bandwidth: Some(Width::Mhz20) };
+    }
+    let mut powers = status.gains().map(|gain| gain as i8 - 110);
+    for (chain, power) in powers.into_iter().enumerate().take(chains) {
+        signals.set(chain, power);
+    }
+    powers.sort_unstable();
+    Report { overall_dbm: powers[1], chains: signals, bandwidth: Some(status.bandwidth()) }
+}
+
+fn cck_power_8814a(lna: u8, vga: u8) -> i8 {
+    let base = match lna {
+        7 => -38,
+        5 => -28,
+        3 => -8,
+        2 => -1,
+        _ => return 0,
+    };
+    base - 2 * vga as i8
 }
 
 /// No overall signal is reported below this.
@@ -191,5 +233,31 @@ mod tests {
     #[test]
     fn a_cut_report_is_none() {
         assert!(PhyStatus::new(&[0; LEN - 1]).is_none());
+    }
+
+    #[test]
+    fn w3_the_rtl8814a_tells_four_chains_and_the_second_lowest_is_the_overall() {
+        // A front end that exaggerates on paths A and C.
+        let bytes = report(&[(0, 106), (1, 66), (23, 0x80 | 88), (24, 72), (3, 2 << 6 | 9 << 2)]);
+        let read = |bytes: &[u8], cck| phy_status_8814a(PhyStatus::new(bytes).unwrap(), cck, 4);
+        let ofdm = read(&bytes, false);
+        assert_eq!(
+            (0..4).map(|n| ofdm.chains.get(n)).collect::<Vec<_>>(),
+            [Some(-4), Some(-44), Some(-22), Some(-38)]
+        );
+        assert_eq!((ofdm.overall_dbm, ofdm.bandwidth), (-38, Some(Width::Mhz40)));
+        let width =
+            |mode: u8, part: u8| read(&report(&[(3, mode << 6 | part << 2)]), false).bandwidth.unwrap();
+        let wide = [(1, 0, Width::Mhz40), (1, 1, Width::Mhz20), (2, 0, Width::Mhz80), (2, 10, Width::Mhz40)];
+        for (mode, part, expected) in wide.into_iter().chain([(2, 1, Width::Mhz20), (0, 0, Width::Mhz20)]) {
+            assert_eq!(width(mode, part), expected, "{mode} {part}");
+        }
+
+        let cck = read(&report(&[(5, 5 << 5 | 12), (3, 0xff)]), true);
+        assert_eq!((cck.overall_dbm, cck.chains.get(0), cck.chains.get(1)), (-52, Some(-52), None));
+        assert_eq!(cck.bandwidth, Some(Width::Mhz20));
+        for (lna, power) in [(7, -48), (3, -18), (2, -11), (6, 0)] {
+            assert_eq!(read(&report(&[(5, lna << 5 | 5)]), true).overall_dbm, power);
+        }
     }
 }

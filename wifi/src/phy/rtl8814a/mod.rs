@@ -8,6 +8,8 @@
 mod band;
 mod iqk;
 mod spur;
+#[cfg(test)]
+mod tests;
 mod tune;
 
 use airlift_regs::bits::{
