@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use airlift_emu::{Access, Builder, Probe, Rtl8812au, stand_in_firmware};
+use airlift_emu::{Access, Builder, Model, Probe, Rtl8812au};
 use airlift_hcd::{HostController, Latency, LatencyModel, MockPort, UsbDevice};
 use airlift_runtime::{Clock, Kernel};
 use airlift_wifi::{Error, Firmware, Wlan, WlanOptions};
@@ -20,6 +20,7 @@ pub struct Bench {
     pub port: MockPort,
     pub probe: Probe,
     pub latency: Latency,
+    pub model: Model,
 }
 
 impl Bench {
@@ -37,12 +38,12 @@ impl Bench {
         let kernel = Kernel::builder().clock(clock.clone()).build().expect("a kernel");
         let controller = HostController::new(&kernel.handle()).expect("a controller");
         let adapter = adapter.build();
-        let probe = adapter.probe();
+        let (probe, model) = (adapter.probe(), adapter.model());
         let port = match &latency {
             Some(latency) => controller.plug_with(adapter, &[latency]),
             None => controller.plug(adapter),
         };
-        Self { clock, kernel, controller, port, probe, latency: latency.unwrap_or_default() }
+        Self { clock, kernel, controller, port, probe, latency: latency.unwrap_or_default(), model }
     }
 
     /// A healthy adapter with an ordinary EFUSE.
@@ -55,7 +56,7 @@ impl Bench {
     }
 
     pub async fn attach(&self) -> Result<Wlan, Error> {
-        self.attach_with(options()).await
+        self.attach_with(options_of(self.model)).await
     }
 
     pub async fn attach_with(&self, options: WlanOptions) -> Result<Wlan, Error> {
@@ -77,9 +78,14 @@ impl Bench {
     }
 }
 
-/// Options with the stand-in firmware.
+/// Options with the stand-in firmware of the RTL8812AU.
 pub fn options() -> WlanOptions {
-    WlanOptions::new().firmware(Firmware::bytes("stand-in", stand_in_firmware()))
+    options_of(Model::Rtl8812au)
+}
+
+/// Options with the stand-in firmware of `model`.
+pub fn options_of(model: Model) -> WlanOptions {
+    WlanOptions::new().firmware(Firmware::bytes("stand-in", model.stand_in_firmware()))
 }
 
 /// The writes of a log: address, length, value.

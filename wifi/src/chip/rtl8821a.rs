@@ -92,6 +92,8 @@ const ENTER_LPS: &[PowerStep] = &[
 
 /// rtw88 `rtw8821a_table.c`, `card_disable_flow_8821a`, the steps for USB.
 const POWER_OFF: &[PowerStep] = &[
+    // The baseband stops. `ENTER_LPS` has seen to that, but a chip that was left on comes here without.
+    w(0x0002, 0x01, 0x00),
     // active -> card emulation
     w(0x001f, 0xff, 0x00),
     w(0x004f, 0x01, 0x00),
