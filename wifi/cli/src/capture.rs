@@ -47,9 +47,9 @@ pub(crate) async fn run(options: args::Capture) -> Result<Exit, Failure> {
     let replay =
         options.replay.as_ref().map(|(path, _)| read_replay(path, options.write.as_ref())).transpose()?;
     let place = options.write.as_ref().map(Place::open).transpose()?;
-    if matches!(choice, Choice::Emulated { for_want: true }) {
+    if let Choice::Emulated { model, for_want: true } = choice {
         let firmware = if options.firmware_dir.is_some() { "" } else { " (stand-in firmware)" };
-        notice(format_args!("no adapter found: using emulated:rtl8812au{firmware}"));
+        notice(format_args!("no adapter found: using emulated:{}{firmware}", model.name()));
     }
     let session = Session::start(&options, choice, replay, &mut interrupt).await?;
     let result = watch(&options, &session, place, &mut interrupt).await;

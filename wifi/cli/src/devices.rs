@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use airlift_wifi::Chip;
+use airlift_emu::Model;
 
 use crate::args::{self, Device};
 use crate::escape::escaped;
@@ -16,7 +16,7 @@ use crate::usb::{self, Adapter};
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Row {
     device: String,
-    chip: &'static str,
+    chip: String,
     usb: &'static str,
     state: String,
 }
@@ -24,17 +24,17 @@ struct Row {
 fn rows(adapters: &[Adapter]) -> Vec<Row> {
     let real = adapters.iter().map(|adapter| Row {
         device: adapter.name(),
-        chip: adapter.chip().name(),
+        chip: adapter.chip().to_string(),
         usb: adapter.usb(),
         state: adapter.state(),
     });
-    let emulated = Row {
-        device: Device::Emulated.to_string(),
-        chip: Chip::Rtl8812au.name(),
+    let emulated = Model::ALL.iter().map(|model| Row {
+        device: Device::Emulated(*model).to_string(),
+        chip: model.to_string(),
         usb: "in-process",
         state: "ready".into(),
-    };
-    real.chain([emulated]).collect()
+    });
+    real.chain(emulated).collect()
 }
 
 /// Writes the table.
@@ -58,12 +58,15 @@ fn table(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
 #[derive(Clone, Debug)]
 pub(crate) enum Choice {
     /// The emulated one, because it was asked for or `for_want` of another.
-    Emulated { for_want: bool },
+    Emulated { model: Model, for_want: bool },
     /// One on a bus.
     Real(Adapter),
     /// One on another machine.
     Remote(Remote),
 }
+
+/// The emulated adapter that is used where none is asked for.
+pub(crate) const DEFAULT: Model = Model::Rtl8812au;
 
 /// Chooses the adapter that was asked for; else the first on a bus that can be had; else the first that is there,
 /// so that what is wrong with it gets told; else the emulated one, which is also the only one that hears a replay.
@@ -72,18 +75,18 @@ pub(crate) enum Choice {
 /// The adapter that was asked for is not there, or none that the driver knows.
 pub(crate) fn choose(options: &args::Capture) -> Result<Choice, Failure> {
     match &options.device {
-        Some(Device::Emulated) => Ok(Choice::Emulated { for_want: false }),
+        Some(Device::Emulated(model)) => Ok(Choice::Emulated { model: *model, for_want: false }),
         Some(Device::Usbip(remote)) => Ok(Choice::Remote(remote.clone())),
         Some(asked) => usb::find(asked, options.chip).map(Choice::Real),
         None => {
             let adapters = usb::adapters();
             if options.replay.is_some() {
-                return Ok(Choice::Emulated { for_want: adapters.is_empty() });
+                return Ok(Choice::Emulated { model: DEFAULT, for_want: adapters.is_empty() });
             }
             let ready = adapters.iter().find(|adapter| adapter.is_ready(options.detach));
             Ok(match ready.or(adapters.first()) {
                 Some(adapter) => Choice::Real(adapter.clone()),
-                None => Choice::Emulated { for_want: true },
+                None => Choice::Emulated { model: DEFAULT, for_want: true },
             })
         }
     }
@@ -94,10 +97,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_lists_the_emulated_adapter_behind_the_real_ones() {
+    fn the_table_lists_the_emulated_adapters_behind_the_real_ones() {
         let real = |device: &str, usb, state: &str| Row {
             device: device.into(),
-            chip: "RTL8812AU",
+            chip: "RTL8812AU".into(),
             usb,
             state: state.into(),
         };
@@ -113,14 +116,19 @@ mod tests {
             "DEVICE              CHIP       USB         STATE\n\
              3-2  0bda:8812      RTL8812AU  480M        ready\n\
              1-4  2357:0101      RTL8812AU  5G          held by rtw88_8812au (wlan1, down); --detach takes it\n\
-             emulated:rtl8812au  RTL8812AU  in-process  ready\n"
+             emulated:rtl8812au  RTL8812AU  in-process  ready\n\
+             emulated:rtl8821au  RTL8821AU  in-process  ready\n"
         );
     }
 
     #[test]
     fn what_the_system_calls_a_driver_cannot_reach_the_terminal() {
-        let row =
-            Row { device: "3-2".into(), chip: "RTL8812AU", usb: "480M", state: "held by \u{1b}[2J".into() };
+        let row = Row {
+            device: "3-2".into(),
+            chip: "RTL8812AU".into(),
+            usb: "480M",
+            state: "held by \u{1b}[2J".into(),
+        };
         let mut out = Vec::new();
         table(&[row], &mut out).unwrap();
         assert!(!out.contains(&0x1b));

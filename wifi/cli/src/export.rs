@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
-use airlift_emu::{Air, Capture, ReplayOptions, Rtl8812au};
+use airlift_emu::{Air, Capture, Model, ReplayOptions};
 use airlift_hcd::usbip::protocol::PORT;
 use airlift_hcd::usbip::{Server, ServerHandle};
 
@@ -30,7 +30,7 @@ pub(crate) async fn run(options: args::Export) -> Result<Exit, Failure> {
              gets the adapters"
         ));
     }
-    let told = instructions(&mut io::stdout().lock(), address, options.count);
+    let told = instructions(&mut io::stdout().lock(), address, &options.models);
     match told {
         // Whoever read has seen enough; the server goes on.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -64,21 +64,21 @@ fn start(options: &args::Export, replay: Option<Capture>) -> Result<ServerHandle
         }
     };
     let mut server = Server::bind(options.listen).map_err(failed)?;
-    for number in 1..=options.count {
+    for (number, model) in (1..).zip(&options.models) {
         // Each adapter its own seed: no two are alike, and each run is like the last.
         let seed = options.seed.wrapping_add(number as u64 - 1);
-        let adapter = Rtl8812au::builder().air(&air).seed(seed).build();
+        let adapter = model.builder().air(&air).seed(seed).build();
         server = server.export(&bus_id(number), Box::new(adapter));
     }
     server.start().map_err(failed)
 }
 
 /// Says what is served, and what to run on the other side.
-fn instructions(out: &mut impl Write, address: SocketAddr, count: usize) -> io::Result<()> {
+fn instructions(out: &mut impl Write, address: SocketAddr, models: &[Model]) -> io::Result<()> {
     let reach = if address.ip().is_loopback() { "this machine only" } else { "the network" };
     writeln!(out, "exporting to {reach}, on {address}:")?;
-    for number in 1..=count {
-        writeln!(out, "  {:<4} emulated:rtl8812au", bus_id(number))?;
+    for (number, model) in (1..).zip(models) {
+        writeln!(out, "  {:<4} emulated:{}", bus_id(number), model.name())?;
     }
     let host = match address.ip() {
         ip if ip.is_unspecified() => "ADDRESS-OF-THIS-MACHINE".to_owned(),
@@ -101,28 +101,28 @@ fn instructions(out: &mut impl Write, address: SocketAddr, count: usize) -> io::
 mod tests {
     use super::*;
 
-    fn told(address: &str, count: usize) -> String {
+    fn told(address: &str, models: &[Model]) -> String {
         let mut out = Vec::new();
-        instructions(&mut out, address.parse().unwrap(), count).unwrap();
+        instructions(&mut out, address.parse().unwrap(), models).unwrap();
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn the_instructions_name_what_to_run_on_the_other_side() {
         assert_eq!(
-            told("127.0.0.1:3240", 2),
+            told("127.0.0.1:3240", &[Model::Rtl8812au, Model::Rtl8821au]),
             "exporting to this machine only, on 127.0.0.1:3240:\n  \
-             1-1  emulated:rtl8812au\n  1-2  emulated:rtl8812au\n\
+             1-1  emulated:rtl8812au\n  1-2  emulated:rtl8821au\n\
              to drive it with a Linux kernel's own driver, as root:\n  \
              modprobe vhci-hcd && usbip attach --remote 127.0.0.1 --busid 1-1\n\
              to drive it with airlift:\n  airlift capture --device usbip:127.0.0.1:3240/1-1\n\
              from another machine, first: ssh -L 3240:127.0.0.1:3240 THIS-MACHINE\n\
              Ctrl-C ends it\n"
         );
-        let open = told("0.0.0.0:4000", 1);
+        let open = told("0.0.0.0:4000", &[Model::Rtl8812au]);
         assert!(open.contains("exporting to the network, on 0.0.0.0:4000:"), "{open}");
         assert!(open.contains("usbip --tcp-port 4000 attach --remote ADDRESS-OF-THIS-MACHINE"), "{open}");
         assert!(!open.contains("ssh"), "{open}");
-        assert!(told("[::1]:3240", 1).contains("usbip:[::1]:3240/1-1"));
+        assert!(told("[::1]:3240", &[Model::Rtl8812au]).contains("usbip:[::1]:3240/1-1"));
     }
 }

@@ -4,10 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use airlift_emu::{Air, Capture, ReplayOptions, Rtl8812au, stand_in_firmware};
+use airlift_emu::{Air, Capture, Model, ReplayOptions};
 use airlift_hcd::{HostController, Layer, Port, UsbDevice};
 use airlift_runtime::{Clock, Kernel, KernelHandle};
-use airlift_wifi::{Firmware, Wlan, WlanOptions};
+use airlift_wifi::{Chip, Firmware, Wlan, WlanOptions};
 use futures::channel::mpsc;
 use futures::{FutureExt as _, StreamExt as _, pin_mut};
 
@@ -76,14 +76,13 @@ impl Session {
             }
         };
         let port = match &choice {
-            Choice::Emulated { .. } => {
-                let adapter = Rtl8812au::builder().air(&air).seed(options.seed).build();
+            Choice::Emulated { model, .. } => {
+                let adapter = model.builder().air(&air).seed(options.seed).build();
                 Ok(controller.plug_with(adapter, &layers))
             }
             Choice::Real(adapter) => adapter.open(&controller, options.detach, &layers).await,
             Choice::Remote(remote) => remote.open(&controller, &layers).await,
         };
-        let firmware = firmware(options, emulated);
         let port = match port {
             Ok(port) => port,
             Err(failure) => {
@@ -91,6 +90,7 @@ impl Session {
                 return Err(failure);
             }
         };
+        let firmware = firmware(options, &port.device(), emulated);
 
         let begin = Instant::now();
         let attached = attach(port.device(), options, firmware, interrupt).await;
@@ -172,11 +172,14 @@ async fn let_go(port: Port) {
 }
 
 /// Where the firmware comes from: an emulated chip also runs one that was made for it.
-fn firmware(options: &args::Capture, emulated: bool) -> Firmware {
-    match (&options.firmware_dir, emulated) {
+fn firmware(options: &args::Capture, device: &UsbDevice, emulated: bool) -> Firmware {
+    let info = device.info();
+    let chip = options.chip.or_else(|| Chip::from_usb_id(info.vendor_id, info.product_id));
+    let model = chip.and_then(|chip| chip.name().parse::<Model>().ok()).filter(|_| emulated);
+    match (&options.firmware_dir, model) {
         (Some(dir), _) => Firmware::Directory(dir.clone()),
-        (None, true) => Firmware::bytes("stand-in firmware", stand_in_firmware()),
-        (None, false) => Firmware::System,
+        (None, Some(model)) => Firmware::bytes("stand-in firmware", model.stand_in_firmware()),
+        (None, None) => Firmware::System,
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn find(asked: &Device, chip: Option<Chip>) -> Result<Adapter, Failur
         Device::Id(vendor, product) => Selector::Id { vendor: *vendor, product: *product },
         Device::Port(port) => Selector::Location(port.clone()),
         Device::Serial(serial) => Selector::Serial(serial.clone()),
-        Device::Emulated | Device::Usbip(_) => {
+        Device::Emulated(_) | Device::Usbip(_) => {
             return Err(Failure::failed(format!("{asked} is on no bus of this machine")));
         }
     };

@@ -119,14 +119,16 @@ fn twenty_frames_are_twenty_lines_and_the_account_balances() {
 
 #[test]
 fn wide_and_5_ghz_channels_are_captured() {
-    for (args, channel) in [
-        (["--channel", "36", "--width", "80"], "36 (5180 MHz), 80 MHz"),
-        (["--channel", "6+", "--width", "40"], "6 (2437 MHz), 40 MHz"),
+    for (args, channel, chip) in [
+        (["--channel", "36", "--width", "80"], "36 (5180 MHz), 80 MHz", "rtl8812au"),
+        (["--channel", "6+", "--width", "40"], "6 (2437 MHz), 40 MHz", "rtl8812au"),
+        (["--channel", "36", "--width", "80"], "36 (5180 MHz), 80 MHz", "rtl8821au"),
     ] {
-        let output = capture(&[&args[..], &["--count", "5", "--device", "emulated:rtl8812au"]].concat());
+        let device = format!("emulated:{chip}");
+        let output = capture(&[&args[..], &["--count", "5", "--device", &device]].concat());
         let notices = text(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{notices}");
-        assert!(notices.contains(channel), "{notices}");
+        assert!(notices.contains(channel) && notices.contains(&chip.to_uppercase()), "{notices}");
         assert!(!notices.contains("no adapter found"), "it was asked for");
     }
 }

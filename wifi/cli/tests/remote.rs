@@ -61,23 +61,27 @@ impl Drop for Exporter {
 
 #[test]
 fn an_exported_adapter_is_captured_with_as_if_it_were_local() {
-    let mut exporter = Exporter::start(&["--device", "emulated:rtl8812au", "--device", "emulated:rtl8812au"]);
+    let mut exporter = Exporter::start(&["--device", "emulated:rtl8812au", "--device", "emulated:rtl8821au"]);
     let mut told = String::new();
     while !told.contains("Ctrl-C") {
         assert!(exporter.out.read_line(&mut told).unwrap() > 0, "{told}");
     }
     let device = exporter.device("1-1");
     assert!(
-        told.contains("  1-2  emulated:rtl8812au") && told.contains("attach --remote 127.0.0.1 --busid 1-1")
+        told.contains("  1-2  emulated:rtl8821au") && told.contains("attach --remote 127.0.0.1 --busid 1-1")
     );
     assert!(told.contains(&format!("airlift capture --device {device}\n")), "{told}");
     // Twice, since it is given back; and the second one beside it.
-    for device in [device.clone(), device, exporter.device("1-2")] {
+    let other = (exporter.device("1-2"), "RTL8821AU");
+    for (device, chip) in [(device.clone(), "RTL8812AU"), (device, "RTL8812AU"), other] {
         let output = run(&["capture", "--device", &device, "--count", "10"]);
         let notices = text(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{notices}");
         assert_eq!(text(&output.stdout).lines().count(), 10);
-        assert!(notices.starts_with("up in ") && notices.contains(": RTL8812AU, channel 11"), "{notices}");
+        assert!(
+            notices.starts_with("up in ") && notices.contains(&format!(": {chip}, channel 11")),
+            "{notices}"
+        );
     }
 }
 

@@ -61,7 +61,7 @@ fn usage_errors_exit_with_2_and_say_what_is_possible() {
         (&["capture", "--width", "33"], "unknown channel width 33 MHz"),
         (&["capture", "--channel", "165", "--width", "80"], "channel 165 cannot be 80 MHz wide"),
         (&["capture", "--count", "0"], "0"),
-        (&["capture", "--device", "dongle"], "expected emulated:rtl8812au, VID:PID such as 0bda:8812"),
+        (&["capture", "--device", "dongle"], "expected emulated:CHIP such as emulated:rtl8812au, VID:PID"),
         (&["capture", "--device", "3-2", "--chip", "rtl8192eu"], "expected rtl8812au"),
         (&["capture", "--json", "--write", "-"], "both want standard output"),
     ] {

@@ -53,8 +53,8 @@ is left out.
 /// The options of `capture` as they are typed.
 #[derive(Args, Debug)]
 pub(crate) struct CaptureArgs {
-    /// The adapter: emulated:rtl8812au, VID:PID, BUS-PORT, serial:TEXT or
-    /// usbip:HOST:PORT/BUSID [default: the first one, else emulated]
+    /// The adapter: emulated:CHIP, VID:PID, BUS-PORT, serial:TEXT or
+    /// usbip:HOST:PORT/BUSID [default: the first one, else emulated:rtl8812au]
     #[arg(long, value_name = "DEVICE")]
     device: Option<Device>,
 
@@ -181,7 +181,7 @@ impl CaptureArgs {
             return usage(ErrorKind::ArgumentConflict, message.into());
         }
         if let (Some(device), Some(_)) = (&self.device, &self.replay)
-            && *device != Device::Emulated
+            && !matches!(device, Device::Emulated(_))
         {
             let message = format!("--replay puts frames on the emulated air, which {device} does not hear");
             return usage(ErrorKind::ArgumentConflict, message);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use airlift_emu::Model;
 use airlift_hcd::usbip::protocol::{BUS_ID_LEN, PORT};
 
 use crate::remote::Remote;
@@ -10,8 +11,8 @@ use crate::remote::Remote;
 /// Which adapter is meant.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Device {
-    /// The emulated RTL8812AU.
-    Emulated,
+    /// An emulated one.
+    Emulated(Model),
     /// USB vendor and product.
     Id(u16, u16),
     /// Bus and ports, as Linux names them: `3-2`, `1-4.1`.
@@ -25,7 +26,7 @@ pub(crate) enum Device {
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Emulated => f.write_str("emulated:rtl8812au"),
+            Self::Emulated(model) => write!(f, "emulated:{}", model.name()),
             Self::Id(vendor, product) => write!(f, "{vendor:04x}:{product:04x}"),
             Self::Port(port) => f.write_str(port),
             Self::Serial(serial) => write!(f, "serial:{serial}"),
@@ -39,10 +40,11 @@ impl FromStr for Device {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(chip) = text.strip_prefix("emulated:") {
-            return match chip {
-                "rtl8812au" => Ok(Self::Emulated),
-                _ => Err("the only emulated adapter is emulated:rtl8812au".into()),
-            };
+            return chip.parse().map(Self::Emulated).map_err(|_| {
+                let all: Vec<String> =
+                    Model::ALL.iter().map(|model| format!("emulated:{}", model.name())).collect();
+                format!("emulated adapters are {}", all.join(", "))
+            });
         }
         if let Some(serial) = text.strip_prefix("serial:").filter(|serial| !serial.is_empty()) {
             return Ok(Self::Serial(serial.to_owned()));
@@ -77,7 +79,7 @@ impl FromStr for Device {
                 return Ok(Self::Port(text.to_owned()));
             }
         }
-        Err("expected emulated:rtl8812au, VID:PID such as 0bda:8812, or BUS-PORT such as 3-2".into())
+        Err("expected emulated:CHIP such as emulated:rtl8812au, VID:PID such as 0bda:8812, or BUS-PORT such as 3-2".into())
     }
 }
 
@@ -87,7 +89,11 @@ mod tests {
 
     #[test]
     fn devices_are_named_in_four_ways() {
-        assert_eq!("emulated:rtl8812au".parse(), Ok(Device::Emulated));
+        for model in Model::ALL {
+            let device = Device::Emulated(*model);
+            assert_eq!(device.to_string().parse(), Ok(device));
+        }
+        assert_eq!("emulated:rtl8812au".parse(), Ok(Device::Emulated(Model::Rtl8812au)));
         assert_eq!("0bda:8812".parse(), Ok(Device::Id(0x0bda, 0x8812)));
         assert_eq!("3-2".parse(), Ok(Device::Port("3-2".into())));
         assert_eq!("1-4.1.2".parse(), Ok(Device::Port("1-4.1.2".into())));
@@ -96,7 +102,7 @@ mod tests {
             "",
             "serial:",
             "emulated",
-            "emulated:rtl8821au",
+            "emulated:rtl8811bu",
             "bda:8812",
             "0bda:+812",
             "3-",

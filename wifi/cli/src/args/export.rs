@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use airlift_emu::Model;
 use clap::Args;
 use clap::error::ErrorKind;
 
@@ -13,7 +14,7 @@ pub(super) const HELP: &str = "\
 Examples:
   airlift export
       One adapter, for this machine only; says what to run to attach it.
-  airlift export --device emulated:rtl8812au --device emulated:rtl8812au --seed 7
+  airlift export --device emulated:rtl8812au --device emulated:rtl8821au --seed 7
       Two that hear each other on the same emulated air.
   airlift export --listen 0.0.0.0:3240 --replay old.pcap.gz
       For the whole network, which needs no password; the air plays the frames of a capture.";
@@ -42,7 +43,7 @@ pub(crate) struct ExportArgs {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Export {
     /// Emulated adapters.
-    pub(crate) count: usize,
+    pub(crate) models: Vec<Model>,
     pub(crate) listen: SocketAddr,
     pub(crate) seed: u64,
     pub(crate) replay: Option<PathBuf>,
@@ -58,20 +59,27 @@ impl ExportArgs {
     /// A usage error as clap shows it.
     pub(crate) fn check(self) -> Result<Export, clap::Error> {
         let usage = |message: String| Err(usage("export", ErrorKind::InvalidValue, message));
-        if let Some(device) = self.device.iter().find(|device| **device != Device::Emulated) {
-            return usage(format!(
-                "only emulated adapters are exported, not {device}; for real ones: usbipd"
-            ));
+        let mut models = Vec::with_capacity(self.device.len());
+        for device in self.device {
+            match device {
+                Device::Emulated(model) => models.push(model),
+                device => {
+                    return usage(format!(
+                        "only emulated adapters are exported, not {device}; for real ones: usbipd"
+                    ));
+                }
+            }
         }
-        if self.device.len() > EXPORTS_MAX {
-            return usage(format!("{} adapters, expected at most {EXPORTS_MAX}", self.device.len()));
+        if models.len() > EXPORTS_MAX {
+            return usage(format!("{} adapters, expected at most {EXPORTS_MAX}", models.len()));
         }
-        Ok(Export { count: self.device.len(), listen: self.listen, seed: self.seed, replay: self.replay })
+        Ok(Export { models, listen: self.listen, seed: self.seed, replay: self.replay })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use airlift_emu::Model;
     use clap::Parser;
 
     use crate::args::{Cli, Command};
@@ -86,10 +94,12 @@ mod tests {
             }
         };
         let plain = export("").unwrap();
-        assert_eq!((plain.count, plain.listen, plain.seed), (1, "127.0.0.1:3240".parse().unwrap(), 1));
-        let two = "--device emulated:rtl8812au --device emulated:rtl8812au --listen 0.0.0.0:1 --seed 9";
+        assert_eq!((plain.listen, plain.seed), ("127.0.0.1:3240".parse().unwrap(), 1));
+        assert_eq!(plain.models, [Model::Rtl8812au]);
+        let two = "--device emulated:rtl8812au --device emulated:rtl8821au --listen 0.0.0.0:1 --seed 9";
         let two = export(two).unwrap();
-        assert_eq!((two.count, two.listen, two.seed), (2, "0.0.0.0:1".parse().unwrap(), 9));
+        assert_eq!(two.models, [Model::Rtl8812au, Model::Rtl8821au]);
+        assert_eq!((two.listen, two.seed), ("0.0.0.0:1".parse().unwrap(), 9));
         assert!(export("--device 3-2").unwrap_err().to_string().contains("only emulated adapters"));
         assert!(export("--listen nowhere").is_err());
     }
