@@ -111,11 +111,20 @@ mod tests {
         all.extend(rows(&[]));
         let mut out = Vec::new();
         table(&all, &mut out).unwrap();
+        let emulated: String = Model::ALL
+            .iter()
+            .map(|model| format!("emulated:{}  {model}  in-process  ready\n", model.name()))
+            .collect();
+        assert!(emulated.starts_with("emulated:rtl8812au  RTL8812AU  in-process  ready\n"));
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "DEVICE              CHIP       USB         STATE\n\
              3-2  0bda:8812      RTL8812AU  480M        ready\n\
-             1-4  2357:0101      RTL8812AU  5G          held by rtw88_8812au (wlan1, down); --detach takes it\n\
+             1-4  2357:0101      RTL8812AU  5G          held by rtw88_8812au (wlan1, down); --detach takes it\n"
+                .to_owned()
+                + &emulated
+        );
+--detach takes it\n\
              emulated:rtl8812au  RTL8812AU  in-process  ready\n\
              emulated:rtl8821au  RTL8821AU  in-process  ready\n"
         );
