@@ -124,10 +124,6 @@ mod tests {
                 .to_owned()
                 + &emulated
         );
---detach takes it\n\
-             emulated:rtl8812au  RTL8812AU  in-process  ready\n\
-             emulated:rtl8821au  RTL8821AU  in-process  ready\n"
-        );
     }
 
     #[test]
