@@ -339,8 +339,9 @@ impl UsbDevice {
         match inner.admit(&shared, Some(&urb)) {
             Ok(backend) => {
                 let due = urb.timeout.map(|limit| inner.core.clock().now().saturating_add(limit));
+                let zero_packet = urb.zero_packet && urb.transfer_type == TransferType::Bulk && !urb.is_in();
                 let Urb { transfer_type, endpoint, setup, buffer, length, .. } = urb;
-                backend.submit(FlatUrb { id, transfer_type, endpoint, setup, buffer, length });
+                backend.submit(FlatUrb { id, transfer_type, endpoint, setup, buffer, length, zero_packet });
                 if let Some(due) = due {
                     inner.core.deadlines.limit(&shared, due);
                 }

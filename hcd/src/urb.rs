@@ -73,6 +73,7 @@ pub struct Urb {
     pub(crate) length: usize,
     pub(crate) timeout: Option<Duration>,
     pub(crate) short_not_ok: bool,
+    pub(crate) zero_packet: bool,
 }
 
 impl Urb {
@@ -83,7 +84,7 @@ impl Urb {
         buffer: BytesMut,
         length: usize,
     ) -> Self {
-        Self { transfer_type, endpoint, setup, buffer, length, timeout: None, short_not_ok: false }
+        Self { transfer_type, endpoint, setup, buffer, length, timeout: None, short_not_ok: false, zero_packet: false }
     }
 
     /// A control transfer that reads `setup.length` bytes.
@@ -129,6 +130,12 @@ impl Urb {
     /// Fewer bytes than asked for are an error, [`TransferError::Short`] (Linux's `URB_SHORT_NOT_OK`).
     pub fn short_not_ok(self) -> Self {
         Self { short_not_ok: true, ..self }
+    }
+
+    /// An OUT transfer that fills its last packet is followed by an empty one, so that the device sees where it
+    /// ends (Linux's `URB_ZERO_PACKET`). Without effect on other transfers.
+    pub fn zero_packet(self) -> Self {
+        Self { zero_packet: true, ..self }
     }
 
     /// Whether data runs from the device to the host.

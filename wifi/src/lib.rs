@@ -35,6 +35,7 @@ pub mod radiotap;
 pub mod rx;
 pub mod stats;
 pub mod stream;
+pub mod tx;
 
 mod chip;
 mod driver;
@@ -65,4 +66,5 @@ pub use pcapng::{PcapngOptions, PcapngWriter};
 pub use rx::Receiver;
 pub use stats::{RxStats, StreamStats};
 pub use stream::{DropPolicy, FrameSender, FrameSource, FrameStream, StreamEnd, StreamOptions};
+pub use tx::{Delivery, InjectError, InjectErrorKind, Outcome, Ticket, Transmitter, TxFrame, TxStats};
 pub use wlan::{Wlan, WlanOptions};

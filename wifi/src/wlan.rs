@@ -25,6 +25,7 @@ use crate::ieee80211::MacAddr;
 use crate::regio::Io;
 use crate::stats::RxStats;
 use crate::stream::{FrameSource, FrameStream, StreamEnd, StreamOptions};
+use crate::tx::{InjectError, Outcome, Ticket, Transmitter, TxFrame, TxStats};
 
 /// How an interface is brought up.
 #[derive(Clone)]
@@ -311,6 +312,43 @@ impl Wlan {
     /// What was received so far, whoever read it.
     pub fn stats(&self) -> RxStats {
         self.shared.frames.stats()
+    }
+
+    /// Sends a frame, and tells what became of it: it returns when the chip has reported the frame, or it is known
+    /// that none will be. `frame` is anything that makes a [`TxFrame`]: the bytes of an MPDU, a received
+    /// [`Frame`](crate::Frame), or a `TxFrame` with a rate, retries and the like.
+    ///
+    /// One after the other, each frame takes a round trip to the chip. To have several on their way use
+    /// [`send`](Self::send) or [`sink`](Self::sink).
+    ///
+    /// # Cancel safety
+    /// Dropped while the queue has no room for the frame, the frame is not sent; after that it is, and nobody learns of
+    /// its outcome.
+    ///
+    /// # Errors
+    /// The frame cannot be sent as it is, its transfer failed, or the interface ended. The error has the frame.
+    pub async fn inject(&self, frame: impl Into<TxFrame>) -> Result<Outcome, InjectError> {
+        self.send(frame).await.await
+    }
+
+    /// Hands over a frame to be sent, and returns a [`Ticket`] for its outcome as soon as the queue has taken it. The
+    /// queue holds 64 frames or 256 KiB; while it is full this waits, in the order of the calls, and nothing is ever
+    /// dropped. Frames of one class go out in the order in which they were handed over.
+    ///
+    /// # Cancel safety
+    /// Dropped before it returned, the frame is not sent. Dropping the ticket does not take the frame back.
+    pub async fn send(&self, frame: impl Into<TxFrame>) -> Ticket {
+        Ticket::issue(self.shared.link.queue.clone(), frame.into()).await
+    }
+
+    /// A [`Sink`](futures::Sink) of frames to be sent.
+    pub fn sink(&self) -> Transmitter {
+        Transmitter::new(self.shared.link.queue.clone())
+    }
+
+    /// What became of the frames that were to be sent so far.
+    pub fn tx_stats(&self) -> TxStats {
+        self.shared.link.queue.stats()
     }
 
     /// Takes the interface down: reception stops, what the chip has taken in is still delivered, the chip is

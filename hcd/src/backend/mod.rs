@@ -38,6 +38,8 @@ pub struct FlatUrb {
     pub buffer: BytesMut,
     /// Bytes asked for (IN) or to send (OUT).
     pub length: usize,
+    /// An empty packet follows if the last one is full. Only of bulk OUT transfers.
+    pub zero_packet: bool,
 }
 
 impl FlatUrb {

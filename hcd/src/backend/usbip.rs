@@ -279,7 +279,7 @@ impl Shared {
                     sequence,
                     device: self.device,
                     endpoint,
-                    flags: 0,
+                    flags: if urb.zero_packet { protocol::ZERO_PACKET } else { 0 },
                     length: urb.length,
                     setup: setup.unwrap_or(Setup::from_bytes([0; 8])),
                 }
@@ -377,6 +377,7 @@ impl Backend for UsbipBackend {
             setup: Some(setup),
             buffer: BytesMut::new(),
             length: 0,
+            zero_packet: false,
         };
         self.shared.put(id, Some(setup), urb);
     }

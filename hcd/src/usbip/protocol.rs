@@ -53,6 +53,8 @@ const RET_UNLINK: u32 = 4;
 
 /// `transfer_flags`: a transfer that ends short is an error (`URB_SHORT_NOT_OK`).
 pub const SHORT_NOT_OK: u32 = 0x0001;
+/// `transfer_flags`: an OUT transfer that fills its last packet is followed by an empty one (`URB_ZERO_PACKET`).
+pub const ZERO_PACKET: u32 = 0x0040;
 
 /// Why bytes are no message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

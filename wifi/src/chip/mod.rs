@@ -215,6 +215,9 @@ pub(crate) struct ChipInfo {
     pub(crate) queue_pages: [QueuePages; 3],
     /// Frames that one bulk-out transfer may carry.
     pub(crate) tx_aggregate_descriptors: u8,
+    /// Whether transmit descriptors hold a limit of the rate's fall-back even when there is none (rtw88
+    /// `old_datarate_fb_limit`).
+    pub(crate) tx_fallback_limit: bool,
     /// Baseband and radio.
     pub(crate) phy: &'static PhyInfo,
 }

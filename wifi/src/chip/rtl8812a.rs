@@ -186,5 +186,6 @@ pub(crate) static INFO: ChipInfo = ChipInfo {
         QueuePages { high: 16, normal: 0, low: 16, extra: 0, gap: 1, map: [2, 2, 1, 1, 0, 3] },
     ],
     tx_aggregate_descriptors: 1,
+    tx_fallback_limit: true,
     phy: &crate::phy::rtl8812a::INFO,
 };

@@ -2,13 +2,16 @@
 //!
 //! ```text
 //!   Wlan ──Command──► control ──────► Adapter (registers, radio)
-//!                       │  ▲
-//!                       ▼  │ ends with a reason
-//!                     receive ──► Receiver ──► streams
+//!    │                  │  ▲
+//!    │                  ▼  │ ends with a reason
+//!    │                receive ──► Receiver ──► streams
+//!    │                  │ reports
+//!    │                  ▼
+//!    └────frames────► transmit
 //! ```
 //!
 //! The task ends in one of four ways: told to go down, every [`Wlan`](crate::Wlan) dropped, unplugged, or reception
-//! failed. In each the receive URBs are back and, if the adapter is still there, it has no power. A command runs to
+//! failed. In each all URBs are back and, if the adapter is still there, it has no power. A command runs to
 //! its end even if nobody waits for its answer any more.
 
 use core::pin::pin;
@@ -22,12 +25,14 @@ use futures::channel::oneshot;
 use futures::future::{Either, select};
 
 use super::receive::{self, Sink};
-use super::{Adapter, BringUpStats, Found, Settings};
+use super::transmit::{self, Flights, Transmit};
+use super::{Adapter, BringUpStats, Found, Settings, queues};
 use crate::channel::Channel;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::firmware::Image;
 use crate::rx::Receiver;
 use crate::stream::{FrameSource, StreamEnd};
+use crate::tx::{EndpointMap, Planner, TxQueue};
 
 /// How long what the chip has taken in may need to come over the bus once the filter is shut: the aggregation's
 /// time-out, and then some.
@@ -59,6 +64,8 @@ pub(crate) struct Link {
     /// Closed when the control task has ended.
     pub(crate) ended: async_channel::Receiver<()>,
     pub(crate) state: Arc<Mutex<State>>,
+    /// Frames to be sent.
+    pub(crate) queue: Arc<TxQueue>,
 }
 
 /// What handles can look at without asking the task.
@@ -96,17 +103,19 @@ pub(crate) fn start(
     let (alive, ended) = async_channel::bounded(1);
     let (answer, up) = oneshot::channel();
     let state = Arc::new(Mutex::new(State::default()));
-    let shared = state.clone();
+    let queue = Arc::new(TxQueue::new());
+    let (shared, frames) = (state.clone(), queue.clone());
     let task = move |cpu: Cpu| async move {
         let inbox = Inbox(inbox);
-        let end = End { state: shared, sink: Rc::default(), _own: own, _alive: alive };
+        let flights = Flights::new(frames);
+        let end = End { state: shared, sink: Rc::default(), flights, _own: own, _alive: alive };
         run(cpu, device, settings, image, inbox, answer, end).await;
     };
     match kernel.spawn("wlan0 control", task) {
         Ok(join) => drop(join),
         Err(gone) => return Err(Error::new(Stage::Power, ErrorKind::Kernel(gone.to_string()))),
     }
-    Ok((Link { commands, ended, state }, up))
+    Ok((Link { commands, ended, state, queue }, up))
 }
 
 /// The commands' receiving end. When it is gone nobody waits for an answer any more.
@@ -130,6 +139,7 @@ impl Drop for Inbox {
 struct End {
     state: Arc<Mutex<State>>,
     sink: Sink,
+    flights: Rc<Flights>,
     _own: Own,
     _alive: async_channel::Sender<()>,
 }
@@ -145,8 +155,11 @@ impl Drop for End {
         self.set(Error::new(Stage::Up, ErrorKind::Kernel("shut down".into())));
         let reason = lock(&self.state).end.clone();
         let receiver = self.sink.try_borrow_mut().ok().and_then(|mut sink| sink.take());
-        if let (Some(reason), Some(receiver)) = (reason, receiver) {
-            receiver.end(stream_end(reason));
+        if let Some(reason) = reason {
+            transmit::end(&self.flights, &reason);
+            if let Some(receiver) = receiver {
+                receiver.end(stream_end(reason));
+            }
         }
     }
 }
@@ -207,7 +220,9 @@ async fn run(
     // Transfers wait before the first frame may come.
     let (stop, stopped) = async_channel::bounded::<()>(1);
     let bulk_in = adapter.endpoints.bulk_in;
-    let receiving = receive::run(cpu.clone(), device.clone(), bulk_in, end.sink.clone(), stopped);
+    let flights = end.flights.clone();
+    let messages = move |message: &_| flights.report(message);
+    let receiving = receive::run(cpu.clone(), device.clone(), bulk_in, end.sink.clone(), messages, stopped);
     let (report, mut failed) = oneshot::channel();
     let receiving = cpu.spawn("wlan0 rx", move |_| async move {
         if let Err(error) = receiving.await {
@@ -216,19 +231,26 @@ async fn run(
     });
     let opened = async {
         let tsf = adapter.prepare().await?;
+        let transmit = transmit(&cpu, &device, &adapter, &found, &end, frames.clone())?;
         if let Some(receiver) = end.sink.borrow_mut().as_mut() {
             receiver.set_tsf(tsf, cpu.now());
         }
-        adapter.open().await
+        adapter.open().await?;
+        Ok::<_, Error>(transmit)
     };
-    if let Err(error) = opened.await {
-        drop(stop);
-        let _ = receiving.await;
-        give_up(&adapter, &device).await;
-        end.set(error.clone());
-        let _ = answer.send(Err(error));
-        return;
-    }
+    let transmit = match opened.await {
+        Ok(transmit) => transmit,
+        Err(error) => {
+            drop(stop);
+            let _ = receiving.await;
+            give_up(&adapter, &device).await;
+            end.set(error.clone());
+            let _ = answer.send(Err(error));
+            return;
+        }
+    };
+    let (stop_sending, stopped) = async_channel::bounded::<()>(1);
+    let sending = cpu.spawn("wlan0 tx", move |_| transmit::run(transmit, stopped));
     let counts = adapter.regs.counts();
     let stats = BringUpStats {
         transfers: counts.transfers,
@@ -244,6 +266,9 @@ async fn run(
     inbox.close();
     // Switching off takes time, and the one who waits for it may be a reader that is behind.
     let _time_runs = frames_of(&end).map(|frames| frames.let_time_run());
+    // What the chip was given is sent and reported, while there is still power.
+    drop(stop_sending);
+    let _ = sending.await;
     let mut outcome = Ok(());
     if !device.is_unplugged() {
         outcome = adapter.shut().await;
@@ -262,6 +287,28 @@ async fn run(
         let outcome = outcome.or_else(|error| if error.is_unplugged() { Ok(()) } else { Err(error) });
         let _ = told.send(outcome);
     }
+}
+
+/// What the transmit task needs.
+fn transmit(
+    cpu: &Cpu,
+    device: &UsbDevice,
+    adapter: &Adapter,
+    found: &Found,
+    end: &End,
+    frames: FrameSource,
+) -> Result<Transmit, Error> {
+    let board = &found.board;
+    let pages = queues::layout(&adapter.regs, board.chip, board.bulk_out)?;
+    Ok(Transmit {
+        cpu: cpu.clone(),
+        device: device.clone(),
+        endpoints: EndpointMap::new(&adapter.endpoints.bulk_out, pages),
+        planner: Planner { chains: board.chains, fallback_limit: board.chip.tx_fallback_limit },
+        flights: end.flights.clone(),
+        state: end.state.clone(),
+        frames,
+    })
 }
 
 /// Where the interface's streams are opened, while it receives.
@@ -307,6 +354,7 @@ async fn serve(
         let _time_runs = frames_of(end).map(|frames| frames.let_time_run());
         match command {
             Command::SetChannel(channel, answer) => {
+                let _paused = end.flights.pause(cpu).await;
                 let result = found.phy.set_channel(channel).await;
                 // Also after a failure: what is received now may be of either channel, but not of the one before
                 // as far as anybody knows.

@@ -28,6 +28,7 @@ mod mac3081;
 mod power;
 mod queues;
 mod receive;
+mod transmit;
 mod usb;
 
 use core::cell::RefCell;

@@ -18,7 +18,7 @@ use airlift_runtime::Cpu;
 use futures::future::{Either, select};
 
 use crate::error::{Error, ErrorKind, Stage};
-use crate::rx::Receiver;
+use crate::rx::{C2h, Receiver};
 
 /// URBs on their way.
 const IN_FLIGHT: usize = 4;
@@ -33,7 +33,7 @@ const FIRST_PAUSE: Duration = Duration::from_micros(500);
 pub(super) type Sink = Rc<RefCell<Option<Receiver>>>;
 
 /// Receives until `stop` is closed (then all URBs are taken back, and what they brought is still delivered), the
-/// device is gone, or transfers keep failing.
+/// device is gone, or transfers keep failing. What the firmware says goes to `messages`.
 ///
 /// Dropping the future cancels the URBs.
 pub(super) async fn run(
@@ -41,6 +41,7 @@ pub(super) async fn run(
     device: UsbDevice,
     endpoint: u8,
     sink: Sink,
+    messages: impl Fn(&C2h),
     stop: async_channel::Receiver<()>,
 ) -> Result<(), Error> {
     let mut transfers = Transfers { device, endpoint, flying: VecDeque::new() };
@@ -52,12 +53,12 @@ pub(super) async fn run(
         let completion = match select(core::pin::pin!(stop.recv()), &mut front).await {
             Either::Left(_) => {
                 transfers.flying.push_front(front);
-                drain(&cpu, transfers, &sink).await;
+                drain(&cpu, transfers, &sink, &messages).await;
                 return Ok(());
             }
             Either::Right((completion, _)) => completion,
         };
-        match transfers.take(&cpu, completion, &sink) {
+        match transfers.take(&cpu, completion, &sink, &messages) {
             Ok(()) => failures = 0,
             Err(TransferError::Shutdown) => return Err(Error::new(Stage::Up, ErrorKind::Unplugged)),
             Err(source) => {
@@ -80,14 +81,14 @@ pub(super) async fn run(
 }
 
 /// Takes every URB back; frames that they brought are delivered.
-async fn drain(cpu: &Cpu, mut transfers: Transfers, sink: &Sink) {
+async fn drain(cpu: &Cpu, mut transfers: Transfers, sink: &Sink, messages: &impl Fn(&C2h)) {
     for handle in &transfers.flying {
         handle.kill();
     }
     while let Some(handle) = transfers.flying.pop_front() {
         let completion = handle.await;
         // Cancelled is what was asked for; anything else is no news any more.
-        let _ = transfers.take(cpu, completion, sink);
+        let _ = transfers.take(cpu, completion, sink, messages);
     }
 }
 
@@ -103,7 +104,13 @@ impl Transfers {
     }
 
     /// Hands on what a transfer brought.
-    fn take(&mut self, cpu: &Cpu, completion: Completion, sink: &Sink) -> Result<(), TransferError> {
+    fn take(
+        &mut self,
+        cpu: &Cpu,
+        completion: Completion,
+        sink: &Sink,
+        messages: &impl Fn(&C2h),
+    ) -> Result<(), TransferError> {
         let Completion { status, buffer, .. } = completion;
         let mut sink = sink.borrow_mut();
         let Some(receiver) = sink.as_mut() else { return status };
@@ -115,6 +122,7 @@ impl Transfers {
                         sequence = message.sequence,
                         "message from the firmware"
                     );
+                    messages(&message);
                 }
             }
             Ok(()) | Err(TransferError::Cancelled | TransferError::Shutdown) => {}

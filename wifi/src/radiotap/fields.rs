@@ -84,9 +84,11 @@ pub struct Vht {
 impl Vht {
     pub const KNOWN_STBC: u16 = 0x0001;
     pub const KNOWN_GUARD_INTERVAL: u16 = 0x0004;
+    pub const KNOWN_BEAMFORMED: u16 = 0x0020;
     pub const KNOWN_BANDWIDTH: u16 = 0x0040;
     pub const STBC: u8 = 0x01;
     pub const SHORT_GI: u8 = 0x04;
+    pub const BEAMFORMED: u8 = 0x20;
 }
 
 /// The values of a header. What is not present is `None`.

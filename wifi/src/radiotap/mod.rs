@@ -42,10 +42,16 @@ pub mod bit {
     pub const RATE: u8 = 2;
     /// Frequency in MHz, and flags.
     pub const CHANNEL: u8 = 3;
+    /// Frequency hopping.
+    pub const FHSS: u8 = 4;
     /// Signal in dBm.
     pub const DBM_SIGNAL: u8 = 5;
     /// Noise in dBm.
     pub const DBM_NOISE: u8 = 6;
+    /// How far below the most the transmit power is, without a unit.
+    pub const TX_ATTENUATION: u8 = 8;
+    /// The same in dB.
+    pub const DB_TX_ATTENUATION: u8 = 9;
     /// Transmit power in dBm.
     pub const DBM_TX_POWER: u8 = 10;
     /// The antenna's number.
@@ -54,6 +60,8 @@ pub mod bit {
     pub const RX_FLAGS: u8 = 14;
     /// Flags of transmission.
     pub const TX_FLAGS: u8 = 15;
+    /// Retries of RTS.
+    pub const RTS_RETRIES: u8 = 16;
     /// Retries of data.
     pub const DATA_RETRIES: u8 = 17;
     /// HT: what is known, flags, MCS.
@@ -62,6 +70,12 @@ pub mod bit {
     pub const AMPDU: u8 = 20;
     /// VHT.
     pub const VHT: u8 = 21;
+    /// HE (802.11ax).
+    pub const HE: u8 = 23;
+    /// HE for several users.
+    pub const HE_MU: u8 = 24;
+    /// HE for another of them.
+    pub const HE_MU_OTHER_USER: u8 = 25;
     /// Type-length-value fields follow.
     pub const TLV: u8 = 28;
     /// The next word is of the radiotap namespace, from its bit 0.
@@ -74,12 +88,32 @@ pub mod bit {
 
 /// Bits of the flags field.
 pub mod flag {
+    /// Short preamble.
+    pub const SHORT_PREAMBLE: u8 = 0x02;
+    /// Encrypted with WEP; to be sent: to be encrypted.
+    pub const WEP: u8 = 0x04;
+    /// Sent in fragments; to be sent: to be fragmented.
+    pub const FRAGMENT: u8 = 0x08;
     /// The frame ends with its check sequence.
     pub const FCS: u8 = 0x10;
     /// The header is padded to 32 bits.
     pub const DATA_PAD: u8 = 0x20;
     /// The check sequence is wrong.
     pub const BAD_FCS: u8 = 0x40;
+}
+
+/// Bits of the TX flags field.
+pub mod tx_flag {
+    /// Send a CTS to oneself first.
+    pub const CTS: u16 = 0x0002;
+    /// Send an RTS first.
+    pub const RTS: u16 = 0x0004;
+    /// Do not wait for an acknowledgement.
+    pub const NO_ACK: u16 = 0x0008;
+    /// Leave the sequence number in the header as it is.
+    pub const NO_SEQUENCE: u16 = 0x0010;
+    /// Do not reorder with others that have this flag.
+    pub const ORDER: u16 = 0x0020;
 }
 
 /// Flags of the channel field.

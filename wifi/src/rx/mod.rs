@@ -22,6 +22,7 @@ use bytes::{Bytes, BytesMut};
 use aggregate::{Packet, Packets};
 use ampdu::AmpduTracker;
 use descriptor::Descriptor;
+pub(crate) use descriptor::rate as rate_of_code;
 pub(crate) use phy_status::{ReadPhyStatus, phy_status_8812a, phy_status_8814a, phy_status_8821a};
 use tsf::TsfClock;
 

@@ -90,7 +90,7 @@ impl<E: Ended> Transfer<E> {
         owner: Arc<E>,
     ) -> Result<Arc<Self>, (TransferError, BytesMut)> {
         let is_in = urb.is_in();
-        let FlatUrb { id, transfer_type, endpoint, setup, mut buffer, length } = urb;
+        let FlatUrb { id, transfer_type, endpoint, setup, mut buffer, length, zero_packet } = urb;
         let kind = match transfer_type {
             TransferType::Control => rusb::constants::LIBUSB_TRANSFER_TYPE_CONTROL,
             TransferType::Bulk => rusb::constants::LIBUSB_TRANSFER_TYPE_BULK,
@@ -133,7 +133,7 @@ impl<E: Ended> Transfer<E> {
             unsafe {
                 let record = raw.as_ptr();
                 (*record).dev_handle = dev_handle;
-                (*record).flags = 0;
+                (*record).flags = if zero_packet { rusb::constants::LIBUSB_TRANSFER_ADD_ZERO_PACKET } else { 0 };
                 (*record).endpoint = if setup.is_some() { 0 } else { endpoint };
                 (*record).transfer_type = kind;
                 // The controller keeps the time limits, by the kernel core's clock.
