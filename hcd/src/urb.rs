@@ -84,7 +84,16 @@ impl Urb {
         buffer: BytesMut,
         length: usize,
     ) -> Self {
-        Self { transfer_type, endpoint, setup, buffer, length, timeout: None, short_not_ok: false, zero_packet: false }
+        Self {
+            transfer_type,
+            endpoint,
+            setup,
+            buffer,
+            length,
+            timeout: None,
+            short_not_ok: false,
+            zero_packet: false,
+        }
     }
 
     /// A control transfer that reads `setup.length` bytes.

@@ -121,6 +121,11 @@ impl Probe {
         self.chip().transmit_stats()
     }
 
+    /// Whether the firmware keeps what became of sent frames to itself, although it is asked.
+    pub fn mute_reports(&self, mute: bool) {
+        self.chip().mute_reports(mute);
+    }
+
     /// Where the chip listens; `None` while it does not, or its parts are tuned to different places.
     pub fn tuning(&self) -> Option<Tuning> {
         self.chip().tuning()

@@ -24,8 +24,9 @@ use airlift_runtime::{Cpu, Kernel, KernelHandle};
 use futures::channel::oneshot;
 use futures::future::{Either, select};
 
+use super::flights::Flights;
 use super::receive::{self, Sink};
-use super::transmit::{self, Flights, Transmit};
+use super::transmit::{self, Transmit};
 use super::{Adapter, BringUpStats, Found, Settings, queues};
 use crate::channel::Channel;
 use crate::error::{Error, ErrorKind, Stage};
@@ -156,7 +157,7 @@ impl Drop for End {
         let reason = lock(&self.state).end.clone();
         let receiver = self.sink.try_borrow_mut().ok().and_then(|mut sink| sink.take());
         if let Some(reason) = reason {
-            transmit::end(&self.flights, &reason);
+            self.flights.end(&reason);
             if let Some(receiver) = receiver {
                 receiver.end(stream_end(reason));
             }
@@ -305,6 +306,7 @@ fn transmit(
         device: device.clone(),
         endpoints: EndpointMap::new(&adapter.endpoints.bulk_out, pages),
         planner: Planner { chains: board.chains, fallback_limit: board.chip.tx_fallback_limit },
+        most_frames: usize::from(board.chip.tx_aggregate_descriptors),
         flights: end.flights.clone(),
         state: end.state.clone(),
         frames,

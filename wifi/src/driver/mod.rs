@@ -23,6 +23,7 @@
 mod control;
 mod download;
 mod efuse_read;
+mod flights;
 mod mac;
 mod mac3081;
 mod power;

@@ -71,7 +71,9 @@ impl<T: AsRef<[u8]>> Descriptor<T> {
 
     /// The exclusive or of the words that the checksum covers; 0 if it is right.
     pub(crate) fn residue(&self) -> u16 {
-        (0..CHECKED / 4).map(|word| self.word(word)).fold(0, |sum, word| sum ^ word as u16 ^ (word >> 16) as u16)
+        (0..CHECKED / 4)
+            .map(|word| self.word(word))
+            .fold(0, |sum, word| sum ^ word as u16 ^ (word >> 16) as u16)
     }
 }
 
@@ -89,11 +91,14 @@ impl<T: AsRef<[u8]> + AsMut<[u8]>> Descriptor<T> {
         let sum = self.residue();
         self.set(field::CHECKSUM, u32::from(sum));
     }
+}
 
-    /// Says, in the first descriptor of a transfer, how many frames it carries.
-    pub(crate) fn set_frames(&mut self, frames: u8) {
-        self.set(field::AGG_NUM, u32::from(frames));
-        self.set_checksum();
+/// Says, in the first descriptor of a transfer, how many frames the transfer carries. Without a descriptor there is
+/// nothing to say it in.
+pub(crate) fn set_frames(transfer: &mut [u8], frames: u8) {
+    if let Some(mut first) = Descriptor::new(transfer) {
+        first.set(field::AGG_NUM, u32::from(frames));
+        first.set_checksum();
     }
 }
 
@@ -326,7 +331,7 @@ mod tests {
     #[test]
     fn w3_the_number_of_frames_is_under_the_checksum() {
         let mut aggregate = bytes(&probe());
-        Descriptor::new(&mut aggregate[..]).unwrap().set_frames(3);
+        set_frames(&mut aggregate, 3);
         let view = Descriptor::new(&aggregate).unwrap();
         assert_eq!((view.get(field::AGG_NUM), view.residue()), (3, 0));
     }

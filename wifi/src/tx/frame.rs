@@ -243,7 +243,8 @@ impl Wishes {
         if known(Mcs::KNOWN_FORMAT, Mcs::GREENFIELD) {
             self.unhonoured |= Unhonoured::GREENFIELD;
         }
-        let bandwidth = if field.known & Mcs::KNOWN_BANDWIDTH == 0 { 0 } else { field.flags & Mcs::BANDWIDTH_MASK };
+        let bandwidth =
+            if field.known & Mcs::KNOWN_BANDWIDTH == 0 { 0 } else { field.flags & Mcs::BANDWIDTH_MASK };
         Ok(Some(Modulation {
             rate: Rate::Ht { mcs: field.mcs },
             // 2 and 3 are the lower and the upper half of 40 MHz: the primary is the one that the radio is tuned to.

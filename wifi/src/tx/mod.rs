@@ -28,7 +28,7 @@ pub use outcome::{Delivery, InjectError, InjectErrorKind, Outcome, Refusal, TxSt
 pub use sink::{SinkStats, Transmitter};
 pub use ticket::Ticket;
 
-pub(crate) use descriptor::{LEN as DESCRIPTOR_LEN, MAX_NUMBER};
+pub(crate) use descriptor::{LEN as DESCRIPTOR_LEN, MAX_NUMBER, set_frames};
 pub(crate) use plan::{Plan, Planner};
 pub(crate) use queue::{Job, TxQueue};
 pub(crate) use queue_select::EndpointMap;

@@ -220,16 +220,36 @@ mod tests {
         for (text, frame, channel) in [
             ("MCS16 needs 3 chains, the adapter has 2", at(ht(16)), "11"),
             ("MCS 32, expected 0 to 31", at(ht(32)), "11"),
-            ("5.5 Mbit/s exists at 2.4 GHz only, the radio is on channel 36", at(Rate::Legacy(LegacyRate::M5_5).into()), "36"),
+            (
+                "5.5 Mbit/s exists at 2.4 GHz only, the radio is on channel 36",
+                at(Rate::Legacy(LegacyRate::M5_5).into()),
+                "36",
+            ),
             ("VHT9x1 does not exist at 20 MHz", at(vht(9, 1, Width::Mhz20)), "36/80"),
-            ("MCS7 does not exist at 80 MHz", at(Modulation { bandwidth: Some(Width::Mhz80), ..ht(7) }), "36/80"),
+            (
+                "MCS7 does not exist at 80 MHz",
+                at(Modulation { bandwidth: Some(Width::Mhz80), ..ht(7) }),
+                "36/80",
+            ),
             ("80 MHz asked for, the radio is on channel 36+", at(vht(9, 1, Width::Mhz80)), "36+"),
-            ("VHT MCS 10 with 1 streams, expected MCS 0 to 9, 1 to 4 streams, one user", at(vht(10, 1, Width::Mhz20)), "36"),
+            (
+                "VHT MCS 10 with 1 streams, expected MCS 0 to 9, 1 to 4 streams, one user",
+                at(vht(10, 1, Width::Mhz20)),
+                "36",
+            ),
             ("a frame to be sent needs 10 bytes, 9 came", frame([0xd4, 0], 2, 9), "11"),
             ("data header needs 24 bytes, 23 came", frame([0x08, 0], 2, 23), "11"),
             ("protocol version is 1, expected 0", frame([0x09, 0], 2, 30), "11"),
-            ("4096 bytes, a PPDU at 1.0 carries at most 4095 with the check sequence", frame([0x08, 0], 2, 4092), "11"),
-            ("11455 bytes, a PPDU at MCS7 carries at most 11454 with the check sequence", frame([0x08, 0], 2, 11_451).rate(ht(7)), "11"),
+            (
+                "4096 bytes, a PPDU at 1.0 carries at most 4095 with the check sequence",
+                frame([0x08, 0], 2, 4092),
+                "11",
+            ),
+            (
+                "11455 bytes, a PPDU at MCS7 carries at most 11454 with the check sequence",
+                frame([0x08, 0], 2, 11_451).rate(ht(7)),
+                "11",
+            ),
         ] {
             assert_eq!(refused(&frame, channel), text);
         }

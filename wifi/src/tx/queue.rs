@@ -220,13 +220,7 @@ impl TxQueue {
             inner.taker = Some(context.waker().clone());
             return Poll::Pending;
         };
-        inner.bytes -= job.frame().bytes().len();
-        {
-            let mut counts = lock(&self.counts);
-            counts.waiting -= 1;
-            counts.in_flight += 1;
-        }
-        let next = inner.next_sender();
+        let next = self.taken(&mut inner, &job);
         drop(inner);
         if let Some(waker) = next {
             waker.wake();
@@ -234,9 +228,26 @@ impl TxQueue {
         Poll::Ready(job)
     }
 
-    /// Whether frames wait.
-    pub(crate) fn is_empty(&self) -> bool {
-        lock(&self.inner).jobs.is_empty()
+    /// The next frame, if one is there and `wanted`. Asked with the queue locked.
+    pub(crate) fn take_if(&self, wanted: impl FnOnce(&TxFrame) -> bool) -> Option<Job> {
+        let mut inner = lock(&self.inner);
+        let is_wanted = inner.jobs.front().is_some_and(|job| wanted(job.frame()));
+        let job = if is_wanted { inner.jobs.pop_front() } else { None }?;
+        let next = self.taken(&mut inner, &job);
+        drop(inner);
+        if let Some(waker) = next {
+            waker.wake();
+        }
+        Some(job)
+    }
+
+    /// Counts a job that left the queue, and tells which sender has room now.
+    fn taken(&self, inner: &mut Inner, job: &Job) -> Option<Waker> {
+        inner.bytes -= job.frame().bytes().len();
+        let mut counts = lock(&self.counts);
+        counts.waiting -= 1;
+        counts.in_flight += 1;
+        inner.next_sender()
     }
 
     /// Nothing is taken any more, and what waits fails for `reason`. The first reason stays.

@@ -16,7 +16,12 @@ fn frame(length: usize) -> TxFrame {
 }
 
 fn outcome() -> Outcome {
-    Outcome { delivery: Delivery::Acknowledged, retries: Some(2), rate: None, unhonoured: Unhonoured::empty() }
+    Outcome {
+        delivery: Delivery::Acknowledged,
+        retries: Some(2),
+        rate: None,
+        unhonoured: Unhonoured::empty(),
+    }
 }
 
 fn take(queue: &TxQueue) -> Option<Job> {
@@ -49,7 +54,8 @@ fn a7_a_full_queue_makes_senders_wait_in_their_order_and_drops_nothing() {
     // One gives up its place, and the one behind it has it.
     drop(sends.remove(FRAMES + 1));
     drop(take(&queue));
-    let order: Vec<usize> = core::iter::from_fn(|| take(&queue)).map(|job| job.frame().bytes().len()).collect();
+    let order: Vec<usize> =
+        core::iter::from_fn(|| take(&queue)).map(|job| job.frame().bytes().len()).collect();
     assert_eq!(order, (102..=100 + FRAMES).collect::<Vec<_>>());
     assert!(sends[FRAMES + 1].as_mut().now_or_never().is_some());
 }
@@ -75,7 +81,8 @@ fn a5_a_send_that_is_dropped_before_there_is_room_sends_nothing() {
         let mut send = pin!(Ticket::issue(queue.clone(), frame(99)));
         assert!(send.as_mut().now_or_never().is_none());
     }
-    let lengths: Vec<usize> = core::iter::from_fn(|| take(&queue)).map(|job| job.frame().bytes().len()).collect();
+    let lengths: Vec<usize> =
+        core::iter::from_fn(|| take(&queue)).map(|job| job.frame().bytes().len()).collect();
     assert_eq!(lengths, [50; FRAMES]);
     assert_eq!(queue.stats().accepted, FRAMES as u64);
 }
@@ -103,7 +110,9 @@ fn a8_whatever_ends_a_job_gives_its_frame_back() {
     job.failed(InjectErrorKind::Interface(down()));
     queue.close(&down());
     let late = issue(40);
-    for (ticket, length, given) in [(lost, 10, false), (failed, 20, true), (waiting, 30, false), (late, 40, false)] {
+    for (ticket, length, given) in
+        [(lost, 10, false), (failed, 20, true), (waiting, 30, false), (late, 40, false)]
+    {
         let error = block_on(ticket).unwrap_err();
         assert_eq!(error.may_have_been_sent(), given);
         assert_eq!(error.into_frame().bytes().len(), length);

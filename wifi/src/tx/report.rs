@@ -92,7 +92,10 @@ mod tests {
         assert_eq!(good, Report { number: 5, queue: 18, status: Status::Good, retries: 0, rate });
         let failed = Report::parse(&message(3, &[0x80, 0, 0x70, 0, 0, 0x13, 0xfc, 0])).unwrap();
         let rate = Some(Rate::Ht { mcs: 7 });
-        assert_eq!(failed, Report { number: 63, queue: 0, status: Status::RetriesExhausted, retries: 48, rate });
+        assert_eq!(
+            failed,
+            Report { number: 63, queue: 0, status: Status::RetriesExhausted, retries: 48, rate }
+        );
         let expired = Report::parse(&message(3, &[0x40, 0, 1, 0, 0, 0, 0])).unwrap();
         assert_eq!((expired.status, expired.retries), (Status::Expired, 1));
     }

@@ -126,7 +126,15 @@ impl Bench {
 
     fn submit(&self, id: u64, transfer_type: TransferType, endpoint: u8, setup: Option<Setup>) {
         let buffer = BytesMut::from(&[id as u8][..]);
-        self.schedule.submit(FlatUrb { id: UrbId(id), transfer_type, endpoint, setup, buffer, length: 1, zero_packet: false });
+        self.schedule.submit(FlatUrb {
+            id: UrbId(id),
+            transfer_type,
+            endpoint,
+            setup,
+            buffer,
+            length: 1,
+            zero_packet: false,
+        });
     }
 
     /// The wire gives an URB back.

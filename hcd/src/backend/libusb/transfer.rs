@@ -133,7 +133,8 @@ impl<E: Ended> Transfer<E> {
             unsafe {
                 let record = raw.as_ptr();
                 (*record).dev_handle = dev_handle;
-                (*record).flags = if zero_packet { rusb::constants::LIBUSB_TRANSFER_ADD_ZERO_PACKET } else { 0 };
+                (*record).flags =
+                    if zero_packet { rusb::constants::LIBUSB_TRANSFER_ADD_ZERO_PACKET } else { 0 };
                 (*record).endpoint = if setup.is_some() { 0 } else { endpoint };
                 (*record).transfer_type = kind;
                 // The controller keeps the time limits, by the kernel core's clock.

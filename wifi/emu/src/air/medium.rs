@@ -262,8 +262,9 @@ impl Medium {
             return Err(TransmitError::TooWide { frame: frame.rate.width, radio: tuning.width() });
         }
         frame.tuning = tuning;
-        frame.start = self.first_free(now, tuning);
-        frame.end = frame.start + frame.rate.air_time(frame.air_length(), !tuning.is_5ghz());
+        let air_time = frame.rate.air_time(frame.air_length(), !tuning.is_5ghz());
+        frame.start = self.first_free(now, air_time, tuning);
+        frame.end = frame.start + air_time;
 
         let options = self.radios[index].options;
         let signal = Signal::ByDistance { power_dbm: options.power_dbm, position_m: options.position_m };
@@ -302,26 +303,26 @@ impl Medium {
         self.sent | 1 << 63
     }
 
-    /// The first moment from `now` at which nobody on the channel talks.
-    fn first_free(&mut self, now: Duration, tuning: Tuning) -> Duration {
+    /// The first moment from `now` at which nobody on the channel talks, and no radio will that has its turn
+    /// already, for `air_time`. What is scripted comes as a surprise.
+    fn first_free(&mut self, now: Duration, air_time: Duration, tuning: Tuning) -> Duration {
         self.recent.retain(|&(_, end, _)| end + SLOT > now);
-        let mut spans: Vec<(Duration, Duration)> = (self.recent.iter())
+        let mut spans: Vec<(Duration, Duration, Duration)> = (self.recent.iter())
             .filter(|(_, _, at)| covers(*at, tuning))
-            .map(|&(start, end, _)| (start, end))
+            .map(|&(start, end, _)| (start, end, air_time))
             .collect();
         for cell in self.cells.iter().filter(|cell| cell.reaches(tuning)) {
             for slot in slot_of(now).saturating_sub(1)..=slot_of(now) + 1 {
                 let cell = cell.slot(slot);
-                spans.extend(cell.iter().map(|emission| (emission.frame.start, emission.frame.end)));
+                spans.extend(
+                    cell.iter().map(|emission| (emission.frame.start, emission.frame.end, Duration::ZERO)),
+                );
             }
         }
         spans.sort_unstable();
-        spans.into_iter().fold(
-            now,
-            |free, (start, end)| {
-                if start <= free && free < end { end + DIFS } else { free }
-            },
-        )
+        spans.into_iter().fold(now, |free, (start, end, needed)| {
+            if start <= free + needed && free < end + DIFS { end + DIFS } else { free }
+        })
     }
 
     /// Puts an emission into the inboxes of all radios that hear it, and tells who those are.

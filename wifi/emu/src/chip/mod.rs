@@ -316,6 +316,9 @@ impl Chip {
     pub(crate) fn transmit_stats(&self) -> TransmitStats {
         self.transmit.stats
     }
+    pub(crate) fn mute_reports(&mut self, mute: bool) {
+        self.transmit.mute = mute;
+    }
     pub(crate) fn transfers(&self) -> u64 {
         self.transfers
     }

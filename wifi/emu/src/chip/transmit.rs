@@ -43,12 +43,14 @@ pub(super) struct Transmit {
     reports: VecDeque<(Duration, [u8; 7])>,
     sequence: u16,
     report_sequence: u8,
+    /// The firmware reports nothing.
+    pub(super) mute: bool,
     pub(super) stats: TransmitStats,
 }
 
 impl Transmit {
     pub(super) fn reset(&mut self) {
-        *self = Self { stats: self.stats, ..Self::default() };
+        *self = Self { stats: self.stats, mute: self.mute, ..Self::default() };
     }
 }
 
@@ -145,8 +147,14 @@ impl Chip {
             _ => Width::Mhz20,
         };
         let power = self.power_dbm(code);
-        let limit = usize::from(self.byte(mac::RETRY_LIMIT.addr()) & 0x3f);
-        let mut now = self.host_now;
+        // The descriptor's own limit, if it says that it has one, or the MAC's.
+        let limit = match frame.field(4, 17, 1) {
+            0 => usize::from(self.byte(mac::RETRY_LIMIT.addr()) & 0x3f),
+            _ => frame.field(4, 18, 6) as usize,
+        };
+        // One frame after the other, in the order in which they came.
+        let before = self.transmit.in_flight.back().map_or(Duration::ZERO, |(end, _)| *end);
+        let mut now = self.host_now.max(before);
         let (mut retries, mut acknowledged) = (0, None);
         let tuned = self.tuning();
         let Some((radio, tuned)) = self.front_end.radio.as_mut().zip(tuned) else {
@@ -182,7 +190,7 @@ impl Chip {
     /// Keeps a report for a frame that asked for one (SPE_RPT): queue and failure, retries, rate, and the
     /// driver's own number in the last byte (`rtw88 fw.h`, `GET_CCX_REPORT_*_V0`).
     fn report(&mut self, frame: &Outbound<'_>, retries: usize, good: bool, at: Duration) {
-        if frame.field(2, 19, 1) != 0 {
+        if frame.field(2, 19, 1) != 0 && !self.transmit.mute {
             let failure = if good { 0 } else { 0x80 };
             let number = frame.field(6, 0, 12) as u8;
             let (queue, mac_id) = (frame.queue() as u8 & 0x1f, frame.field(1, 0, 8) as u8);

@@ -31,7 +31,8 @@ fn w3_an_empty_header_asks_for_nothing() {
 fn w3_rates_are_read_vht_before_mcs_before_rate() {
     let mut fields = Fields { rate: Some(108), ..Fields::default() };
     assert_eq!(read(&fields).modulation().unwrap().rate, Rate::Legacy(LegacyRate::M54));
-    let known = Mcs::KNOWN_MCS | Mcs::KNOWN_BANDWIDTH | Mcs::KNOWN_GUARD_INTERVAL | Mcs::KNOWN_FEC | Mcs::KNOWN_STBC;
+    let known =
+        Mcs::KNOWN_MCS | Mcs::KNOWN_BANDWIDTH | Mcs::KNOWN_GUARD_INTERVAL | Mcs::KNOWN_FEC | Mcs::KNOWN_STBC;
     let flags = Mcs::BANDWIDTH_40 | Mcs::SHORT_GI | Mcs::LDPC | Mcs::STBC_ONE_STREAM;
     fields.mcs = Some(Mcs { known, flags, mcs: 7 });
     let all = Modulation {
@@ -82,7 +83,8 @@ fn w3_what_cannot_be_honoured_is_named() {
     let protection = Fields { tx_flags: Some(tx_flag::RTS | tx_flag::CTS), ..Fields::default() };
     assert_eq!(unhonoured(protection), Unhonoured::RTS | Unhonoured::CTS_TO_SELF);
     assert_eq!(unhonoured(protection).to_string(), "rts, cts to self");
-    let flags = Fields { flags: Some(flag::WEP | flag::SHORT_PREAMBLE | flag::FRAGMENT), ..Fields::default() };
+    let flags =
+        Fields { flags: Some(flag::WEP | flag::SHORT_PREAMBLE | flag::FRAGMENT), ..Fields::default() };
     let expected = Unhonoured::ENCRYPTION | Unhonoured::SHORT_PREAMBLE | Unhonoured::FRAGMENTATION;
     assert_eq!(unhonoured(flags), expected);
     // RTS retries, a vendor's field behind them.
@@ -127,7 +129,9 @@ fn w3_headers_that_ask_for_the_impossible_are_refused() {
 
 #[test]
 fn w3_headers_that_cannot_be_read_are_refused() {
-    for bytes in [&[][..], &[0; 7], &[1, 0, 8, 0, 0, 0, 0, 0], &[0, 0, 9, 0, 0, 0, 0, 0], &[0, 0, 8, 0, 4, 0, 0, 0]] {
+    for bytes in
+        [&[][..], &[0; 7], &[1, 0, 8, 0, 0, 0, 0, 0], &[0, 0, 9, 0, 0, 0, 0, 0], &[0, 0, 8, 0, 4, 0, 0, 0]]
+    {
         let error = TxFrame::from_radiotap(bytes.to_vec()).unwrap_err();
         assert!(error.to_string().starts_with("frame refused: radiotap: "), "{error}");
         assert_eq!(error.into_frame().bytes()[..], *bytes);
