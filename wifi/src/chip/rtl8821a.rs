@@ -165,5 +165,6 @@ pub(crate) static INFO: ChipInfo = ChipInfo {
         QueuePages { high: 8, normal: 0, low: 8, extra: 4, gap: 1, map: [2, 2, 1, 1, 0, 3] },
     ],
     tx_aggregate_descriptors: TX_AGGREGATE,
+    tx_fallback_limit: true,
     phy: &crate::phy::rtl8821a::INFO,
 };
