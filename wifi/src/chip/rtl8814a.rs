@@ -150,5 +150,6 @@ pub(crate) static INFO: ChipInfo = ChipInfo {
     reserved_pages: 8 + 24 + 8 + 8 + 4,
     queue_pages: [pages([3, 3, 2, 2, 3, 3]), pages([3, 2, 1, 1, 3, 3]), pages([3, 2, 1, 1, 3, 3])],
     tx_aggregate_descriptors: 3,
+    tx_fallback_limit: false,
     phy: &crate::phy::rtl8814a::INFO,
 };
