@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::executor::Core;
 use crate::executor::task::{self, JoinHandle, TaskHeader};
+use crate::executor::{Core, chaos::Place};
 use crate::kernel::KernelHandle;
 use crate::softirq::{SoftIrq, Softirq, SoftirqAction, SoftirqBusy};
 use crate::time::{Clock, JIFFY, Sleep, Timer, jiffies_at, jiffy_start};
@@ -187,7 +187,7 @@ impl Cpu {
         if irqs_on {
             self.core.irqs_went_off(Location::caller());
         }
-        self.core.chaos_point();
+        self.core.chaos_point(Place::IrqsOff);
         IrqFlags { irqs_on, not_send: PhantomData }
     }
 
@@ -214,7 +214,7 @@ impl Cpu {
     #[track_caller]
     pub fn local_irq_disable(&self) {
         self.irqs_off_here();
-        self.core.chaos_point();
+        self.core.chaos_point(Place::IrqsOff);
     }
 
     /// Turns IRQs on, whatever they were; pending interrupts are taken before it returns. In a handler nothing is
@@ -223,7 +223,7 @@ impl Cpu {
     pub fn local_irq_enable(&self) {
         if !self.core.irqs_on.replace(true) {
             self.core.irqs_went_on(Location::caller());
-            self.core.chaos_point();
+            self.core.chaos_point(Place::IrqsOn);
             self.core.deliver();
         }
     }
@@ -247,7 +247,7 @@ impl Cpu {
     /// Virtual time stands still while a task spins.
     pub fn cpu_relax(&self) {
         std::hint::spin_loop();
-        self.core.chaos_point();
+        self.core.chaos_point(Place::CpuRelax);
         self.core.deliver();
     }
 

@@ -11,6 +11,7 @@ use std::thread;
 use futures::channel::oneshot;
 
 use crate::cpu::Cpu;
+use crate::executor::chaos::PLACES;
 use crate::executor::doorbell::Doorbell;
 use crate::executor::policy::IrqPolicy;
 use crate::executor::published::Published;
@@ -127,6 +128,7 @@ pub(crate) struct Counters {
     pub(crate) softirqs: [AtomicU64; VECTORS],
     pub(crate) softirq_panics: AtomicU64,
     pub(crate) timer_panics: AtomicU64,
+    pub(crate) chaos: [AtomicU64; PLACES],
 }
 
 /// What host threads and the executor share. Holding it keeps no thread alive.

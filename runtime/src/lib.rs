@@ -116,7 +116,7 @@ pub use lock::{
     SpinLock, SpinLockGuard, WaitQueue,
 };
 pub use softirq::{SoftIrq, Softirq, SoftirqAction, SoftirqBusy};
-pub use stats::{KernelStats, LineStats, TaskStats};
+pub use stats::{ChaosStats, KernelStats, LineStats, TaskStats};
 pub use tasklet::Tasklet;
 pub use time::{Clock, HZ, Hold, HostTimer, JIFFY, Notifier, Sleep, Timer, Woken};
 pub use watchdog::{Stall, Watchdog, WatchdogBuilder, WatchdogReport};

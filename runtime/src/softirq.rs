@@ -13,7 +13,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use crate::cpu::{Context, sealed::Sealed};
-use crate::executor::{Core, published::CpuContext, task::panic_message};
+use crate::executor::{Core, chaos::Place, published::CpuContext, task::panic_message};
 use crate::lock::validator::Frame;
 
 /// The softirq vectors, in order of precedence. The numbers are Linux's (`include/linux/interrupt.h`).
@@ -221,7 +221,7 @@ impl Core {
                 let vector = vectors.trailing_zeros() as u8;
                 vectors &= vectors - 1;
                 self.run_vector(vector);
-                self.chaos_point();
+                self.chaos_point(Place::BetweenSoftirqs);
                 // Between vectors; interrupts taken here raise into the next pass.
                 self.deliver_in_softirq(vector);
             }

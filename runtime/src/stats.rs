@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::executor::chaos::Place;
 use crate::kernel::Shared;
 use crate::softirq::{NAMES, VECTORS};
 
@@ -48,6 +49,39 @@ pub struct TaskStats {
     pub service: bool,
 }
 
+/// Interrupts that [chaos](crate::KernelBuilder::chaos) let land in virtual time, by the place: every point at which
+/// interrupts are taken, and one at which they wait.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct ChaosStats {
+    /// Before a task's turn.
+    pub before_poll: u64,
+    /// When IRQs went on.
+    pub irqs_on: u64,
+    /// In [`Cpu::cpu_relax`](crate::Cpu::cpu_relax).
+    pub cpu_relax: u64,
+    /// Between softirq vectors.
+    pub between_softirqs: u64,
+    /// While there was nothing to do, which is where all land without chaos.
+    pub idle: u64,
+    /// In the middle of a turn, right after its IRQs went off: they had to wait.
+    pub irqs_off: u64,
+}
+
+impl ChaosStats {
+    fn take(shared: &Shared) -> Self {
+        let at = |place: Place| shared.counters.chaos[place as usize].load(Ordering::Relaxed);
+        Self {
+            before_poll: at(Place::BeforePoll),
+            irqs_on: at(Place::IrqsOn),
+            cpu_relax: at(Place::CpuRelax),
+            between_softirqs: at(Place::BetweenSoftirqs),
+            idle: at(Place::Idle),
+            irqs_off: at(Place::IrqsOff),
+        }
+    }
+}
+
 /// A snapshot of a kernel's counters.
 ///
 /// Each counter is exact; counters that are taken while the kernel works need not be of one instant.
@@ -84,6 +118,8 @@ pub struct KernelStats {
     pub nmis: u64,
     /// Runs of each softirq vector, in the order of `/proc/softirqs`.
     pub softirqs: [u64; VECTORS],
+    /// What chaos did; all zero without.
+    pub chaos: ChaosStats,
     /// The lines, by number; 0 is the timer.
     pub lines: Vec<LineStats>,
     /// The tasks that live, oldest first.
@@ -136,6 +172,7 @@ impl KernelStats {
             softirq_panics: get(&counters.softirq_panics),
             timer_panics: get(&counters.timer_panics),
             nmis: shared.published.nmis_taken(),
+            chaos: ChaosStats::take(shared),
             softirqs: std::array::from_fn(|vector| get(&counters.softirqs[vector])),
             lines,
             tasks,

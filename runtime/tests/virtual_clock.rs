@@ -2,13 +2,12 @@
 
 mod common;
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use airlift_runtime::{Clock, HostTimer, IrqLine, IrqReturn, Kernel, Notifier, Woken};
-use common::{Log, on_kernel, receive};
+use airlift_runtime::{Clock, IrqReturn, Kernel, Woken};
+use common::{on_kernel, receive};
 use futures::StreamExt;
 use futures::executor::block_on;
 
@@ -403,93 +402,4 @@ fn r16_the_end_of_a_kernel_lets_the_time_of_the_others_run() {
     });
     one.shutdown_blocking();
     assert_eq!(block_on(task.unwrap()).unwrap(), 5 * MS);
-}
-
-/// A device that answers each of `requests` requests by an interrupt some time later.
-fn device(mut timer: HostTimer, line: IrqLine, requests: usize) -> thread::JoinHandle<()> {
-    thread::spawn(move || {
-        for request in 0..requests as u32 {
-            assert_eq!(timer.wait_until(None), Woken::Notified);
-            let due = timer.now() + Duration::from_micros(50 + u64::from(request) % 7 * 30);
-            while timer.wait_until(Some(due)) == Woken::Notified {}
-            if line.trigger().is_err() {
-                return;
-            }
-        }
-    })
-}
-
-/// What a small driver sees of its device, entry by entry, in one run with `seed`.
-fn trace(seed: Option<u64>) -> Vec<String> {
-    const REQUESTS: usize = 20;
-    let clock = Clock::virtual_time();
-    let hold = clock.hold();
-    let mut builder = Kernel::builder().clock(clock.clone());
-    if let Some(seed) = seed {
-        builder = builder.chaos(seed);
-    }
-    let kernel = builder.build().unwrap();
-    let line = kernel.handle().irq_line("device").unwrap();
-    let timer = clock.host_timer("device");
-    let notifier: Notifier = timer.notifier();
-    let device = device(timer, line.clone(), REQUESTS);
-    let task = kernel.handle().spawn("driver", move |cpu| async move {
-        let log = Log::new();
-        let done = std::rc::Rc::new(airlift_runtime::Completion::new());
-        let (entries, complete, in_handler) = (log.clone(), done.clone(), cpu.clone());
-        let _irq = cpu.request_irq(&line, "device", move |_| {
-            entries.push(format!("{:?} irq", in_handler.now()));
-            complete.complete();
-            IrqReturn::Handled
-        });
-        let entries = log.clone();
-        let ticker = cpu.spawn("ticker", move |cpu| async move {
-            loop {
-                cpu.sleep(Duration::from_micros(40)).await;
-                entries.push(format!("{:?} tick", cpu.now()));
-            }
-        });
-        for request in 0..REQUESTS {
-            notifier.notify();
-            let pending = cpu.with_irqs_off(|| {
-                // Mid-poll, IRQs off: chaos may land the interrupt here.
-                let flags = cpu.local_irq_save();
-                cpu.local_irq_restore(flags);
-                line.is_pending()
-            });
-            log.push(format!("{:?} request {request} {pending}", cpu.now()));
-            done.wait(&cpu).await;
-        }
-        ticker.abort();
-        log.take()
-    });
-    drop(hold);
-    let log = block_on(task.unwrap()).unwrap();
-    drop(kernel);
-    device.join().unwrap();
-    log
-}
-
-#[test]
-fn r16_a_run_in_virtual_time_repeats_itself_exactly() {
-    let first = trace(None);
-    for _ in 0..20 {
-        assert_eq!(trace(None), first);
-    }
-}
-
-#[test]
-fn r16_chaos_repeats_itself_by_seed_and_differs_between_seeds() {
-    let mut traces = BTreeSet::new();
-    let mut landed_with_irqs_off = 0;
-    for seed in 0..10 {
-        let first = trace(Some(seed));
-        assert_eq!(trace(Some(seed)), first, "seed {seed}");
-        landed_with_irqs_off += first.iter().filter(|entry| entry.ends_with("true")).count();
-        traces.insert(first);
-    }
-    assert!(traces.len() > 5, "{} different traces", traces.len());
-    // In the middle of a poll, with IRQs off: never without chaos.
-    assert!(landed_with_irqs_off > 0);
-    assert!(trace(None).iter().all(|entry| !entry.ends_with("true")));
 }

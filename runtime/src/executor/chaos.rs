@@ -4,9 +4,10 @@
 //! threads *settle*: what they have raised by then is what a run with this seed always sees there.
 //!
 //! *Chaos* adds what silicon does: at a delivery point, or right after IRQs went off, it may let the clock take its
-//! next step at once, in the middle of whatever runs.
+//! next step at once, in the middle of whatever runs. What lands so is counted by its [`Place`].
 
 use std::cell::Cell;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Core;
@@ -35,6 +36,21 @@ impl Chaos {
         mixed ^ (mixed >> 31)
     }
 }
+
+/// Where chaos lets interrupts land: at each of the delivery points, and where they have to wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    BeforePoll,
+    IrqsOn,
+    CpuRelax,
+    BetweenSoftirqs,
+    Idle,
+    /// No delivery point: the middle of a poll, right after its IRQs went off.
+    IrqsOff,
+}
+
+/// Number of places.
+pub(crate) const PLACES: usize = 6;
 
 impl Core {
     /// Waits until no host thread is busy. Immediate on the system clock.
@@ -66,19 +82,35 @@ impl Core {
         }
     }
 
+    /// Counts what has landed since the token channel held `before`.
+    fn count_landed(&self, place: Place, before: usize) {
+        let landed = self.tokens.len().saturating_sub(before);
+        self.shared.counters.chaos[place as usize].fetch_add(landed as u64, Ordering::Relaxed);
+    }
+
+    /// Counts what ended the idling, which is where time moves without chaos too.
+    pub(super) fn chaos_after_idle(&self) {
+        if self.chaos.is_some() {
+            self.settle();
+            self.count_landed(Place::Idle, 0);
+        }
+    }
+
     /// May let the virtual clock take a step here. True if it may have.
-    pub(crate) fn chaos_point(&self) -> bool {
+    pub(crate) fn chaos_point(&self, place: Place) -> bool {
         let Some(chaos) = &self.chaos else { return false };
         if self.in_hardirq.get() || chaos.next() & 3 != 0 {
             return false;
         }
         self.settle();
+        let before = self.tokens.len();
         if let Inner::Virtual(clock) = &self.shared.clock.inner
             && let Some(key) = clock.step_early(self.executor_id(), self.timers.next())
         {
             self.release_timer(key);
         }
         self.settle();
+        self.count_landed(place, before);
         true
     }
 }

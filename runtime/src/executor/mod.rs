@@ -44,6 +44,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use self::chaos::Place;
 pub(crate) use self::core::{Core, CoreOptions, Parts};
 use self::published::CpuContext;
 
@@ -87,7 +88,7 @@ pub(crate) fn run(parts: Parts) -> ShutdownReport {
                 Some(work) => {
                     core.set_idle(false);
                     // Not once a round: how many rounds there are depends on the host's threads, turns do not.
-                    if core.chaos_point() {
+                    if core.chaos_point(Place::BeforePoll) {
                         core.deliver();
                     }
                     core.perform(work);
@@ -157,6 +158,7 @@ fn idle(core: &Rc<Core>) {
             Step::Work => return,
             Step::Timer(key) => {
                 core.release_timer(key);
+                core.chaos_after_idle();
                 return;
             }
             Step::Sleep => {}
@@ -166,6 +168,7 @@ fn idle(core: &Rc<Core>) {
     core.shared.published.enter(CpuContext::Idle);
     bell.sleep(&mut core.spin.borrow_mut(), None);
     core.shared.published.enter(CpuContext::Executor);
+    core.chaos_after_idle();
     // As Linux does when it leaves a tickless idle: whatever runs next sees the right jiffies.
     if core.irqs_on.get() {
         core.update_jiffies();

@@ -163,7 +163,7 @@ impl VirtualClock {
             if self.is_busy() || !state.executors.values().all(|executor| executor.bell.is_asleep()) {
                 return Step::Sleep;
             }
-            match self.release(&mut state) {
+            match self.release(&mut state, false) {
                 Released::Executor(released, key) if released == id => {
                     if let Some(executor) = state.executors.get_mut(&id) {
                         executor.bell.disarm();
@@ -190,7 +190,7 @@ impl VirtualClock {
         if self.is_busy() || state.executors.iter().any(|(&other, e)| other != id && !e.bell.is_asleep()) {
             return None;
         }
-        match self.release(&mut state) {
+        match self.release(&mut state, true) {
             Released::Executor(released, key) if released == id => Some(key),
             Released::Executor(released, key) => {
                 if let Some(executor) = state.executors.get_mut(&released) {
@@ -203,8 +203,9 @@ impl VirtualClock {
         }
     }
 
-    /// Moves the time to the earliest key, if that is allowed, and takes its party off the list.
-    fn release(&self, state: &mut State) -> Released {
+    /// Moves the time to the earliest key, if that is allowed, and takes its party off the list. `early`: in the midst
+    /// of somebody's work, when no `run_until` may end.
+    fn release(&self, state: &mut State, early: bool) -> Released {
         // A `run_until` that was cancelled is due no more.
         state.sleepers.retain(|_, sleeper| !matches!(sleeper, Sleeper::Until(done) if done.is_canceled()));
         let timer = state.executors.iter().filter_map(|(&id, e)| e.timer.map(|key| (key, id))).min();
@@ -215,6 +216,9 @@ impl VirtualClock {
             (None, Some(sleeper)) => sleeper,
             (None, None) => return Released::Nobody,
         };
+        if early && matches!(state.sleepers.get(&key), Some(Sleeper::Until(_))) {
+            return Released::Nobody;
+        }
         let now = self.now();
         if key.0.as_nanos() > u128::from(u64::MAX) {
             // Beyond the clock's range, 584 years: as good as never.
