@@ -43,6 +43,8 @@ struct State {
     pending: BTreeMap<u64, Pending>,
     /// The failure that was posted first and no barrier has told yet.
     failure: Option<(u64, PostedError)>,
+    /// The one that was posted last: a later barrier's, once an earlier one has told `failure`.
+    latest: Option<(u64, PostedError)>,
     /// Barriers: the sequence number that each waits up to, and whom to wake.
     waiters: Vec<(u64, Waker)>,
 }
@@ -80,8 +82,8 @@ impl Anchor {
     /// Dropping the future loses nothing: the URBs go on, and the next barrier tells what this one did not.
     ///
     /// # Errors
-    /// The earliest posted of the failures since the last barrier that told one. It is told once, and stands for
-    /// the others that this barrier waited for.
+    /// The earliest posted of the failures since the last barrier that told one (of those that came back before that
+    /// one told its own, the latest). It is told once, and stands for the others that this barrier waited for.
     pub fn barrier(&self) -> Barrier {
         let until = self.inner.lock().next;
         Barrier { anchor: self.inner.clone(), until }
@@ -122,10 +124,14 @@ impl AnchorInner {
         let woken: Vec<_> = {
             let mut state = self.lock();
             let Some(Pending { tag, .. }) = state.pending.remove(&sequence) else { return };
-            if let Some(error) = error
-                && state.failure.is_none_or(|(earlier, _)| sequence < earlier)
-            {
-                state.failure = Some((sequence, PostedError { tag, error }));
+            if let Some(error) = error {
+                let failure = Some((sequence, PostedError { tag, error }));
+                if state.failure.is_none_or(|(earlier, _)| sequence < earlier) {
+                    state.failure = failure;
+                }
+                if state.latest.is_none_or(|(later, _)| sequence > later) {
+                    state.latest = failure;
+                }
             }
             if state.waiters.is_empty() {
                 return;
@@ -161,7 +167,9 @@ impl Future for Barrier {
         }
         match state.failure {
             Some((sequence, failure)) if sequence < self.until => {
-                state.failure = None;
+                // What was posted after this barrier is another one's to tell.
+                state.latest = state.latest.filter(|(latest, _)| *latest >= self.until);
+                state.failure = state.latest;
                 Poll::Ready(Err(failure))
             }
             _ => Poll::Ready(Ok(())),

@@ -4,6 +4,7 @@ use core::fmt;
 use core::future::poll_fn;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::task::{Poll, Waker};
+use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -22,6 +23,9 @@ use crate::urb::{Urb, UrbHandle, UrbShared};
 const GET_DESCRIPTOR: u8 = 6;
 const SET_CONFIGURATION: u8 = 9;
 const SET_INTERFACE: u8 = 11;
+
+/// How long a standard request may take: Linux's `USB_CTRL_GET_TIMEOUT` and `USB_CTRL_SET_TIMEOUT`.
+const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 
 /// The longest string descriptor (its length is one byte).
 const STRING_DESCRIPTOR_MAX: u16 = 255;
@@ -272,7 +276,8 @@ impl fmt::Debug for DeviceInner {
 ///
 /// It arrives enumerated, with its first configuration chosen. All calls may be made from any thread. The futures
 /// are `Send` and need no reactor; dropping one cancels the transfer that it waits for, so that the device may or
-/// may not have done it.
+/// may not have done it. Calls that make a standard request end with [`TransferError::Timeout`] after 5 s; an URB has
+/// the limit that it is given.
 #[derive(Clone)]
 pub struct UsbDevice {
     pub(crate) inner: Arc<DeviceInner>,
@@ -355,7 +360,11 @@ impl UsbDevice {
         let id = self.inner.next_id();
         let shared = Arc::new(UrbShared::operation(id, self.inner.clone(), op));
         match self.inner.admit(&shared, None) {
-            Ok(backend) => backend.operate(id, op),
+            Ok(backend) => {
+                backend.operate(id, op);
+                let due = self.inner.core.clock().now().saturating_add(REQUEST_LIMIT);
+                self.inner.core.deadlines.limit(&shared, due);
+            }
             Err(error) => shared.finish(Reply { id, status: Err(error), buffer: BytesMut::new() }),
         }
         UrbHandle::new(shared, self.user.clone()).await.status
@@ -414,7 +423,7 @@ impl UsbDevice {
             index: language,
             length,
         };
-        self.submit(Urb::control_in(setup)).await.into_result()
+        self.submit(Urb::control_in(setup).timeout(REQUEST_LIMIT)).await.into_result()
     }
 
     /// Reads a string by its index.

@@ -99,6 +99,14 @@ fn h5_silence_occupies_the_endpoint_until_the_time_limit() {
 }
 
 #[test]
+fn h1_a_standard_request_that_is_never_answered_has_a_time_limit() {
+    let bench = bench(Faults::new().at(1, Fault::Silence));
+    let (halt, took) =
+        bench.drive(|cpu, device| async move { (device.clear_halt(BULK_IN).await, cpu.now()) });
+    assert_eq!((halt, took), (Err(TransferError::Timeout), Duration::from_secs(5)));
+}
+
+#[test]
 fn h5_a_delay_is_exact_and_keeps_the_endpoints_order() {
     let delay = Duration::from_micros(700);
     let bench = bench(Faults::new().at(1, Fault::Delay(delay)));

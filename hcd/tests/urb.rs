@@ -139,6 +139,21 @@ fn h1_a_barrier_waits_for_what_was_posted_before_it_only() {
 }
 
 #[test]
+fn h1_a_failure_behind_a_barrier_is_the_next_barriers_to_tell() {
+    let rig = rig();
+    let anchor = Anchor::new();
+    rig.device.submit(park()).post(&anchor, 1);
+    let first = anchor.barrier();
+    rig.device.submit(park()).post(&anchor, 2);
+    // Both are back before anybody looks.
+    rig.port.unplug();
+    block_on(rig.device.closed());
+    assert_eq!(block_on(first).unwrap_err().tag, 1);
+    assert_eq!(block_on(anchor.barrier()).unwrap_err().tag, 2);
+    assert_eq!(block_on(anchor.barrier()), Ok(()), "told once each");
+}
+
+#[test]
 fn h1_isochronous_is_refused_clearly() {
     let rig = rig();
     let refused = status(&rig, Urb::bulk_in(ISOCHRONOUS_IN, 64)).unwrap_err();

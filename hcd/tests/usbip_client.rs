@@ -388,6 +388,34 @@ fn h6_an_imported_devices_server_that_misbehaves_is_hung_up_on() {
     }
 }
 
+#[test]
+fn h6_an_unlink_that_is_never_answered_ends_the_connection_however_busy_it_is() {
+    let (address, server) = scripted(|stream| {
+        let mut honest = Honest::serve(stream);
+        let mut header = [0; HEADER_LEN];
+        // Answers every URB but the first, and no unlink, until the other side hangs up.
+        for number in 0.. {
+            if honest.0.read_exact(&mut header).is_err() {
+                return;
+            }
+            if let Command::Submit { sequence, .. } = Command::parse(&header, 1 << 20).unwrap()
+                && number > 0
+                && honest.0.write_all(&Answer::Submit { sequence, status: 0, actual: 0 }.emit()).is_err()
+            {
+                return;
+            }
+        }
+    });
+    let (_kernel, port) = try_import(&address).unwrap();
+    let device = port.device();
+    let forgotten = device.submit(Urb::bulk_in(BULK_IN, 64));
+    forgotten.kill();
+    while block_on(device.submit(Urb::bulk_in(BULK_IN, 64))).status.is_ok() {}
+    assert_eq!(block_on(forgotten).status, Err(TransferError::Shutdown));
+    block_on(device.closed());
+    server.join().unwrap();
+}
+
 /// As a server may: it answers the unlink without the URB's end.
 #[test]
 fn h2_an_unlink_that_is_answered_ends_the_urb_whatever_its_status() {

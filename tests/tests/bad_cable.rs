@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use airlift_emu::{Adapter, Air, Probe, Rtl8812au};
 use airlift_hcd::{
-    Descriptors, FunctionUrb, HostController, Reply, Submit, TransferError, UrbId, UsbFunction,
+    Descriptors, Fault, Faults, FunctionUrb, HostController, Reply, Submit, TransferError, TransferType,
+    UrbId, UsbFunction,
 };
 use airlift_runtime::{Clock, Kernel};
 use airlift_wifi::{ErrorKind, StreamEnd, Wlan};
@@ -91,6 +92,42 @@ async fn w5_a_transfer_that_ends_in_error_is_counted_and_replaced() {
         assert!(!probe.firmware_runs());
         drop(kernel.shutdown().await);
     }
+}
+
+#[tokio::test]
+async fn w6_an_adapter_that_stops_answering_after_a_stall_does_not_hold_up_the_end() {
+    let kernel = Kernel::builder().clock(Clock::virtual_time()).build().unwrap();
+    let clock = kernel.handle().clock();
+    let controller = HostController::new(&kernel.handle()).unwrap();
+    let adapter = Rtl8812au::builder().air(&Air::default_scene(4)).build();
+    let stalls = AtomicU64::new(0);
+    let faults = Faults::new()
+        .when(
+            move |target| {
+                target.transfer_type == TransferType::Bulk && stalls.fetch_add(1, Ordering::Relaxed) == 8
+            },
+            Fault::Fail(TransferError::Stall),
+        )
+        // CLEAR_FEATURE of an endpoint: the end of its halt.
+        .when(
+            |target| target.setup.is_some_and(|setup| (setup.request_type, setup.request) == (2, 1)),
+            Fault::Silence,
+        );
+    let port = controller.plug_with(adapter, &[&faults]);
+    let wlan = Wlan::attach(port.device(), options()).await.unwrap();
+    let mut frames = wlan.frames();
+    let mut seen = 0;
+    while seen < 5 && frames.next().await.is_some() {
+        seen += 1;
+    }
+    // By now the receive endpoint has halted, and the driver waits for the end of that.
+    let hold = clock.hold();
+    let before = clock.now();
+    let down = wlan.down();
+    drop(hold);
+    down.await.unwrap();
+    assert!(clock.now() - before < Duration::from_secs(2), "{:?}", clock.now() - before);
+    drop(kernel.shutdown().await);
 }
 
 #[tokio::test]

@@ -232,15 +232,7 @@ impl Server {
             Command::Operate(id, op) => match op.setup() {
                 Some(setup) => self.standard(now, id, setup),
                 None => {
-                    let configuration = self.host.configuration();
-                    let alternates = self.host.alternates().to_vec();
-                    self.host.reset(now);
-                    let restored = alternates
-                        .into_iter()
-                        .map(|(interface, alternate)| DeviceOp::SetInterface { interface, alternate });
-                    for op in core::iter::once(DeviceOp::SetConfiguration(configuration)).chain(restored) {
-                        self.restore(now, op);
-                    }
+                    self.host.reset_and_restore(now, OWN_URB);
                     self.replies.push(Reply { id, status: Ok(0), buffer: BytesMut::new() });
                 }
             },

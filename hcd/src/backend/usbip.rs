@@ -166,6 +166,8 @@ impl Shared {
         let mut header = [0; HEADER_LEN];
         // The wait for a first byte is limited by what the server owes us, not by itself.
         while self.fill(&mut reader, &mut header, true)? {
+            // Also while the device has much to say: what is owed is owed.
+            self.check_debts()?;
             self.answer(&mut reader, &header, &mut replies)?;
             // What has come together goes up together.
             if reader.buffer().len() < HEADER_LEN && !replies.is_empty() {
@@ -176,14 +178,22 @@ impl Shared {
     }
 
     /// Fills `buffer`; `false` if the connection was closed before its first byte. `between`: messages, where it
-    /// may take as long as it likes while it owes nothing.
+    /// may take as long as it likes while it owes nothing. What has begun must be whole within the patience.
     fn fill(&self, reader: &mut impl Read, buffer: &mut [u8], between: bool) -> io::Result<bool> {
         let (mut filled, mut since) = (0, Instant::now());
         while filled < buffer.len() {
             match reader.read(&mut buffer[filled..]) {
                 Ok(0) if between && filled == 0 => return Ok(false),
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(length) => filled += length,
+                Ok(length) => {
+                    if between && filled == 0 {
+                        since = Instant::now();
+                    }
+                    filled += length;
+                    if filled < buffer.len() && since.elapsed() >= self.patience {
+                        return Err(late());
+                    }
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                     let silent = since.elapsed() >= self.patience;
@@ -194,7 +204,7 @@ impl Shared {
                             since = Instant::now();
                         }
                     } else if silent {
-                        return Err(io::Error::new(ErrorKind::TimedOut, "it stopped within a message"));
+                        return Err(late());
                     }
                 }
                 Err(error) => return Err(error),
@@ -348,6 +358,10 @@ impl Flying {
     fn end(self, status: Result<usize, TransferError>) -> Reply {
         Reply { id: self.id, status, buffer: self.buffer }
     }
+}
+
+fn late() -> io::Error {
+    io::Error::new(ErrorKind::TimedOut, "it stopped within a message")
 }
 
 fn broken(problem: impl Into<Box<dyn core::error::Error + Send + Sync>>) -> io::Error {

@@ -18,6 +18,7 @@ use std::task::Waker;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::backend::DeviceOp;
 use crate::descriptor::{Configuration, EndpointMap, TransferType, endpoint_slot};
 use crate::function::{Descriptors, FunctionUrb, Reply, Submit, UrbId, UsbFunction};
 use crate::status::TransferError;
@@ -266,6 +267,20 @@ impl FunctionHost {
         self.flush(u32::MAX, TransferError::Cancelled);
         self.state = DeviceState::default();
         self.function.reset(now);
+    }
+
+    /// Resets as a hub's driver does: the configuration and the alternate settings are chosen anew afterwards, by
+    /// requests that come back under the name `own`.
+    pub(crate) fn reset_and_restore(&mut self, now: Duration, own: UrbId) {
+        let configuration = DeviceOp::SetConfiguration(self.configuration());
+        let alternates = self.alternates().to_vec();
+        self.reset(now);
+        let settings = alternates
+            .into_iter()
+            .map(|(interface, alternate)| DeviceOp::SetInterface { interface, alternate });
+        for op in core::iter::once(configuration).chain(settings) {
+            self.submit(now, FunctionUrb::new(own, 0, op.setup(), BytesMut::new(), 0));
+        }
     }
 
     /// The device is gone: every URB, and every later one, comes back with [`TransferError::Shutdown`].

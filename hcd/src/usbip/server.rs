@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use socket2::{SockRef, TcpKeepalive};
+
 use super::protocol::{self, BUS_ID_LEN, DeviceRecord, OP_HEADER_LEN, OpHeader};
 use super::session;
 use crate::function::UsbFunction;
@@ -25,7 +27,8 @@ pub struct Limits {
     pub transfer: usize,
     /// Connections at a time; further ones are closed at once.
     pub connections: usize,
-    /// How long a peer may stay silent before its first request and within a message.
+    /// How long a peer may stay silent before its first request and within a message, and take nothing of what it is
+    /// sent. One that has imported a device and says nothing is asked by TCP's own keep-alive.
     pub patience: Duration,
 }
 
@@ -151,6 +154,7 @@ impl ServerHandle {
     /// Ends every connection and waits until the server's threads are gone.
     pub fn stop_blocking(mut self) {
         self.stop();
+        knock(self.door());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -161,22 +165,33 @@ impl ServerHandle {
         for stream in lock(&self.shared.connections).values() {
             let _ = stream.shutdown(Shutdown::Both);
         }
-        // Takes the accepting thread out of `accept`. A server bound to all addresses hears it on loopback.
-        let mut knock = self.address;
-        if knock.ip().is_unspecified() {
-            knock.set_ip(match knock {
+    }
+
+    /// Where a connection takes the accepting thread out of `accept`.
+    fn door(&self) -> SocketAddr {
+        let mut door = self.address;
+        // A server bound to all addresses hears it on loopback.
+        if door.ip().is_unspecified() {
+            door.set_ip(match door {
                 SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
                 SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
             });
         }
-        let _ = TcpStream::connect_timeout(&knock, Duration::from_secs(1));
+        door
     }
+}
+
+fn knock(door: SocketAddr) {
+    let _ = TcpStream::connect_timeout(&door, Duration::from_secs(1));
 }
 
 impl Drop for ServerHandle {
     fn drop(&mut self) {
         if self.thread.is_some() {
             self.stop();
+            // It may have to wait while connections come in a flood, and dropping waits for nothing.
+            let door = self.door();
+            let _ = std::thread::Builder::new().name("usbip-knock".into()).spawn(move || knock(door));
         }
     }
 }
@@ -185,6 +200,24 @@ impl core::fmt::Debug for ServerHandle {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("ServerHandle").field("address", &self.address).finish_non_exhaustive()
     }
+}
+
+/// A connection's place among those at a time, given up however the connection ends.
+struct Slot {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        lock(&self.shared.connections).remove(&self.number);
+    }
+}
+
+/// Has TCP ask a silent peer whether it is still there: after 30 s, every 10 s, three times.
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    let times = TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10));
+    SockRef::from(stream).set_tcp_keepalive(&times.with_retries(3))
 }
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
@@ -216,19 +249,15 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             }
             connections.insert(number, second);
         }
-        let serving = shared.clone();
+        let slot = Slot { shared: shared.clone(), number };
         let spawned = std::thread::Builder::new().name(format!("usbip-{number}")).spawn(move || {
-            if let Err(error) = serve(stream, &serving) {
+            if let Err(error) = serve(stream, &slot.shared) {
                 tracing::warn!(%error, "connection ended");
             }
-            lock(&serving.connections).remove(&number);
         });
         match spawned {
             Ok(thread) => threads.push(thread),
-            Err(error) => {
-                tracing::warn!(%error, "no thread for a connection");
-                lock(&shared.connections).remove(&number);
-            }
+            Err(error) => tracing::warn!(%error, "no thread for a connection"),
         }
     }
     // A connection that was accepted while `stop` went through the list.
@@ -244,6 +273,9 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 fn serve(mut stream: TcpStream, shared: &Shared) -> Result<(), session::SessionError> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(shared.limits.patience))?;
+    // Nobody can make the server wait by not reading, nor hold a device from a machine that is gone.
+    stream.set_write_timeout(Some(shared.limits.patience))?;
+    keep_alive(&stream)?;
     loop {
         let mut header = [0; OP_HEADER_LEN];
         match stream.read_exact(&mut header) {
@@ -291,7 +323,7 @@ fn take(shared: &Shared, id: &str) -> Result<(DeviceRecord, FunctionHost), u32> 
     Ok((export.record.clone(), device))
 }
 
-/// Gives the device back to the list however the session ends, a panic of the function included.
+/// Gives the device back to the list however the session ends. One whose function panicked has fallen off the bus.
 struct GiveBack<'a> {
     shared: &'a Shared,
     id: &'a str,
@@ -300,7 +332,11 @@ struct GiveBack<'a> {
 
 impl Drop for GiveBack<'_> {
     fn drop(&mut self) {
-        if let Some(export) = lock(&self.shared.exports).get_mut(self.id) {
+        let mut exports = lock(&self.shared.exports);
+        if std::thread::panicking() {
+            tracing::error!(id = self.id, "its function panicked; it is on offer no more");
+            exports.remove(self.id);
+        } else if let Some(export) = exports.get_mut(self.id) {
             export.device = self.device.take();
         }
     }

@@ -19,7 +19,6 @@ use bytes::BytesMut;
 
 use super::protocol::{self, Answer, Command, HEADER_LEN, ProtocolError, SHORT_NOT_OK, UNLINKED};
 use super::server::Limits;
-use crate::backend::DeviceOp;
 use crate::backend::usbip::PORT_RESET;
 use crate::function::{FunctionUrb, Reply, UrbId};
 use crate::function_host::FunctionHost;
@@ -333,16 +332,7 @@ impl Book<'_> {
 
     /// Resets the device, as Linux's server does at this request; configuration and settings are restored.
     fn reset(&mut self, now: Duration) {
-        let configuration = self.device.configuration();
-        let alternates = self.device.alternates().to_vec();
-        self.device.reset(now);
-        let settings = alternates
-            .into_iter()
-            .map(|(interface, alternate)| DeviceOp::SetInterface { interface, alternate });
-        for op in core::iter::once(DeviceOp::SetConfiguration(configuration)).chain(settings) {
-            let urb = FunctionUrb::new(OWN_URB, 0, op.setup(), BytesMut::new(), 0);
-            self.device.submit(now, urb);
-        }
+        self.device.reset_and_restore(now, OWN_URB);
         self.collect(now);
     }
 

@@ -304,6 +304,56 @@ fn h4_a_function_that_panics_ends_its_import_and_no_other() {
 }
 
 #[test]
+fn h4_a_function_that_panicked_is_on_offer_no_more_and_its_connection_is_given_up() {
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let server = Server::bind("127.0.0.1:0").unwrap().limits(limits);
+    let server = server.export("1-1", Box::new(Echo::default())).export("1-2", Box::new(Echo::default()));
+    let server = server.start().unwrap();
+    let mut client = Client::imported(server.address());
+    client.submit(1, 0x80, 8, Setup::vendor_in(10, 0, 0, 8), &[]);
+    assert!(client.is_closed());
+    // The one place among the connections is free as soon as the thread has ended.
+    let mut client = loop {
+        let mut client = Client::connect(server.address());
+        if client.stream.write_all(&OpHeader { code: OP_REQ_DEVLIST, status: 0 }.emit()).is_ok()
+            && client.stream.read_exact(&mut [0; OP_HEADER_LEN]).is_ok()
+        {
+            break client;
+        }
+    };
+    // One device is left in the list: the other one.
+    assert_eq!(u32::from_be_bytes(client.take()), 1);
+    let record = DeviceRecord::parse(&client.take()).unwrap();
+    assert_eq!(record.bus_id, "1-2");
+    server.stop_blocking();
+}
+
+#[test]
+fn h4_a_peer_that_does_not_read_is_given_up() {
+    let limits = Limits { patience: Duration::from_millis(300), ..Limits::default() };
+    let server = serve(limits);
+    let request = OpHeader { code: OP_REQ_DEVLIST, status: 0 }.emit();
+    let mut asking = Client::connect(server.address());
+    // Its questions fill the buffers of both sides until it stands still itself; then it is hung up on.
+    while asking.stream.write_all(&request).is_ok() {}
+
+    let mut importing = Client::imported(server.address());
+    let setup = Setup::vendor_in(7, 0, 0, 1);
+    let command = |sequence| {
+        let device = importing.device;
+        Command::Submit { sequence, device, endpoint: 0x80, flags: 0, length: 1, setup }.emit()
+    };
+    let mut sequence = 0;
+    while importing.stream.write_all(&command(sequence)).is_ok() {
+        sequence += 1;
+    }
+    while server.is_imported("1-1") {
+        std::thread::yield_now();
+    }
+    server.stop_blocking();
+}
+
+#[test]
 fn h4_a_peer_that_leaves_gives_everything_back() {
     let server = serve(Limits::default());
     let mut client = Client::imported(server.address());

@@ -9,6 +9,7 @@
 //! can, and pins less memory behind a small frame.
 
 use core::cell::RefCell;
+use core::pin::pin;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -50,7 +51,7 @@ pub(super) async fn run(
     }
     let mut failures = 0;
     while let Some(mut front) = transfers.flying.pop_front() {
-        let completion = match select(core::pin::pin!(stop.recv()), &mut front).await {
+        let completion = match select(pin!(stop.recv()), &mut front).await {
             Either::Left(_) => {
                 transfers.flying.push_front(front);
                 drain(&cpu, transfers, &sink, &messages).await;
@@ -67,11 +68,19 @@ pub(super) async fn run(
                 if failures >= ATTEMPTS {
                     return Err(Error::new(Stage::Up, ErrorKind::Receive { attempts: failures, source }));
                 }
-                if source == TransferError::Stall {
-                    // Each URB behind it ends with a stall of its own; the halt is ended all the same.
-                    let _ = transfers.device.clear_halt(endpoint).await;
+                let recover = async {
+                    if source == TransferError::Stall {
+                        // Each URB behind it ends with a stall of its own; the halt is ended all the same.
+                        let _ = transfers.device.clear_halt(endpoint).await;
+                    }
+                    cpu.sleep(FIRST_PAUSE * 2_u32.pow(failures - 1)).await;
+                };
+                // A device that does not answer must not hold up the end.
+                let stopped = matches!(select(pin!(stop.recv()), pin!(recover)).await, Either::Left(_));
+                if stopped {
+                    drain(&cpu, transfers, &sink).await;
+                    return Ok(());
                 }
-                cpu.sleep(FIRST_PAUSE * 2_u32.pow(failures - 1)).await;
             }
         }
         transfers.submit();

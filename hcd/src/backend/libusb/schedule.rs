@@ -153,8 +153,8 @@ impl<W: Wire> Schedule<W> {
         // Outside the lock, which the event thread needs for each URB that ends. While the URB is among the flying
         // the device stays open.
         match self.wire.start(&flight) {
-            // Whoever ended the schedule meanwhile may have cancelled the URB before it flew.
-            Ok(()) if self.ending.load(Ordering::SeqCst) => self.wire.cancel(&flight),
+            // Whoever recalled the URB meanwhile may have done so before it flew.
+            Ok(()) if self.is_recalled(endpoint) => self.wire.cancel(&flight),
             Ok(()) => {}
             Err(error) => {
                 self.give_back(id, Err(error), self.wire.reclaim(&flight));
@@ -163,6 +163,13 @@ impl<W: Wire> Schedule<W> {
                 self.after_failure(error);
             }
         }
+    }
+
+    /// Whether what flies on `endpoint` was told to come back: the schedule ends, or an operation takes it away.
+    fn is_recalled(&self, endpoint: u8) -> bool {
+        self.ending.load(Ordering::SeqCst)
+            || matches!(self.lock().held.front(), Some(Held::Op { op, cleared: true, .. })
+                if self.wire.displaces(*op, endpoint))
     }
 
     /// Does `op` behind the control transfers before it.

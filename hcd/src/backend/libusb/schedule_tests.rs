@@ -27,6 +27,8 @@ struct Fake {
     log: Mutex<Log>,
     /// What `start` answers for this URB.
     refuses: Option<(u64, TransferError)>,
+    /// Happens while an URB is being started.
+    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// Operations wait here until the test lets them go on.
     gate: Option<Mutex<mpsc::Receiver<Result<(), TransferError>>>>,
 }
@@ -50,6 +52,9 @@ impl Wire for Fake {
         match self.refuses {
             Some((id, error)) if flight.id.0 == id => Err(error),
             _ => {
+                if let Some(meanwhile) = self.meanwhile.lock().unwrap().take() {
+                    meanwhile();
+                }
                 self.log().started.push(flight.id.0);
                 Ok(())
             }
@@ -57,7 +62,11 @@ impl Wire for Fake {
     }
 
     fn cancel(&self, flight: &Flight) {
-        self.log().cancelled.push(flight.id.0);
+        // As with libusb, asking for what does not fly has no effect.
+        let mut log = self.log();
+        if log.started.contains(&flight.id.0) {
+            log.cancelled.push(flight.id.0);
+        }
     }
 
     fn reclaim(&self, flight: &Flight) -> BytesMut {
@@ -179,6 +188,23 @@ fn h1_an_urb_starts_at_once_and_goes_up_with_its_buffer() {
     assert!(!bench.turn());
     let given = bench.top.0.lock().unwrap().clone();
     assert_eq!(given, [(2, Ok(1), vec![2]), (1, Err(TransferError::Stall), vec![1])]);
+}
+
+#[test]
+fn h2_an_operation_that_comes_while_an_urb_is_being_started_takes_it_back_too() {
+    let bench = Bench::new(Fake::default());
+    let schedule = bench.schedule.clone();
+    *bench.schedule.wire().meanwhile.lock().unwrap() = Some(Box::new(move || {
+        schedule.operate(UrbId(9), DeviceOp::Reset);
+        schedule.turn();
+        schedule.advance();
+    }));
+    bench.bulk(1);
+    assert_eq!(bench.cancelled(), [1]);
+    bench.end(1, Err(TransferError::Cancelled));
+    assert!(!bench.turn());
+    bench.schedule.join_helper();
+    assert_eq!(bench.schedule.wire().log().operated, [DeviceOp::Reset]);
 }
 
 #[test]
