@@ -78,7 +78,7 @@ pub(super) async fn run(
                 // A device that does not answer must not hold up the end.
                 let stopped = matches!(select(pin!(stop.recv()), pin!(recover)).await, Either::Left(_));
                 if stopped {
-                    drain(&cpu, transfers, &sink).await;
+                    drain(&cpu, transfers, &sink, &messages).await;
                     return Ok(());
                 }
             }
