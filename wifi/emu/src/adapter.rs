@@ -48,6 +48,18 @@ impl Rtl8821au {
     }
 }
 
+/// The RTL8814AU: four antennas, USB 3.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Rtl8814au;
+
+impl Rtl8814au {
+    /// A healthy adapter at high speed, strict, with an ordinary EFUSE, out of anybody's reach.
+    pub fn builder() -> Builder {
+        Model::Rtl8814au.builder()
+    }
+}
+
 /// An emulated adapter: give it to a host controller, keep its [`Probe`].
 ///
 /// [`Rtl8812au::builder`] and its like begin one, or [`Model::builder`] where the model is chosen at run time.

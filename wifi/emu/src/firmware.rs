@@ -26,6 +26,7 @@ pub(crate) fn stand_in(model: Model) -> Vec<u8> {
     let seed = u32::from(facts.usb.identity.1);
     match facts.mcu {
         Mcu::I8051 { signature, version, .. } => stand_in_8051(signature, version, seed),
+        Mcu::I3081 { signature, version } => stand_in_3081(signature, version, seed),
     }
 }
 
@@ -40,6 +41,35 @@ fn stand_in_8051(signature: u16, version: (u16, u8), seed: u32) -> Vec<u8> {
     code(&mut image, CODE_LENGTH - 2, seed);
     let sum = checksum(&image[HEADER_LENGTH..]);
     image.extend_from_slice(&sum.to_le_bytes());
+    image
+}
+
+/// A header of 64 bytes (`rtw88 fw.h`, `struct rtw_fw_hdr`), then data and instructions, each with eight bytes
+/// behind it of which the first two make its sum zero.
+fn stand_in_3081(signature: u16, version: (u16, u8), seed: u32) -> Vec<u8> {
+    /// Where each memory stands, and its length without the eight bytes; lengths are like the vendor's.
+    const DATA: (u32, usize) = (0x8020_0000, 5_772);
+    const INSTRUCTIONS: (u32, usize) = (0x8000_0000, 62_440);
+    let mut image = vec![0_u8; 64];
+    let mut put = |at: usize, bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0x00, &signature.to_le_bytes());
+    put(0x02, &[0x10]); // category
+    put(0x04, &version.0.to_le_bytes());
+    put(0x06, &[version.1]);
+    put(0x10, &[0x01, 0x01, 0x00, 0x00]); // month, day, hour, minute
+    put(0x14, &2026_u16.to_le_bytes());
+    put(0x18, &[0x08]); // no extended memory
+    put(0x20, &DATA.0.to_le_bytes());
+    put(0x24, &(DATA.1 as u32).to_le_bytes());
+    put(0x30, &(INSTRUCTIONS.1 as u32).to_le_bytes());
+    put(0x3c, &INSTRUCTIONS.0.to_le_bytes());
+    for (at, length) in [DATA, INSTRUCTIONS] {
+        let start = image.len();
+        code(&mut image, length, seed ^ at);
+        let sum = checksum(&image[start..]);
+        image.extend_from_slice(&sum.to_le_bytes());
+        image.extend_from_slice(&[0; 6]);
+    }
     image
 }
 

@@ -22,7 +22,7 @@ mod probe;
 mod rng;
 mod rules;
 
-pub use adapter::{Adapter, Builder, Rtl8812au, Rtl8821au};
+pub use adapter::{Adapter, Builder, Rtl8812au, Rtl8814au, Rtl8821au};
 pub use air::{
     Air, AirFrame, Capture, CaptureError, Radio, RadioOptions, Rate, ReplayOptions, Tuning, Width,
 };

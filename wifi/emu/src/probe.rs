@@ -66,7 +66,8 @@ impl Probe {
         self.chip().rf_modes(path)
     }
 
-    /// The page list: for each page the one that follows, `None` if it was never written.
+    /// The page list: for each page the one that follows, `None` if it was never written. Empty where the chip
+    /// makes the list by itself.
     pub fn llt(&self) -> Vec<Option<u8>> {
         self.chip().page_list()
     }
@@ -81,9 +82,30 @@ impl Probe {
         self.chip().keys()
     }
 
-    /// The program memory up to the last byte written.
+    /// The program memory up to the last byte written; of the RTL8814AU data memory first, then instructions, as they
+    /// stand in an image.
     pub fn firmware(&self) -> Vec<u8> {
-        self.chip().firmware().to_vec()
+        self.chip().firmware()
+    }
+
+    /// Command packets that the firmware took, oldest first; the first 1,024. Only the RTL8814AU has any.
+    pub fn command_packets(&self) -> Vec<Vec<u8>> {
+        self.chip().command_packets()
+    }
+
+    /// Transmit powers behind the RTL8814AU's port, by path and rate code; elsewhere they are registers.
+    pub fn tx_powers(&self) -> BTreeMap<(u8, u8), u8> {
+        self.chip().tx_powers()
+    }
+
+    /// The program of the RTL8814AU's calibration engine, by address.
+    pub fn calibration_program(&self) -> BTreeMap<u16, u16> {
+        self.chip().engine_program()
+    }
+
+    /// A path's own registers of the RTL8814AU's calibration engine, 0x1b00 to 0x1bfc; zero where it has none.
+    pub fn calibration_registers(&self, path: usize) -> [u32; 64] {
+        self.chip().engine_registers(path)
     }
 
     /// Whether the MCU runs downloaded firmware.

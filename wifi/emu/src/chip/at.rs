@@ -20,6 +20,14 @@ pub(super) const EFUSE_DATA: u16 = sys::EFUSE_CTRL.addr();
 pub(super) const EFUSE_FLAG: u16 = sys::EFUSE_CTRL.addr() + 3;
 /// Firmware control.
 pub(super) const FIRMWARE: u16 = sys::MCUFW_CTRL.addr();
+/// Its second byte. 3081: bit 6 says that the image is in, bit 7 that it runs.
+pub(super) const FIRMWARE_UPPER: u16 = sys::MCUFW_CTRL.addr() + 1;
+/// Bits of it that choose the 3081's clock.
+pub(super) const MCU_CLOCK: u8 = 0x30;
+/// Bit 6: the 3081's clock runs.
+pub(super) const MCU_CLOCK_ON: u16 = sys::SYS_CLKR.addr() + 1;
+/// Bit 0: the 3081's platform is out of reset.
+pub(super) const PLATFORM: u16 = sys::CPU_DMEM_CON.addr() + 2;
 /// Bits 2:0: the page that the firmware window shows.
 pub(super) const FIRMWARE_PAGE: u16 = sys::MCUFW_CTRL.addr() + 2;
 /// Bit 0: the MAC is off.

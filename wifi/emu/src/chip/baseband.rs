@@ -2,7 +2,8 @@
 //!
 //! An RF register is written through the path's LSSI window (bits 27:20 address, 19:0 value; `rtw88 phy.c`,
 //! `rtw_phy_write_rf_reg_sipi`) and read back through its SI or PI window, after the address went into HSSI_READ
-//! (`rtw88xxa.c`, `rtw88xxa_phy_read_rf`).
+//! (`rtw88xxa.c`, `rtw88xxa_phy_read_rf`); the RTL8814A's can be read as words of the address space
+//! (`phy.c`, `rtw_phy_read_rf`).
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -129,23 +130,33 @@ impl Chip {
         }
     }
 
-    /// A byte of the read-only block 0xd00-0xd4f: a path's calibration report, then its two windows.
+    /// Whether a byte is read from a radio.
+    pub(super) fn is_readback(&self, address: u16) -> bool {
+        self.facts.paths.iter().any(|path| match path.read {
+            ReadBack::Serial { .. } => (0x0d00..0x0d50).contains(&address),
+            ReadBack::Direct(base) => (base..base + 0x400).contains(&address),
+        })
+    }
+
+    /// A byte of what is read from the radios: a path's calibration report and its two windows, or its registers.
     pub(super) fn readback_byte(&self, address: u16) -> u8 {
         let word = address & !3;
-        let value = self.facts.paths.iter().enumerate().find_map(|(path, facts)| {
-            let ReadBack::Serial { mode, si, pi } = facts.read;
-            match word {
-                _ if word == pi - 4 => Some(self.iqk_report(path)),
-                _ if word == pi && self.parallel_mode(mode) => Some(self.rf_read(path)),
-                _ if word == si && !self.parallel_mode(mode) => Some(self.rf_read(path)),
-                _ => None,
+        let latched = self.byte(bb::HSSI_READ.addr());
+        let value = self.facts.paths.iter().enumerate().find_map(|(path, facts)| match facts.read {
+            ReadBack::Serial { pi, .. } if word == pi - 4 => Some(self.iqk_report(path)),
+            ReadBack::Serial { mode, si, pi } => {
+                let window = if self.parallel_mode(mode) { pi } else { si };
+                (word == window).then(|| self.rf_read(path, latched))
+            }
+            ReadBack::Direct(base) => {
+                let register = word.checked_sub(base)? / 4;
+                Some(self.rf_read(path, u8::try_from(register).ok()?))
             }
         });
         value.unwrap_or(0).to_le_bytes()[usize::from(address & 3)]
     }
 
-    fn rf_read(&self, path: usize) -> u32 {
-        let address = self.byte(bb::HSSI_READ.addr());
+    fn rf_read(&self, path: usize, address: u8) -> u32 {
         if self.radio_is_on(path) { self.baseband.radios[path].regs[usize::from(address)] } else { 0 }
     }
 

@@ -1,8 +1,9 @@
 //! The register bus: one read or write as a control transfer carries it, from the rules' check to the block
 //! that owns the register.
 
-use super::{Chip, Latency, at};
-use airlift_regs::{bb, mac, sys};
+use super::{Chip, Latency, at, engine};
+use crate::model::{Mcu, PageList, TxPower};
+use airlift_regs::{bb, mac, more, sys};
 
 /// One access of the host, for traces.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -66,7 +67,7 @@ impl Chip {
         } else {
             match address {
                 0x0560..=0x0567 => self.tsf().to_le_bytes()[usize::from(address - 0x0560)],
-                0x0d00..=0x0d4f => self.readback_byte(address),
+                _ if self.is_readback(address) => self.readback_byte(address),
                 _ => self.byte(address),
             }
         };
@@ -74,6 +75,11 @@ impl Chip {
             .iter()
             .filter(|stuck| stuck.0 == address)
             .fold(value, |value, stuck| value & !stuck.1 | stuck.2)
+    }
+
+    /// Whether the 8051's firmware is written here.
+    pub(super) fn is_firmware_window(&self, address: u16) -> bool {
+        matches!(self.facts.mcu, Mcu::I8051 { .. }) && (0x1000..0x2000).contains(&address)
     }
 
     /// Whether the register lies in the part that the powered-off MAC takes down with it.
@@ -104,7 +110,7 @@ impl Chip {
         if self.is_off(address) {
             return;
         }
-        if (0x1000..0x2000).contains(&address) {
+        if self.is_firmware_window(address) {
             self.firmware_write(address, data);
             return;
         }
@@ -128,6 +134,7 @@ impl Chip {
         let new = match address {
             at::POWER_READY => value & !0x02 | old & 0x02, // power ready is the hardware's
             at::FIRMWARE => self.firmware_control_write(old, value),
+            at::FIRMWARE_UPPER => self.firmware_upper_write(old, value),
             _ => (value & !clear) | (old & clear & !value),
         };
         self.set_byte(address, new);
@@ -154,8 +161,29 @@ impl Chip {
         if hits(sys::MCUFW_CTRL.addr(), 1) {
             self.firmware_control_written(old.firmware_control);
         }
-        if hits(mac::LLT_INIT.addr(), 4) {
-            self.page_list_written();
+        match self.facts.buffer.page_list {
+            PageList::Written if hits(mac::LLT_INIT.addr(), 4) => self.page_list_written(),
+            PageList::Automatic if hits(mac::AUTO_LLT_V1.addr(), 1) => self.page_list_ordered(),
+            _ => {}
+        }
+        if let Mcu::I3081 { .. } = self.facts.mcu {
+            if hits(more::DDMA_CH0CTRL.addr(), 4) {
+                self.ddma_written();
+            }
+            if hits(mac::H2C_INFO.addr(), 1) {
+                self.command_queue_written();
+            }
+        }
+        if let TxPower::Port = self.facts.baseband.tx_power {
+            if hits(bb::AGC_TBL.addr(), 4) {
+                self.tx_power_written();
+            }
+            if hits(engine::PROGRAM, 4) {
+                self.program_written();
+            }
+            if hits(engine::COMMAND, 4) {
+                self.engine_written();
+            }
         }
         for mailbox in 0..4 {
             if hits(mac::HMEBOX0.addr() + 4 * mailbox, 4) {

@@ -1,11 +1,11 @@
 //! Strict mode: whether an access breaks a [`Rule`], before it has any effect.
 
-use airlift_regs::{bb, mac, sys};
+use airlift_regs::{bb, mac, more, sys};
 
 use super::power::{LOW_POWER, MAC_OFF, MAC_ON, SUSPEND, State};
 use super::{Chip, at};
 use crate::Rule;
-use crate::model::{Mcu, Path, ReadBack, Step};
+use crate::model::{Mcu, PageList, Path, ReadBack, Step, TxPower};
 
 /// An access of the host.
 #[derive(Clone, Copy)]
@@ -33,13 +33,14 @@ impl Chip {
             Host::Read(_) => None,
             Host::Write(data) => Some(Write { address, data }),
         };
-        if let (0x1000..0x2000, Some(_)) = (address, &write) {
+        if write.is_some() && self.is_firmware_window(address) {
             return self.firmware_rule();
         }
         if !matches!(length, 1 | 2 | 4) {
             return Some(Rule::BlockOutsideFirmware);
         }
-        if !self.facts.registers.exist(address, length) {
+        let radio = self.radio_at(address, length);
+        if radio.is_none() && !self.facts.registers.exist(address, length) {
             return Some(Rule::UnknownRegister);
         }
         if write.is_some() && self.facts.registers.wholly_read_only(address, length) {
@@ -59,7 +60,10 @@ impl Chip {
             // Mainline looks at CR to learn whether the MAC is on; it rewrites RCR whenever the stack changes its
             // filter, and the transmit powers when the regulatory domain changes, on or off
             // (`rtw88 mac80211.c`, `rtw_ops_configure_filter`; `regd.c`, `rtw_regd_notifier`).
-            let power = matches!(address & !0x0200, 0x0c20..0x0c58);
+            let power = match self.facts.baseband.tx_power {
+                TxPower::Registers => matches!(address & !0x0200, 0x0c20..0x0c58),
+                TxPower::Port => address == bb::AGC_TBL.addr() && write,
+            };
             // Changing an interface's type writes its address, network type and beacon control at any time
             // (`mac80211.c`, `rtw_ops_remove_interface`; `main.c`, `rtw_vif_port_config`).
             let interface = match address {
@@ -87,10 +91,21 @@ impl Chip {
         missing.map(|step| step.rule)
     }
 
+    /// The path whose radio's registers these are, where they stand in the address space.
+    fn radio_at(&self, address: u16, length: usize) -> Option<usize> {
+        self.facts.paths.iter().position(|path| {
+            let ReadBack::Direct(base) = path.read else { return false };
+            (base..=base + 0x400 - length as u16).contains(&address)
+        })
+    }
+
     fn read_rule(&self, address: u16, length: usize) -> Option<Rule> {
         let overlaps = |start: u16| address < start + 4 && start < address + length as u16;
+        if let Some(path) = self.radio_at(address, length) {
+            return (!self.radio_is_on(path)).then_some(Rule::RfWhileOff);
+        }
         for (path, facts) in self.facts.paths.iter().enumerate() {
-            let ReadBack::Serial { mode, si, pi } = facts.read;
+            let ReadBack::Serial { mode, si, pi } = facts.read else { continue };
             if !overlaps(si) && !overlaps(pi) {
                 continue;
             }
@@ -185,9 +200,32 @@ impl Chip {
                 if self.byte(sys::MCUFW_CTRL.addr()) & 1 != 0 {
                     return Some(Rule::McuStartWhileDownloading);
                 }
-                let Mcu::I8051 { bus, .. } = self.facts.mcu;
+                let (bus, clocked) = match self.facts.mcu {
+                    Mcu::I8051 { bus, .. } => (bus, true),
+                    Mcu::I3081 { .. } => {
+                        (0x01, self.byte(at::MCU_CLOCK_ON) & 0x40 != 0 && self.byte(at::PLATFORM) & 0x01 != 0)
+                    }
+                };
                 if self.byte(at::MCU_BUS) & bus == 0 {
                     return Some(Rule::McuStartWithoutIo);
+                }
+                if !clocked {
+                    return Some(Rule::McuStartWithoutClock);
+                }
+            }
+        }
+        if let (Mcu::I3081 { .. }, Some(start)) = (self.facts.mcu, write.byte(more::DDMA_CH0CTRL.addr() + 3))
+        {
+            if self.mcu.ocp.done_at.is_some() {
+                return Some(Rule::DdmaBusy);
+            }
+            if start & 0x80 != 0 {
+                if self.byte(sys::MCUFW_CTRL.addr()) & 1 == 0 {
+                    return Some(Rule::FirmwareWithoutEnable);
+                }
+                // Bit 16: the platform; bit 8: its DMA.
+                if self.word(sys::CPU_DMEM_CON.addr()) & 0x0001_0100 != 0x0001_0100 {
+                    return Some(Rule::DdmaWithoutPlatform);
                 }
             }
         }
@@ -205,7 +243,11 @@ impl Chip {
     }
 
     fn mac_rule(&self, write: &Write<'_>) -> Option<Rule> {
-        if write.touches(mac::LLT_INIT.addr(), 4) && self.page_list.done_at.is_some() {
+        let list = match self.facts.buffer.page_list {
+            PageList::Written => (mac::LLT_INIT.addr(), 4),
+            PageList::Automatic => (mac::AUTO_LLT_V1.addr(), 1),
+        };
+        if write.touches(list.0, list.1) && self.page_list.done_at.is_some() {
             return Some(Rule::LltBusy);
         }
         let control = write.byte(mac::CR.addr()).unwrap_or(self.byte(mac::CR.addr()));

@@ -137,6 +137,7 @@ impl Chip {
                 let row = if code >= 0x2c { code.saturating_sub(0x10) } else { code };
                 self.page_c_byte(bb::TX_AGC_A_CCK_11_CCK_1.addr() + u16::from(row.min(0x2f)))
             }
+            TxPower::Port => self.engine.powers.get(&(0, code)).copied().unwrap_or(0),
         };
         (index.min(0x3f) / 2) as i8
     }

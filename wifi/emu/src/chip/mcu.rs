@@ -1,11 +1,15 @@
-//! The 8051: firmware download, checksum, boot, and the mailboxes of host commands.
+//! The MCU: firmware download, checksum, boot, and the mailboxes of host commands.
 //!
-//! MCUFW_CTRL (0x80): bit 0 enables the download and raises bit 7 (RAM selected); bit 2 written as 1 starts a
+//! The 8051's MCUFW_CTRL (0x80): bit 0 enables the download and raises bit 7 (RAM selected); bit 2 written as 1 starts a
 //! new sum and reads as 1 once the sum over what arrived comes out as zero; bits 18:16 choose the 4 KiB page
 //! that the window 0x1000-0x1fff shows; bit 1 says that the image is in, bit 6 is raised by the firmware when
 //! it runs (`rtw88 mac.c`, `__rtw_download_firmware_legacy`). The sum is the XOR of 16-bit words: over the code
 //! of the images that `linux-firmware` ships for this family it is zero. The image's header never arrives, so
 //! nothing here looks at it.
+//!
+//! The 3081's (`__rtw_download_firmware`): bit 0 enables the download, which goes by [`ocp`](super::ocp); the host
+//! notes in bits 3 to 6 that each memory is in and its sum right, and in bit 14 that all is; bits 13:12 choose the
+//! clock until the firmware does, which raises bit 15 when it runs. Then the word reads 0xc078.
 
 use core::time::Duration;
 
@@ -14,12 +18,20 @@ use airlift_regs::mac;
 use super::power::take_due;
 use super::{Chip, Latency, at};
 use crate::Poll;
+use crate::model::Mcu as Kind;
 
 const DOWNLOAD: u8 = 0x01;
 const READY: u8 = 0x02;
 const SUM_OK: u8 = 0x04;
 const INIT_READY: u8 = 0x40;
 const RAM: u8 = 0x80;
+
+/// 3081: both memories are in, with their sums right.
+const MEMORIES_IN: u8 = 0x78;
+/// 3081, second byte: the image is in.
+const IMAGE_IN: u8 = 0x40;
+/// 3081, second byte: the firmware runs.
+const RUNS: u8 = 0x80;
 
 /// Bytes of program memory: eight pages.
 pub(super) const RAM_SIZE: usize = 0x8000;
@@ -38,6 +50,10 @@ pub(super) struct Mcu {
     pub(super) commands: Vec<(u32, u32)>,
     /// The bit of the download that a lossy personality drops is still to be dropped.
     pub(super) lose_bit: bool,
+    /// The 3081's memories.
+    pub(super) ocp: super::ocp::Ocp,
+    /// Command packets that the firmware took.
+    pub(super) packets: Vec<Vec<u8>>,
 }
 
 /// Host commands kept for a test to look at.
@@ -56,12 +72,15 @@ impl Mcu {
             mailbox_at: [None; 4],
             commands: Vec::new(),
             lose_bit: false,
+            ocp: super::ocp::Ocp::default(),
+            packets: Vec::new(),
         }
     }
 
     pub(super) fn reset(&mut self) {
         let commands = core::mem::take(&mut self.commands);
-        *self = Self { commands, ..Self::new() };
+        let packets = core::mem::take(&mut self.packets);
+        *self = Self { commands, packets, ..Self::new() };
     }
 }
 
@@ -69,6 +88,13 @@ impl Chip {
     /// Byte 0 of MCUFW_CTRL as a write leaves it.
     pub(super) fn firmware_control_write(&mut self, old: u8, value: u8) -> u8 {
         let value = if self.is_stuck(Poll::DownloadEnable) { value & !DOWNLOAD } else { value };
+        if let Kind::I3081 { .. } = self.facts.mcu {
+            if value & !old & DOWNLOAD != 0 && self.power.mac_is_on() {
+                self.mcu.ocp.begin();
+                self.mcu.ocp.lose_bit = self.checksum_fails;
+            }
+            return value;
+        }
         let mut new = value & !(SUM_OK | INIT_READY | RAM);
         new |= old & value & (INIT_READY | RAM); // the host can only clear these
         new |= old & SUM_OK;
@@ -86,7 +112,18 @@ impl Chip {
         new
     }
 
+    /// Byte 1 of MCUFW_CTRL as a write leaves it: the host can clear the 3081's word that it runs, not give it.
+    pub(super) fn firmware_upper_write(&self, old: u8, value: u8) -> u8 {
+        match self.facts.mcu {
+            Kind::I8051 { .. } => value,
+            Kind::I3081 { .. } => value & !(RUNS & !old),
+        }
+    }
+
     pub(super) fn firmware_control_written(&mut self, old: u32) {
+        if let Kind::I3081 { .. } = self.facts.mcu {
+            return;
+        }
         if old as u8 & INIT_READY != 0
             && self.byte(at::FIRMWARE) & INIT_READY == 0
             && self.mcu.boot_at.is_some()
@@ -133,10 +170,17 @@ impl Chip {
 
     /// Whether releasing the MCU now would start the downloaded image.
     pub(super) fn starts_into_ram(&self) -> bool {
-        self.byte(at::FIRMWARE) & READY != 0
+        match self.facts.mcu {
+            Kind::I8051 { .. } => self.byte(at::FIRMWARE) & READY != 0,
+            Kind::I3081 { .. } => self.byte(at::FIRMWARE_UPPER) & IMAGE_IN != 0,
+        }
     }
 
     fn image_is_good(&self) -> bool {
+        if let Kind::I3081 { .. } = self.facts.mcu {
+            let control = self.byte(at::FIRMWARE);
+            return self.mcu.ocp.is_good() && control & (MEMORIES_IN | DOWNLOAD) == MEMORIES_IN;
+        }
         let control = self.byte(at::FIRMWARE);
         control & (RAM | READY | SUM_OK | DOWNLOAD) == RAM | READY | SUM_OK && self.byte(at::MCU_BUS) & 1 != 0
     }
@@ -145,6 +189,13 @@ impl Chip {
         self.change(at::MAILBOXES, 0, 1 << mailbox);
         if self.mcu.running {
             self.mcu.mailbox_at[usize::from(mailbox)] = Some(self.now + self.latency(Latency::Mailbox));
+        }
+    }
+
+    /// A command packet arrives through the queue for them.
+    pub(super) fn packet_arrived(&mut self, packet: &[u8]) {
+        if self.mcu.packets.len() < COMMANDS_KEPT {
+            self.mcu.packets.push(packet.to_vec());
         }
     }
 
@@ -161,9 +212,13 @@ impl Chip {
             && self.image_is_good()
         {
             self.mcu.running = true;
-            self.change(at::FIRMWARE, 0, INIT_READY);
+            match self.facts.mcu {
+                Kind::I8051 { .. } => self.change(at::FIRMWARE, 0, INIT_READY),
+                Kind::I3081 { .. } => self.change(at::FIRMWARE_UPPER, at::MCU_CLOCK, RUNS),
+            }
             self.reception_changed();
         }
+        self.advance_ddma();
         for mailbox in 0..4_u16 {
             if !self.is_stuck(Poll::Mailbox)
                 && take_due(&mut self.mcu.mailbox_at[usize::from(mailbox)], self.now)

@@ -6,6 +6,7 @@ use airlift_regs::{bb, mac, sys};
 
 use super::power::take_due;
 use super::{Chip, Latency, at};
+use crate::model::PageList as Maker;
 use crate::{Efuse, Poll};
 
 /// The EFUSE behind EFUSE_CTRL: bits 17:8 address, bits 7:0 data, bit 31 done.
@@ -31,16 +32,18 @@ impl EfusePort {
 pub(super) struct PageList {
     pub(super) next: [Option<u8>; 256],
     pub(super) done_at: Option<Duration>,
+    /// The chip has made a list by itself.
+    made: bool,
 }
 
 impl PageList {
     pub(super) fn new() -> Self {
-        Self { next: [None; 256], done_at: None }
+        Self { next: [None; 256], done_at: None, made: false }
     }
 
     /// Whether every page was given a successor.
     pub(super) fn is_complete(&self) -> bool {
-        self.next.iter().all(Option::is_some)
+        self.made || self.next.iter().all(Option::is_some)
     }
 }
 
@@ -64,6 +67,13 @@ impl Chip {
         }
     }
 
+    /// AUTO_LLT_V1 was written: bit 0 has the chip make the list by itself, and falls when it is done.
+    pub(super) fn page_list_ordered(&mut self) {
+        if self.byte(mac::AUTO_LLT_V1.addr()) & 1 != 0 && self.page_list.done_at.is_none() {
+            self.page_list.done_at = Some(self.now + self.latency(Latency::PageList));
+        }
+    }
+
     pub(super) fn advance_memories(&mut self) {
         if !self.is_stuck(Poll::Efuse) && take_due(&mut self.efuse.done_at, self.now) {
             let address = self.word(sys::EFUSE_CTRL.addr()) >> 8 & 0x3ff;
@@ -72,7 +82,13 @@ impl Chip {
             self.change(at::EFUSE_FLAG, 0, 0x80);
         }
         if !self.is_stuck(Poll::PageList) && take_due(&mut self.page_list.done_at, self.now) {
-            self.change(at::LIST_COMMAND, 0xc0, 0);
+            match self.facts.buffer.page_list {
+                Maker::Written => self.change(at::LIST_COMMAND, 0xc0, 0),
+                Maker::Automatic => {
+                    self.page_list.made = true;
+                    self.change(mac::AUTO_LLT_V1.addr(), 0x01, 0);
+                }
+            }
         }
     }
 

@@ -17,10 +17,12 @@ mod at;
 mod baseband;
 mod bus;
 mod check;
+mod engine;
 mod front_end;
 mod mac;
 mod mcu;
 mod memories;
+mod ocp;
 mod power;
 mod receive;
 mod reset;
@@ -33,7 +35,7 @@ pub use reset::ResetValues;
 pub(crate) use transmit::Outgoing;
 pub use transmit::TransmitStats;
 
-use crate::model::Facts;
+use crate::model::{Facts, Mcu, PageList};
 use crate::personality::{Personality, Poll};
 use crate::{Efuse, Model, Rule, Violation};
 
@@ -89,6 +91,7 @@ pub(crate) struct Chip {
     agc: BTreeMap<u32, u8>,
     mcu: mcu::Mcu,
     baseband: baseband::Baseband,
+    engine: engine::Engine,
     mac: mac::Mac,
     front_end: front_end::FrontEnd,
     receive: receive::Receive,
@@ -135,6 +138,7 @@ impl Chip {
             agc: BTreeMap::new(),
             mcu: mcu::Mcu::new(),
             baseband: baseband::Baseband::new(facts),
+            engine: engine::Engine::default(),
             mac: mac::Mac::new(),
             front_end: front_end::FrontEnd::default(),
             receive: receive::Receive::default(),
@@ -230,6 +234,7 @@ impl Chip {
         self.advance_memories();
         self.advance_mcu();
         self.advance_baseband();
+        self.advance_engine();
         self.pump_transmitter();
         self.pump_receiver();
     }
@@ -261,11 +266,15 @@ impl Chip {
         for address in [at::FIRMWARE_PAGE, at::FIRMWARE] {
             self.set_byte(address, 0);
         }
+        if let Mcu::I3081 { .. } = self.facts.mcu {
+            self.change(at::FIRMWARE_UPPER, !at::MCU_CLOCK, 0);
+        }
         self.page_list = memories::PageList::new();
         *self.cam = [[0; 8]; 64];
         self.agc.clear();
         self.mcu.reset();
         self.baseband = baseband::Baseband::new(self.facts);
+        self.engine = engine::Engine::default();
         self.mac = mac::Mac::new();
         self.mac.tsf_origin = self.host_now;
         self.receive.reset();
@@ -287,7 +296,10 @@ impl Chip {
         self.baseband.radios[path].modes.clone()
     }
     pub(crate) fn page_list(&self) -> Vec<Option<u8>> {
-        self.page_list.next.to_vec()
+        match self.facts.buffer.page_list {
+            PageList::Written => self.page_list.next.to_vec(),
+            PageList::Automatic => Vec::new(),
+        }
     }
     pub(crate) fn gain_tables(&self) -> BTreeMap<u32, u8> {
         self.agc.clone()
@@ -295,8 +307,20 @@ impl Chip {
     pub(crate) fn keys(&self) -> Vec<[u32; 8]> {
         self.cam.to_vec()
     }
-    pub(crate) fn firmware(&self) -> &[u8] {
-        &self.mcu.ram[..self.mcu.written]
+    pub(crate) fn tx_powers(&self) -> BTreeMap<(u8, u8), u8> {
+        self.engine.powers.clone()
+    }
+    pub(crate) fn engine_program(&self) -> BTreeMap<u16, u16> {
+        self.engine.program.clone()
+    }
+    pub(crate) fn firmware(&self) -> Vec<u8> {
+        match self.facts.mcu {
+            Mcu::I8051 { .. } => self.mcu.ram[..self.mcu.written].to_vec(),
+            Mcu::I3081 { .. } => self.mcu.ocp.image(),
+        }
+    }
+    pub(crate) fn command_packets(&self) -> Vec<Vec<u8>> {
+        self.mcu.packets.clone()
     }
     pub(crate) fn firmware_runs(&self) -> bool {
         self.mcu.running

@@ -279,6 +279,16 @@ impl Chip {
             status[14] = b.filter(|_| streams > 1).map_or(0x80, |b| (-(i16::from(snr(b)) / 2)) as u8);
             status[15] = snr(a);
             status[16] = b.map_or(0, snr);
+            // Chains C and D.
+            for (chain, dbm) in signal.iter().enumerate().skip(2) {
+                status[19 + chain - 2] =
+                    if usize::from(streams) > chain { (-(i16::from(snr(*dbm)) / 2)) as u8 } else { 0x80 };
+                status[21 + chain - 2] = snr(*dbm);
+                status[23 + chain - 2] = gain(*dbm);
+            }
+            if signal.len() > 2 {
+                status[25] = status[13]; // error vector of the frame's own symbols
+            }
         }
     }
 

@@ -15,11 +15,14 @@ use super::Chip;
 use super::front_end::rate_of;
 use crate::Rule;
 use crate::air::{AirFrame, Width};
+use crate::model::Mcu;
 
 /// Bytes of a transmit descriptor.
 const DESCRIPTOR: usize = 40;
 /// The queue whose frames stay in the chip.
 const QUEUE_BEACON: u32 = 16;
+/// The queue of command packets to the firmware.
+const QUEUE_COMMAND: u32 = 19;
 /// The message that reports what became of a frame.
 const MESSAGE_REPORT: u8 = 0x03;
 
@@ -106,7 +109,21 @@ impl Chip {
         (DESCRIPTOR + frame.payload.len()).div_ceil(self.facts.buffer.page)
     }
 
+    /// The rule that a reserved page breaks: one of the 3081's, which get there before any firmware does.
+    fn reserved_page_rule(&self) -> Option<Rule> {
+        let broken = [
+            (self.byte(mac::CR.addr()) & 0x05 != 0x05, Rule::TransmitDisabled),
+            (self.byte(mac::CR.addr() + 1) & 0x01 == 0, Rule::ReservedPageDisabled),
+            (!self.mac.pages_loaded, Rule::TransmitWithoutPages),
+        ];
+        broken.into_iter().find_map(|(broken, rule)| broken.then_some(rule))
+    }
+
     fn transmit_rule(&self, data: &[u8]) -> Option<Rule> {
+        let reserved = |frames: &[Outbound<'_>]| frames.iter().all(|frame| frame.queue() == QUEUE_BEACON);
+        if matches!(self.facts.mcu, Mcu::I3081 { .. }) && parse(data).is_ok_and(|frames| reserved(&frames)) {
+            return self.reserved_page_rule();
+        }
         if !self.mcu.running {
             return Some(Rule::TransmitBeforeFirmware);
         }
@@ -132,6 +149,13 @@ impl Chip {
         if frame.queue() == QUEUE_BEACON {
             let (register, bit) = self.facts.buffer.beacon_valid;
             self.change(register, 0, bit);
+            if let Mcu::I3081 { .. } = self.facts.mcu {
+                self.page_arrived(frame.descriptor, frame.payload);
+            }
+            return;
+        }
+        if frame.queue() == QUEUE_COMMAND {
+            self.packet_arrived(frame.payload);
             return;
         }
         let mut bytes = BytesMut::from(frame.payload);
@@ -261,7 +285,9 @@ fn parse(data: &[u8]) -> Result<Vec<Outbound<'_>>, Rule> {
         }
         // Bytes of room that the driver may leave behind the descriptor, in units of 8.
         let start = DESCRIPTOR + head.field(1, 24, 5) as usize * 8;
-        if offset != DESCRIPTOR || length < 10 || rest.len() < start + length {
+        // Mainline leaves a command packet's offset at zero (`rtw88 usb.c`, `rtw_usb_write_data_h2c`).
+        let fits = offset == DESCRIPTOR || offset == 0 && head.queue() == QUEUE_COMMAND;
+        if !fits || length < 10 || rest.len() < start + length {
             return Err(Rule::TransmitBadDescriptor);
         }
         frames.push(Outbound { descriptor, payload: &rest[start..start + length] });

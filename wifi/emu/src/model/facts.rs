@@ -134,6 +134,13 @@ pub(crate) enum Mcu {
         /// Bits of RSV_CTRL's second byte that open its bus interface, any of them.
         bus: u8,
     },
+    /// A 3081: firmware through the packet buffer and DMA.
+    I3081 {
+        /// Signature of its firmware.
+        signature: u16,
+        /// Version and subversion of the stand-in.
+        version: (u16, u8),
+    },
 }
 
 /// Baseband and calibration.
@@ -165,6 +172,8 @@ pub(crate) struct Baseband {
 pub(crate) enum TxPower {
     /// Bytes by rate, path A from 0xc20 on, path B from 0xe20 on.
     Registers,
+    /// Behind a port at 0x1998.
+    Port,
 }
 
 /// One radio.
@@ -189,6 +198,17 @@ pub(crate) enum ReadBack {
         /// The window in parallel mode.
         pi: u16,
     },
+    /// In the address space, a word each from here on.
+    Direct(u16),
+}
+
+/// Who makes the list of transmit pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum PageList {
+    /// The host, page by page, through LLT_INIT.
+    Written,
+    /// The chip, when AUTO_LLT_V1 bit 0 says so.
+    Automatic,
 }
 
 /// The packet buffer.
@@ -196,6 +216,7 @@ pub(crate) enum ReadBack {
 pub(crate) struct Buffer {
     /// Bytes of a page of the transmit half.
     pub(crate) page: usize,
+    pub(crate) page_list: PageList,
     /// Register with the last byte of the receive half.
     pub(crate) receive_end: u16,
     /// Pages that the queues reserve and have left: registers, and their width in bytes.

@@ -5,6 +5,7 @@
 
 mod facts;
 mod rtl8812a;
+mod rtl8814a;
 mod rtl8821a;
 mod rtl88xxa;
 
@@ -23,17 +24,20 @@ pub enum Model {
     Rtl8812au,
     /// One antenna, USB 2; the RTL8811AU too.
     Rtl8821au,
+    /// Four antennas, USB 3.
+    Rtl8814au,
 }
 
 impl Model {
     /// Every model.
-    pub const ALL: &'static [Self] = &[Self::Rtl8812au, Self::Rtl8821au];
+    pub const ALL: &'static [Self] = &[Self::Rtl8812au, Self::Rtl8821au, Self::Rtl8814au];
 
     /// The name in lower case, as programs take it: `rtl8812au`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rtl8812au => "rtl8812au",
             Self::Rtl8821au => "rtl8821au",
+            Self::Rtl8814au => "rtl8814au",
         }
     }
 
@@ -61,6 +65,7 @@ impl Model {
         match self {
             Self::Rtl8812au => &rtl8812a::FACTS,
             Self::Rtl8821au => &rtl8821a::FACTS,
+            Self::Rtl8814au => &rtl8814a::FACTS,
         }
     }
 }

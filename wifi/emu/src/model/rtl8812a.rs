@@ -5,7 +5,8 @@
 
 use super::rtl88xxa::{BASEBAND, BEACON_VALID, CLEAR_BY_ONE, PARKING, QUEUES, READ_ONLY};
 use super::{
-    Baseband, Buffer, Endpoint, Facts, Fuses, Mcu, Path, Power, ReadBack, Registers, TxPower, Usb, step,
+    Baseband, Buffer, Endpoint, Facts, Fuses, Mcu, PageList, Path, Power, ReadBack, Registers, TxPower, Usb,
+    step,
 };
 use crate::Rule;
 
@@ -114,6 +115,7 @@ pub(super) static FACTS: Facts = Facts {
     ],
     buffer: Buffer {
         page: 512,
+        page_list: PageList::Written,
         receive_end: 0x0116,
         queues: QUEUES,
         queue_width: 1,
