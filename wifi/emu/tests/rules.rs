@@ -3,8 +3,9 @@
 
 mod common;
 
-use airlift_emu::{Air, Model, Rtl8812au, Rule, stand_in_firmware};
+use airlift_emu::{Air, Model, Rule};
 use airlift_hcd::{Setup, TransferError};
+use common::rtl8814a::internal;
 use common::{Host, Outcome, Step, outgoing, seal};
 
 type Script = fn(&mut Host) -> Outcome<()>;
@@ -16,7 +17,7 @@ fn without_power_step(host: &mut Host, step: &'static str) -> Outcome<()> {
 /// Powered, with a running firmware, up to the point before the transmit queues are set up.
 fn running(host: &mut Host) -> Outcome<()> {
     host.power_on(&[])?;
-    host.firmware(&stand_in_firmware()).map(drop)
+    host.firmware(&host.model().stand_in_firmware()).map(drop)
 }
 
 /// A stall of a bulk OUT transfer.
@@ -39,6 +40,7 @@ fn efuse_without(host: &mut Host, step: &'static str) -> Outcome<()> {
 
 const A: Model = Model::Rtl8812au;
 const B: Model = Model::Rtl8821au;
+const C: Model = Model::Rtl8814au;
 
 /// How each rule is broken, on the chip that has it.
 const BREAKERS: &[(Model, Rule, Script)] = &[
@@ -100,6 +102,103 @@ const BREAKERS: &[(Model, Rule, Script)] = &[
         // There is no second path.
         host.receive_on(6)?;
         host.write32(0xe90, 0x0180_0c06)
+    }),
+    (C, Rule::MacOnWithRegulatorAsleep, |host| without_power_step(host, "0x12")),
+    (C, Rule::MacOnWithRegulatorAsleep, |host| without_power_step(host, "0x15 first")),
+    (C, Rule::MacOnWithRegulatorAsleep, |host| without_power_step(host, "0x15 second")),
+    (C, Rule::MacOnWithRegulatorAsleep, |host| without_power_step(host, "0x23")),
+    (C, Rule::MacOnWithPadsParked, |host| without_power_step(host, "0x46")),
+    (C, Rule::MacOnWithoutMcuClock, |host| without_power_step(host, "mcu clock")),
+    (C, Rule::MacOffWithBasebandRunning, |host| {
+        host.receive_on(6)?;
+        host.power_off(&[Step("baseband reset")])
+    }),
+    (C, Rule::MacOffWithRadioOn, |host| {
+        host.receive_on(6)?;
+        host.power_off(&[Step("radio off")])
+    }),
+    (C, Rule::SuspendWithMcuEnabled, |host| {
+        host.power_on(&[])?;
+        host.mcu_enable(true)?;
+        host.power_off(&[Step("mcu block off")])
+    }),
+    (C, Rule::BasebandWhileReset, |host| {
+        host.power_on(&[])?;
+        host.write32(0x1b00, 0xf800_0000)
+    }),
+    (C, Rule::UnknownRegister, |host| {
+        // The windows of the other chips are not there.
+        host.receive_on(6)?;
+        host.read32(0xd04).map(drop)
+    }),
+    (C, Rule::ReadOnlyRegister, |host| {
+        host.receive_on(6)?;
+        host.write32(0x2800 + 4 * 0x56, 0)
+    }),
+    (C, Rule::RfWhileOff, |host| {
+        host.receive_on(6)?;
+        host.write8(0x20, 0)?;
+        host.read32(0x2c00).map(drop)
+    }),
+    (C, Rule::RfWhileOff, |host| {
+        host.receive_on(6)?;
+        host.write8(0x21, 0)?;
+        host.write32(0x1890, 0x0180_0c06)
+    }),
+    (C, Rule::LltBusy, |host| {
+        running(host)?;
+        host.write8(0x208, 0x01)?;
+        host.write8(0x208, 0x01)
+    }),
+    (C, Rule::DdmaBusy, |host| {
+        host.power_on(&[])?;
+        host.download_begin(&[])?;
+        host.reserved_page(&[0; 4096], &[])?;
+        host.write32(0x1208, 0xa000_1000)?;
+        host.write32(0x1208, 0xa000_1000)
+    }),
+    (C, Rule::DdmaWithoutPlatform, |host| {
+        host.power_on(&[])?;
+        host.firmware_3081(&Model::Rtl8814au.stand_in_firmware(), &[Step("platform")]).map(drop)
+    }),
+    (C, Rule::FirmwareWithoutEnable, |host| {
+        host.power_on(&[])?;
+        let image = Model::Rtl8814au.stand_in_firmware();
+        host.firmware_3081(&image, &[Step("download enable")]).map(drop)
+    }),
+    (C, Rule::FirmwareWhileRunning, |host| {
+        running(host)?;
+        host.change8(0x80, 0, 0x01)
+    }),
+    (C, Rule::McuStartWithoutClock, |host| {
+        host.power_on(&[])?;
+        let image = Model::Rtl8814au.stand_in_firmware();
+        host.firmware_3081(&image, &[Step("mcu clock on")]).map(drop)
+    }),
+    (C, Rule::McuStartWithoutIo, |host| {
+        host.power_on(&[])?;
+        host.firmware_3081(&Model::Rtl8814au.stand_in_firmware(), &[Step("mcu io")]).map(drop)
+    }),
+    (C, Rule::ReservedPageDisabled, |host| {
+        host.power_on(&[])?;
+        host.download_begin(&[])?;
+        host.reserved_page(&[0; 100], &[Step("beacon queue")]).map(drop)
+    }),
+    (C, Rule::TransmitWithoutPages, |host| {
+        host.power_on(&[])?;
+        host.download_begin(&[Step("pages")])?;
+        host.reserved_page(&[0; 100], &[]).map(drop)
+    }),
+    (C, Rule::TransmitBeforeFirmware, |host| {
+        // A command packet is for the firmware, so there must be one.
+        host.power_on(&[])?;
+        host.download_begin(&[])?;
+        send(host, &internal(19, 0, &[0; 32]))
+    }),
+    (C, Rule::ReceiveWithoutBoundary, |host| {
+        running(host)?;
+        host.write8(0x100, 0xff)?;
+        host.change8(0x1002, 0, 0x03)
     }),
     (A, Rule::SuspendWithMacOn, |host| {
         host.power_on(&[])?;
@@ -235,9 +334,11 @@ const BREAKERS: &[(Model, Rule, Script)] = &[
 fn host_for(model: Model, rule: Rule, strict: bool) -> Host {
     let builder = model.builder().air(&Air::quiet(0)).strict(strict);
     Host::new(match rule {
-        Rule::MacOnBeforePowerReady | Rule::EfuseBusy | Rule::LltBusy | Rule::MailboxFull => {
-            builder.personality(airlift_emu::Personality::Slow(100))
-        }
+        Rule::MacOnBeforePowerReady
+        | Rule::EfuseBusy
+        | Rule::LltBusy
+        | Rule::MailboxFull
+        | Rule::DdmaBusy => builder.personality(airlift_emu::Personality::Slow(100)),
         Rule::RfReadWithoutCcaOff => builder.cut(0),
         _ => builder,
     })
@@ -277,8 +378,8 @@ fn e1_a_lenient_chip_notes_what_a_strict_one_refuses() {
 
 #[test]
 fn e1_accesses_at_either_end_of_the_bus_never_upset_the_chip() {
-    for strict in [true, false] {
-        let mut host = Host::new(Rtl8812au::builder().air(&Air::quiet(1)).strict(strict));
+    for (model, strict) in Model::ALL.iter().flat_map(|model| [(model, true), (model, false)]) {
+        let mut host = Host::new(model.builder().air(&Air::quiet(1)).strict(strict));
         host.receive_on(11).unwrap();
         for address in (0xff00..=0xffff).chain(0..8) {
             // Whatever it answers, it answers.
@@ -296,11 +397,12 @@ fn e1_random_accesses_never_upset_the_chip() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as u32
     };
-    for strict in [true, false] {
-        let mut host = Host::new(Rtl8812au::builder().air(&Air::default_scene(1)).strict(strict));
+    for (model, strict) in Model::ALL.iter().flat_map(|model| [(model, true), (model, false)]) {
+        let mut host = Host::new(model.builder().air(&Air::default_scene(1)).strict(strict));
         host.receive_on(11).unwrap();
-        for round in 0..60_000 {
-            let address = if random() & 3 == 0 { random() as u16 } else { (random() & 0xfff) as u16 };
+        let out = host.bulk_out();
+        for round in 0..40_000 {
+            let address = if random() & 3 == 0 { random() as u16 } else { (random() & 0x1fff) as u16 };
             let bytes: Vec<u8> = (0..random() % 255).map(|_| random() as u8).collect();
             let _ = match random() % 6 {
                 0 => host.read32(address).map(drop),
@@ -308,7 +410,7 @@ fn e1_random_accesses_never_upset_the_chip() {
                 2 => host.write32(address, random()),
                 3 => host.write8(address, random() as u8),
                 4 => host.block(address, &bytes[..bytes.len().max(1).min(bytes.len())]),
-                _ => host.send(0x02 + (round % 3) as u8, &bytes).unwrap_or(Ok(())),
+                _ => host.send(out, &bytes).unwrap_or(Ok(())),
             };
             if round % 100 == 0 {
                 host.post_receive();

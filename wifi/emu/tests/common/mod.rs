@@ -2,12 +2,16 @@
 //! test can leave out. The steps and figures are those of `rtw88` (`mac.c`, `rtw88xxa.c`, `rtw8812a_table.c`).
 #![allow(dead_code)]
 
+mod power;
+pub(crate) mod rtl8814a;
+
 use std::task::Waker;
 use std::time::Duration;
 
 use airlift_emu::{Adapter, Builder, Model, Probe};
 use airlift_hcd::{FunctionUrb, Reply, Setup, Submit, TransferError, UrbId, UsbFunction};
 use bytes::{Bytes, BytesMut};
+use power::{PowerStep, Sequence};
 
 /// A round trip of the bus in the test's time.
 pub(crate) const ROUND_TRIP: Duration = Duration::from_micros(125);
@@ -17,105 +21,6 @@ pub(crate) struct Host {
     pub(crate) probe: Probe,
     pub(crate) now: Duration,
     next_id: u64,
-}
-
-/// A step of a power sequence: its name, the register, the bits that it changes, and to what.
-type PowerStep = (&'static str, u16, u8, u8);
-
-/// A chip's power sequence, by the tables of its driver.
-struct Sequence {
-    wake: &'static [PowerStep],
-    /// When power is ready.
-    ready: &'static [PowerStep],
-    on: &'static [PowerStep],
-    stop: &'static [PowerStep],
-    sleep: &'static [PowerStep],
-}
-
-impl Sequence {
-    fn of(model: Model) -> &'static Self {
-        match model {
-            Model::Rtl8812au => &Self {
-                wake: &[
-                    ("0x12", 0x12, 0x01, 0x01),
-                    ("0x14", 0x14, 0x80, 0x00),
-                    ("0x15", 0x15, 0x01, 0x00),
-                    ("0x23", 0x23, 0x10, 0x00),
-                    ("0x46", 0x46, 0xff, 0x00),
-                    ("0x43", 0x43, 0xff, 0x00),
-                    ("suspend", 0x05, 0x08, 0x00),
-                    ("mcu block", 0x03, 0x04, 0x04),
-                    ("0x24", 0x24, 0x02, 0x02),
-                    ("0x28", 0x28, 0x08, 0x08),
-                ],
-                ready: &[],
-                on: &[("0x24 back", 0x24, 0x02, 0x00), ("0x28 back", 0x28, 0x08, 0x00)],
-                stop: &[
-                    ("park a", 0xc00, 0xff, 0x04),
-                    ("park b", 0xe00, 0xff, 0x04),
-                    ("baseband reset", 0x02, 0x01, 0x00),
-                    ("0x07", 0x07, 0xff, 0x2a),
-                    ("0x08", 0x08, 0x02, 0x00),
-                ],
-                sleep: &[
-                    ("mcu block off", 0x03, 0x04, 0x00),
-                    ("0x80", 0x80, 0xff, 0x05),
-                    ("0x42", 0x42, 0xf0, 0xc0),
-                    ("0x43", 0x43, 0xff, 0x07),
-                    ("0x45", 0x45, 0xff, 0x00),
-                    ("0x46", 0x46, 0xff, 0xff),
-                    ("0x47", 0x47, 0xff, 0x00),
-                    ("0x14", 0x14, 0x80, 0x80),
-                    ("0x15", 0x15, 0x01, 0x01),
-                    ("0x12", 0x12, 0x01, 0x00),
-                    ("0x23", 0x23, 0x10, 0x10),
-                    ("0x08", 0x08, 0x02, 0x00),
-                    ("0x07", 0x07, 0xff, 0x20),
-                    ("0x1f", 0x1f, 0x02, 0x00),
-                    ("0x76", 0x76, 0x02, 0x00),
-                    ("suspend", 0x05, 0x08, 0x08),
-                ],
-            },
-            Model::Rtl8821au => &Self {
-                wake: &[
-                    ("suspend", 0x05, 0x88, 0x00),
-                    ("0x4a", 0x4a, 0x01, 0x00),
-                    ("suspend", 0x05, 0x18, 0x00),
-                    ("0x20", 0x20, 0x01, 0x01),
-                    ("0x67", 0x67, 0x10, 0x00),
-                    ("isolation", 0x00, 0x20, 0x00),
-                    ("suspend", 0x05, 0x18, 0x00),
-                ],
-                ready: &[("release", 0x06, 0x01, 0x01), ("suspend", 0x05, 0x98, 0x00)],
-                on: &[
-                    ("0x4f", 0x4f, 0x01, 0x01),
-                    ("0x67", 0x67, 0x30, 0x30),
-                    ("0x25", 0x25, 0x40, 0x00),
-                    ("0x49", 0x49, 0x02, 0x02),
-                    ("0x63", 0x63, 0x02, 0x02),
-                    ("0x62", 0x62, 0x02, 0x00),
-                    ("0x58", 0x58, 0x01, 0x01),
-                    ("0x5a", 0x5a, 0x02, 0x02),
-                    ("0x2e", 0x2e, 0xff, 0x82),
-                    ("0x10", 0x10, 0x40, 0x40),
-                ],
-                stop: &[
-                    ("baseband reset", 0x02, 0x03, 0x00),
-                    ("radio off", 0x1f, 0xff, 0x00),
-                    ("0x4f", 0x4f, 0x01, 0x00),
-                    ("0x49", 0x49, 0x02, 0x00),
-                    ("0x06", 0x06, 0x01, 0x01),
-                ],
-                sleep: &[
-                    ("isolation", 0x00, 0x20, 0x20),
-                    ("0x20", 0x20, 0x01, 0x00),
-                    ("suspend", 0x05, 0x18, 0x08),
-                    ("0x4a", 0x4a, 0x01, 0x01),
-                ],
-            },
-            other => unimplemented!("a power sequence of the {other}"),
-        }
-    }
 }
 
 /// A step of the bring-up, by name.
@@ -253,6 +158,9 @@ impl Host {
 
     /// The page list with its boundary at 247.
     pub(crate) fn page_list(&mut self) -> Outcome<()> {
+        if self.model() == Model::Rtl8814au {
+            return self.page_list_8814a();
+        }
         for page in 0..=255_u32 {
             let next = match page {
                 246 => 255,
@@ -277,6 +185,9 @@ impl Host {
 
     /// Downloads `image` and starts it; whether the sum was reported, and whether the firmware runs.
     pub(crate) fn firmware(&mut self, image: &[u8]) -> Outcome<(bool, bool)> {
+        if self.model() == Model::Rtl8814au {
+            return self.firmware_3081(image, &[]);
+        }
         self.mcu_enable(false)?;
         self.mcu_enable(true)?;
         self.change8(0x80, 0, 0x01)?;
@@ -336,14 +247,19 @@ impl Host {
     /// From the plug to the point where frames come in on `channel` at 20 MHz.
     pub(crate) fn receive_on(&mut self, channel: u8) -> Outcome<()> {
         self.power_on(&[])?;
-        self.page_list()?;
-        assert_eq!(self.firmware(&self.model().stand_in_firmware())?, (true, true));
+        if self.model() == Model::Rtl8814au {
+            assert_eq!(self.firmware(&self.model().stand_in_firmware())?, (true, true));
+            self.queues_8814a()?;
+        } else {
+            self.page_list()?;
+            assert_eq!(self.firmware(&self.model().stand_in_firmware())?, (true, true));
+            self.write32(0x214, 0)?;
+            self.write32(0x200, 0x80d7_1010)?;
+            self.write16(0x116, 0x3e7f)?;
+            self.write8(0x104, 0x30)?;
+        }
         self.write8(0x1cc, 0x0f)?;
-        self.write32(0x214, 0)?;
-        self.write32(0x200, 0x80d7_1010)?;
         self.write16(0x10c, 0xf5a0)?;
-        self.write16(0x116, 0x3e7f)?;
-        self.write8(0x104, 0x30)?;
         self.write8(0x60f, 4)?;
         self.change32(0x100, 0x30000, 0x20000)?;
         self.write16(0x6a0, 0xffff)?;
@@ -359,6 +275,9 @@ impl Host {
 
     pub(crate) fn baseband_on(&mut self) -> Outcome<()> {
         self.change8(0x02, 0, 0x04)?;
+        if self.model() == Model::Rtl8814au {
+            return self.baseband_on_8814a();
+        }
         self.change8(0x02, 0, 0x03)?;
         self.write8(0x1f, 7)?;
         self.write8(0x76, 7)?;
@@ -429,7 +348,14 @@ impl Host {
         if self.model() == Model::Rtl8821au {
             self.write32(0xc1c, if channel > 14 { 0x4000_0100 } else { 0x4000_0000 })?;
         }
-        for window in &[0xc90, 0xe90][..self.model().radios().min(2)] {
+        if self.model() == Model::Rtl8814au {
+            self.write32(
+                0x958,
+                [0, 1, 2, 3]
+                    [usize::from(channel > 14) + usize::from(channel > 64) + usize::from(channel > 144)],
+            )?;
+        }
+        for window in &[0xc90, 0xe90, 0x1890, 0x1a90][..self.model().radios()] {
             let window = *window;
             self.write32(window, 0x0180_0000 | band | 0x0c00 | u32::from(channel))?;
         }
