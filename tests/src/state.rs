@@ -56,6 +56,21 @@ impl State {
         for (index, (extension, command)) in probe.commands().iter().enumerate() {
             put(format!("command {index:04}"), format!("{extension:08x} {command:08x}"));
         }
+        for ((path, rate), power) in probe.tx_powers() {
+            put(format!("power {path} {rate:02x}"), format!("{power:02x}"));
+        }
+        for (address, data) in probe.calibration_program() {
+            put(format!("calibration program {address:03x}"), format!("{data:04x}"));
+        }
+        for path in 0..radios {
+            let words = probe.calibration_registers(path);
+            for (index, word) in words.iter().enumerate().filter(|(_, word)| **word != 0) {
+                put(format!("calibration {path} {:02x}", index * 4), format!("{word:08x}"));
+            }
+        }
+        for (index, packet) in probe.command_packets().iter().enumerate() {
+            put(format!("command packet {index:04}"), format!("{packet:02x?}"));
+        }
         Self { registers: registers.collect(), rf, llt, memories }
     }
 
