@@ -35,7 +35,7 @@ const TIMEOUT: Duration = Duration::from_millis(3);
 /// The command `number`, the `sequence`th, with `length` bytes that `words` begin.
 fn command(number: u32, sequence: u32, length: u32, words: u32) -> Vec<u8> {
     let mut data = vec![0; COMMAND];
-    let header = [HEADER | number << 16, HEADER_BYTES + length | sequence << 16, words];
+    let header = [HEADER | number << 16, (HEADER_BYTES + length) | sequence << 16, words];
     for (place, word) in data.chunks_exact_mut(4).zip(header) {
         place.copy_from_slice(&word.to_le_bytes());
     }
