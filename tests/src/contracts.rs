@@ -54,11 +54,7 @@ pub const LINES: &[Line] = &[
     line("R12", "panics end their owner and nobody else"),
     line("R13", "statistics like /proc/interrupts, and spans"),
     line("R14", "a line is a future and a stream of counted edges"),
-    line_and(
-        "R15",
-        "one flag for all: the failure shown",
-        "cargo run -p airlift-examples --example irq_leak",
-    ),
+    line_and("R15", "one flag for all: the failure shown", "cargo run -p airlift-examples --bin irq_leak"),
     line("R16", "the virtual clock, and seeded chaos"),
     line("H1", "URBs: submitted at once, awaited or detached; statuses mean what Linux's do"),
     line("H2", "any number in flight, order, cancelling, buffers, resets, descriptors"),

@@ -8,7 +8,9 @@ fn every_line_has_a_proof_and_every_proof_a_line() {
     for line in LINES {
         // What stands beside the tests helps nobody who only runs them: the core's lines need tests of their own.
         let core = line.id.starts_with(['A', 'R']);
-        assert!(found.contains_key(line.id) || (!core && line.also.is_some()), "nothing proves {}", line.id);
+        // A test that is ignored proves nothing to who runs the tests.
+        let proven = found.get(line.id).is_some_and(|proofs| proofs.iter().any(|proof| !proof.ignored));
+        assert!(proven || (!core && line.also.is_some()), "nothing proves {}", line.id);
     }
     for (id, proofs) in &found {
         assert!(LINES.iter().any(|line| line.id == id), "{id} is no line: {proofs:?}");

@@ -2,7 +2,7 @@
 //!
 //! Neighbours: [`crate::session`] brings the adapter up, [`crate::output`] is where frames go.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use airlift_emu::Capture;
@@ -44,8 +44,8 @@ enum Ending {
 pub(crate) async fn run(options: args::Capture) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::listen();
     let choice = devices::choose(&options)?;
-    let replay =
-        options.replay.as_ref().map(|(path, _)| read_replay(path, options.write.as_ref())).transpose()?;
+    apart(&options)?;
+    let replay = options.replay.as_ref().map(|(path, _)| open_replay(path)).transpose()?;
     let place = options.write.as_ref().map(Place::open).transpose()?;
     if let Choice::Emulated { model, for_want: true } = choice {
         let firmware = if options.firmware_dir.is_some() { "" } else { " (stand-in firmware)" };
@@ -59,17 +59,37 @@ pub(crate) async fn run(options: args::Capture) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-fn read_replay(path: &Path, write: Option<&Target>) -> Result<Capture, Failure> {
-    if let Some(Target::File(target)) = write
-        && let (Ok(from), Ok(to)) = (path.canonicalize(), target.canonicalize())
-        && from == to
-    {
-        return Err(Failure::new(
-            Exit::Usage,
-            "--replay and --write name the same file, which would be lost",
-        ));
+/// Whether the files that are read and written are different ones, by whatever names they go.
+fn apart(options: &args::Capture) -> Result<(), Failure> {
+    let written = match &options.write {
+        Some(Target::File(path)) => Some(path.as_path()),
+        _ => None,
+    };
+    let files = [
+        ("--replay", options.replay.as_ref().map(|(path, _)| path.as_path())),
+        ("--write", written),
+        ("--usb-trace", options.usb_trace.as_deref()),
+    ];
+    let files: Vec<_> =
+        files.into_iter().filter_map(|(option, path)| Some((option, resolved(path?)))).collect();
+    for (number, (option, path)) in files.iter().enumerate() {
+        if let Some((other, _)) = files[..number].iter().find(|(_, earlier)| earlier == path) {
+            let message = format!("{other} and {option} name the same file, which would be lost");
+            return Err(Failure::new(Exit::Usage, message));
+        }
     }
-    open_replay(path)
+    Ok(())
+}
+
+/// The path without links and detours, also that of a file which is not there yet.
+fn resolved(path: &Path) -> PathBuf {
+    let folder = match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => path,
+    };
+    let fresh = || Some(folder.canonicalize().ok()?.join(path.file_name()?));
+    path.canonicalize().ok().or_else(fresh).unwrap_or_else(|| path.to_owned())
 }
 
 /// Reads a capture that is to be put on the air.

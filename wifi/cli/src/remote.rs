@@ -54,6 +54,8 @@ impl From<ImportError> for Failure {
             ImportError::Busy { .. } => {
                 Self::new(Exit::Busy, message).help("end the program, or usbip detach it, where it is in use")
             }
+            ImportError::Ended { .. } => Self::new(Exit::NoAdapter, message)
+                .help("the server ended it: too many connections, or no USB/IP server; what does it say?"),
             ImportError::Refused { .. } => Self::new(Exit::NoAdapter, message),
             _ => Self::failed(message),
         }

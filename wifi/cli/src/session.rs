@@ -63,28 +63,15 @@ impl Session {
         let usb_trace = options.usb_trace.as_deref().map(|path| UsbTrace::start(path, &clock)).transpose()?;
         let layers: Vec<&dyn Layer> =
             usb_trace.as_ref().map(|trace| &trace.layer as &dyn Layer).into_iter().collect();
-        let emulated = match &choice {
-            Choice::Emulated { .. } => Ok(true),
-            Choice::Real(_) => Ok(false),
-            Choice::Remote(remote) => remote.is_emulated().await,
-        };
-        let emulated = match emulated {
-            Ok(emulated) => emulated,
-            Err(failure) => {
-                owner.shutdown().await;
-                return Err(failure);
+        let opened = open(&choice, options, &air, &controller, &layers);
+        let opened = tokio::select! {
+            opened = opened => opened,
+            () = interrupt.come() => {
+                Err(Failure::new(Exit::Interrupted, "interrupted while the adapter was opened"))
             }
         };
-        let port = match &choice {
-            Choice::Emulated { model, .. } => {
-                let adapter = model.builder().air(&air).seed(options.seed).build();
-                Ok(controller.plug_with(adapter, &layers))
-            }
-            Choice::Real(adapter) => adapter.open(&controller, options.detach, &layers).await,
-            Choice::Remote(remote) => remote.open(&controller, &layers).await,
-        };
-        let port = match port {
-            Ok(port) => port,
+        let (port, emulated) = match opened {
+            Ok(opened) => opened,
             Err(failure) => {
                 owner.shutdown().await;
                 return Err(failure);
@@ -161,6 +148,27 @@ impl Session {
         let traced = usb_trace.map_or(Ok(()), UsbTrace::finish);
         down.map_err(Failure::from)?;
         traced
+    }
+}
+
+/// The port that the adapter of `choice` is in, and whether it is one in software.
+async fn open(
+    choice: &Choice,
+    options: &args::Capture,
+    air: &Air,
+    controller: &HostController,
+    layers: &[&dyn Layer],
+) -> Result<(Port, bool), Failure> {
+    match choice {
+        Choice::Emulated { model, .. } => {
+            let adapter = model.builder().air(air).seed(options.seed).build();
+            Ok((controller.plug_with(adapter, layers), true))
+        }
+        Choice::Real(adapter) => Ok((adapter.open(controller, options.detach, layers).await?, false)),
+        Choice::Remote(remote) => {
+            let emulated = remote.is_emulated().await?;
+            Ok((remote.open(controller, layers).await?, emulated))
+        }
     }
 }
 

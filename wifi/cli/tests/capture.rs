@@ -52,6 +52,25 @@ fn packets(file: &[u8]) -> Vec<(u64, Vec<u8>)> {
     packets
 }
 
+#[test]
+fn a_file_that_is_read_is_not_written_over_by_whatever_name() {
+    let folder = folder("apart");
+    let old = folder.join("old.pcap");
+    fs::write(&old, b"precious").unwrap();
+    let (plain, detour) = (old.to_str().unwrap(), folder.join("../apart/old.pcap"));
+    let detour = detour.to_str().unwrap();
+    for args in [
+        ["--replay", plain, "--write", detour],
+        ["--replay", plain, "--usb-trace", detour],
+        ["--write", plain, "--usb-trace", detour],
+    ] {
+        let output = capture(&args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(text(&output.stderr).contains("name the same file"), "{}", text(&output.stderr));
+        assert_eq!(fs::read(&old).unwrap(), b"precious");
+    }
+}
+
 /// A packet without its radiotap header.
 fn frame(packet: &[u8]) -> &[u8] {
     &packet[usize::from(u16::from_le_bytes([packet[2], packet[3]]))..]

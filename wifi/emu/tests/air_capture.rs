@@ -325,6 +325,19 @@ fn e2_a_decompression_bomb_is_refused() {
     assert_eq!(read(&bomb).unwrap_err(), CaptureError::TooLarge { limit: 256 << 20 });
 }
 
+/// Records without content cost the file little and memory much.
+#[test]
+fn e2_a_flood_of_empty_records_is_refused() {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&pcap(false, false, 105, &[])).unwrap();
+    let chunk = vec![0; 16 << 16];
+    for _ in 0..62 {
+        encoder.write_all(&chunk).unwrap();
+    }
+    let flood = encoder.finish().unwrap();
+    assert_eq!(read(&flood).unwrap_err(), CaptureError::TooMany { limit: 4_000_000 });
+}
+
 #[test]
 fn e2_damaged_captures_neither_panic_nor_loop() {
     let mut tapped = radiotap(0x10, 12, -30);

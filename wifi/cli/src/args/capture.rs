@@ -174,11 +174,9 @@ impl CaptureArgs {
             let message = "--json and --write - both want standard output; write to a file instead";
             return usage(ErrorKind::ArgumentConflict, message.into());
         }
-        if let (Some(Target::File(frames)), Some(trace)) = (&write, &self.usb_trace)
-            && frames == trace
-        {
-            let message = "--write and --usb-trace name the same file; each needs its own";
-            return usage(ErrorKind::ArgumentConflict, message.into());
+        if self.usb_trace.as_ref().is_some_and(|path| path.as_os_str() == "-") {
+            let message = "--usb-trace writes to a file, not to standard output; ./- is a file of that name";
+            return usage(ErrorKind::InvalidValue, message.into());
         }
         if let (Some(device), Some(_)) = (&self.device, &self.replay)
             && !matches!(device, Device::Emulated(_))
@@ -265,7 +263,7 @@ mod tests {
     fn options_that_contradict_each_other_are_refused() {
         assert!(refused("--json --write -").contains("both want standard output"));
         assert!(refused("--replay a.pcap --device 3-2").contains("emulated air"));
-        assert!(refused("--write a.pcapng --usb-trace a.pcapng").contains("the same file"));
+        assert!(refused("--usb-trace -").contains("not to standard output"));
         assert!(refused("--replay-speed max").contains("--replay"));
         assert_eq!(capture("--write -").unwrap().write, Some(Target::Stdout));
         assert_eq!(capture("--write ./-").unwrap().write, Some(Target::File("./-".into())));

@@ -79,7 +79,9 @@ impl FromStr for Device {
                 return Ok(Self::Port(text.to_owned()));
             }
         }
-        Err("expected emulated:CHIP such as emulated:rtl8812au, VID:PID such as 0bda:8812, or BUS-PORT such as 3-2".into())
+        Err("expected emulated:CHIP such as emulated:rtl8812au, VID:PID such as 0bda:8812, BUS-PORT such as 3-2, \
+             serial:TEXT, or usbip:HOST:PORT/BUSID"
+            .into())
     }
 }
 

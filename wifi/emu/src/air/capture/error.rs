@@ -69,10 +69,16 @@ pub enum CaptureError {
         limit: usize,
     },
     /// The file is larger than what is read into memory.
-    #[error("the capture is too large: more than {} MiB, decompressed", .limit >> 20)]
+    #[error("the capture is too large: more than {} MiB, decompressed; cut it into parts, with editcap for example", .limit >> 20)]
     TooLarge {
         /// The most bytes there may be.
         limit: u64,
+    },
+    /// The file has more frames than are kept in memory.
+    #[error("the capture has more than {limit} frames; cut it into parts, with editcap for example")]
+    TooMany {
+        /// The most frames there may be.
+        limit: usize,
     },
 }
 

@@ -46,17 +46,20 @@ impl Chain for Vec<u8> {
     }
 }
 
-/// The records of a capture.
-pub(super) fn records(contents: Bytes) -> Result<Vec<Record>, CaptureError> {
+/// Where records go, one by one, as they stand in the file.
+type Take<'a> = &'a mut dyn FnMut(Record) -> Result<(), CaptureError>;
+
+/// Hands on each record of a capture, until one is refused.
+pub(super) fn each_record(contents: &Bytes, take: Take<'_>) -> Result<(), CaptureError> {
     match contents.get(..4) {
         None if contents.is_empty() => Err(CaptureError::Empty),
-        Some([0x0a, 0x0d, 0x0d, 0x0a]) => pcapng_records(&contents),
+        Some([0x0a, 0x0d, 0x0d, 0x0a]) => pcapng_records(contents, take),
         Some(
             [0xd4, 0xc3, 0xb2, 0xa1]
             | [0xa1, 0xb2, 0xc3, 0xd4]
             | [0x4d, 0x3c, 0xb2, 0xa1]
             | [0xa1, 0xb2, 0x3c, 0x4d],
-        ) => pcap_records(&contents),
+        ) => pcap_records(contents, take),
         _ => Err(CaptureError::NotACapture { found: contents[..contents.len().min(4)].to_vec() }),
     }
 }
@@ -79,7 +82,7 @@ fn step<'a, T>(
     }
 }
 
-fn pcap_records(contents: &Bytes) -> Result<Vec<Record>, CaptureError> {
+fn pcap_records(contents: &Bytes, take: Take<'_>) -> Result<(), CaptureError> {
     let mut rest = &contents[..];
     let header = step(&mut rest, 0, "within the file header", pcap::parse_pcap_header)?;
     let frame = if header.is_bigendian() { pcap::parse_pcap_frame_be } else { pcap::parse_pcap_frame };
@@ -89,19 +92,20 @@ fn pcap_records(contents: &Bytes) -> Result<Vec<Record>, CaptureError> {
     let has_fcs = network & 0x0400_0000 != 0 && network >> 28 == 2;
     let link = network & 0x03ff_ffff;
     refuse(link)?;
-    let mut records = Vec::new();
+    let mut frames = 0;
     while !rest.is_empty() {
-        let record = step(&mut rest, records.len(), "within a record", frame)?;
+        let record = step(&mut rest, frames, "within a record", frame)?;
         let at_ns = u64::from(record.ts_sec) * 1_000_000_000 + u64::from(record.ts_usec) * unit_ns;
-        records.push(Record {
+        take(Record {
             bytes: contents.slice_ref(record.data),
             at_ns: Some(at_ns),
             link,
             has_fcs,
             complete: record.origlen <= record.caplen,
-        });
+        })?;
+        frames += 1;
     }
-    Ok(records)
+    Ok(())
 }
 
 fn refuse(link: u32) -> Result<(), CaptureError> {
@@ -142,14 +146,13 @@ impl Interface {
     }
 }
 
-fn pcapng_records(contents: &Bytes) -> Result<Vec<Record>, CaptureError> {
+fn pcapng_records(contents: &Bytes, take: Take<'_>) -> Result<(), CaptureError> {
     let mut rest = &contents[..];
-    let mut records = Vec::new();
+    let mut frames = 0;
     let mut interfaces: Vec<Interface> = Vec::new();
     let mut big_endian = false;
     while !rest.is_empty() {
         let parser = if big_endian { pcapng::parse_block_be } else { pcapng::parse_block_le };
-        let frames = records.len();
         match step(&mut rest, frames, "within a block", parser)? {
             Block::SectionHeader(section) => {
                 big_endian = section.big_endian();
@@ -160,31 +163,33 @@ fn pcapng_records(contents: &Bytes) -> Result<Vec<Record>, CaptureError> {
                 let index = usize::try_from(block.if_id).unwrap_or(usize::MAX);
                 let interface = *interfaces.get(index).ok_or_else(|| no_interface(frames))?;
                 refuse(interface.link)?;
-                records.push(Record {
+                take(Record {
                     bytes: contents.slice_ref(block.packet_data()),
                     at_ns: Some(interface.ns(block.ts_high, block.ts_low)),
                     link: interface.link,
                     has_fcs: interface.has_fcs,
                     complete: block.origlen <= block.caplen,
-                });
+                })?;
+                frames += 1;
             }
             Block::SimplePacket(block) => {
                 let interface = *interfaces.first().ok_or_else(|| no_interface(frames))?;
                 refuse(interface.link)?;
                 let data = block.packet_data();
-                records.push(Record {
+                take(Record {
                     bytes: contents.slice_ref(data),
                     at_ns: None,
                     link: interface.link,
                     has_fcs: interface.has_fcs,
                     complete: block.origlen as usize <= data.len(),
-                });
+                })?;
+                frames += 1;
             }
             // Statistics, names, comments, secrets.
             _ => {}
         }
     }
-    Ok(records)
+    Ok(())
 }
 
 fn no_interface(frames: usize) -> CaptureError {

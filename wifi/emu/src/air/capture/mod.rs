@@ -21,6 +21,8 @@ use super::{Ampdu, CHAINS, Rate, fcs};
 
 /// Bytes of a file, decompressed, beyond which it is refused.
 const LIMIT: u64 = 256 << 20;
+/// Frames beyond which a file is refused: each takes memory of its own, however short it is.
+const MOST_FRAMES: usize = 4_000_000;
 /// Bytes of the longest frame that a receiver's descriptor can tell (14 bits), less the FCS.
 const LONGEST: usize = (1 << 14) - 1 - 4;
 /// The longest time from a capture's first frame to its last. Stamps beyond it are damaged, and would have a
@@ -84,11 +86,15 @@ impl Capture {
     pub fn read(reader: impl Read) -> Result<Self, CaptureError> {
         let mut capture = Self::default();
         let mut clock = Clock::default();
-        for record in file::records(file::contents(reader, LIMIT)?)? {
+        file::each_record(&file::contents(reader, LIMIT)?, &mut |record| {
             let frame = capture.frames.len() + 1;
+            if frame > MOST_FRAMES {
+                return Err(CaptureError::TooMany { limit: MOST_FRAMES });
+            }
             let parsed = parse(&record, frame)?;
             capture.frames.push(CapturedFrame { at: clock.at(record.at_ns), ..parsed });
-        }
+            Ok(())
+        })?;
         Ok(capture)
     }
 
