@@ -1,4 +1,5 @@
-//! [`PcapngWriter`]: writes frames to a capture file that Wireshark, tcpdump and tshark open.
+//! [`PcapngWriter`]: writes frames to a capture file that Wireshark, tcpdump and tshark open. [`PacketReader`] reads such
+//! files, and pcap.
 //!
 //! One section with one interface: link type 127 (802.11 with radiotap), time stamps in nanoseconds. Each frame
 //! is an enhanced packet block with its radiotap header; one before which the reader lost frames says how many
@@ -10,6 +11,9 @@
 //! Source: PCAP Next Generation Capture File Format, draft-ietf-opsawg-pcapng (sections are named at the blocks).
 
 mod block;
+mod reader;
+
+pub use reader::{LINK_IEEE802_11, LINK_IEEE802_11_RADIOTAP, Packet, PacketReader, ReadError};
 
 use core::fmt;
 use core::time::Duration;
@@ -23,7 +27,7 @@ use crate::ieee80211::MacAddr;
 use crate::stats::StreamStats;
 
 /// LINKTYPE_IEEE802_11_RADIOTAP.
-const LINK_TYPE: u16 = 127;
+const LINK_TYPE: u16 = LINK_IEEE802_11_RADIOTAP;
 
 /// Bytes that are gathered before they are written, unless a flush comes first.
 const BUFFER: usize = 64 * 1024;

@@ -11,7 +11,7 @@ use futures::future::{self, OptionFuture};
 use futures::{FutureExt as _, StreamExt as _, pin_mut};
 
 use crate::args::{self, Target};
-use crate::devices::{self, Choice};
+use crate::devices;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::output::{Output, Place, Written};
@@ -43,15 +43,22 @@ enum Ending {
 /// Everything that ends a capture before what was asked for was done.
 pub(crate) async fn run(options: args::Capture) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::listen();
-    let choice = devices::choose(&options)?;
-    apart(&options)?;
-    let replay = options.replay.as_ref().map(|(path, _)| open_replay(path)).transpose()?;
+    let choice = devices::choose(&options.adapter, options.replay.is_some())?;
+    let written = match &options.write {
+        Some(Target::File(path)) => Some(path.as_path()),
+        _ => None,
+    };
+    apart([
+        ("--replay", options.replay.as_ref().map(|(path, _)| path.as_path())),
+        ("--write", written),
+        ("--usb-trace", options.adapter.usb_trace.as_deref()),
+    ])?;
+    let replay = match &options.replay {
+        Some((path, speed)) => Some((open_replay(path)?, *speed)),
+        None => None,
+    };
     let place = options.write.as_ref().map(Place::open).transpose()?;
-    if let Choice::Emulated { model, for_want: true } = choice {
-        let firmware = if options.firmware_dir.is_some() { "" } else { " (stand-in firmware)" };
-        notice(format_args!("no adapter found: using emulated:{}{firmware}", model.name()));
-    }
-    let session = Session::start(&options, choice, replay, &mut interrupt).await?;
+    let session = Session::start(&options.adapter, choice, replay, &mut interrupt).await?;
     let result = watch(&options, &session, place, &mut interrupt).await;
     let end = session.end().await;
     let exit = result?;
@@ -60,16 +67,9 @@ pub(crate) async fn run(options: args::Capture) -> Result<Exit, Failure> {
 }
 
 /// Whether the files that are read and written are different ones, by whatever names they go.
-fn apart(options: &args::Capture) -> Result<(), Failure> {
-    let written = match &options.write {
-        Some(Target::File(path)) => Some(path.as_path()),
-        _ => None,
-    };
-    let files = [
-        ("--replay", options.replay.as_ref().map(|(path, _)| path.as_path())),
-        ("--write", written),
-        ("--usb-trace", options.usb_trace.as_deref()),
-    ];
+pub(crate) fn apart<'a>(
+    files: impl IntoIterator<Item = (&'static str, Option<&'a Path>)>,
+) -> Result<(), Failure> {
     let files: Vec<_> =
         files.into_iter().filter_map(|(option, path)| Some((option, resolved(path?)))).collect();
     for (number, (option, path)) in files.iter().enumerate() {

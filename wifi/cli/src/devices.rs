@@ -73,14 +73,14 @@ pub(crate) const DEFAULT: Model = Model::Rtl8812au;
 ///
 /// # Errors
 /// The adapter that was asked for is not there, or none that the driver knows.
-pub(crate) fn choose(options: &args::Capture) -> Result<Choice, Failure> {
+pub(crate) fn choose(options: &args::Adapter, replays: bool) -> Result<Choice, Failure> {
     match &options.device {
         Some(Device::Emulated(model)) => Ok(Choice::Emulated { model: *model, for_want: false }),
         Some(Device::Usbip(remote)) => Ok(Choice::Remote(remote.clone())),
         Some(asked) => usb::find(asked, options.chip).map(Choice::Real),
         None => {
             let adapters = usb::adapters();
-            if options.replay.is_some() {
+            if replays {
                 return Ok(Choice::Emulated { model: DEFAULT, for_want: adapters.is_empty() });
             }
             let ready = adapters.iter().find(|adapter| adapter.is_ready(options.detach));

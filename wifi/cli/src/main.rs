@@ -1,6 +1,6 @@
 //! The program `airlift`: Wi-Fi frames by a driver that runs in the application.
 //!
-//! [`args`] is the command line; [`devices`] and [`capture`] carry its commands out; [`exit`] says how the
+//! [`args`] is the command line; [`devices`], [`capture`] and [`inject`] carry its commands out; [`exit`] says how the
 //! program ends. Frames go to standard output, everything else to standard error.
 #![forbid(unsafe_code)]
 
@@ -10,6 +10,7 @@ mod devices;
 mod escape;
 mod exit;
 mod export;
+mod inject;
 mod interrupt;
 mod json;
 mod output;
@@ -56,6 +57,10 @@ fn main() -> ExitCode {
         Command::Udev => written(udev::rules(&mut io::stdout().lock())),
         Command::Capture(args) => match args.check() {
             Ok(options) => run(capture::run(options)),
+            Err(error) => error.exit(),
+        },
+        Command::Inject(args) => match args.check() {
+            Ok(options) => run(inject::run(options)),
             Err(error) => error.exit(),
         },
         Command::Export(args) => match args.check() {

@@ -41,6 +41,31 @@ impl Drop for BringUp {
     }
 }
 
+/// How many frames were sent so far, on standard error. Erased when dropped.
+#[derive(Debug)]
+pub(crate) struct Counter(ProgressBar);
+
+impl Counter {
+    /// A line on standard error, if that is a terminal, else nothing.
+    pub(crate) fn new() -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{pos} frames, {per_sec}") {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
+    pub(crate) fn show(&self, frames: u64) {
+        self.0.set_position(frames);
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// A time for a person: `0.21 s`, `75 s`.
 pub(crate) fn shown(time: Duration) -> String {
     let seconds = time.as_secs_f64();

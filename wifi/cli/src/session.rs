@@ -1,6 +1,6 @@
 //! An adapter from plugging in to switching off: kernel core, host controller, adapter, interface.
 //!
-//! Neighbours: [`crate::capture`] reads frames from it.
+//! Neighbours: [`crate::capture`] reads frames from it, [`crate::inject`] sends some.
 
 use std::time::{Duration, Instant};
 
@@ -41,18 +41,22 @@ impl Session {
     /// # Errors
     /// The adapter cannot be had or does not come up, or the user interrupts.
     pub(crate) async fn start(
-        options: &args::Capture,
+        options: &args::Adapter,
         choice: Choice,
-        replay: Option<Capture>,
+        replay: Option<(Capture, ReplaySpeed)>,
         interrupt: &mut Interrupt,
     ) -> Result<Self, Failure> {
+        if let Choice::Emulated { model, for_want: true } = choice {
+            let firmware = if options.firmware_dir.is_some() { "" } else { " (stand-in firmware)" };
+            notice(format_args!("no adapter found: using emulated:{}{firmware}", model.name()));
+        }
+        let fast = matches!(replay, Some((_, ReplaySpeed::Max)));
         let air = match replay {
-            Some(capture) => {
+            Some((capture, _)) => {
                 Air::replay(capture, ReplayOptions { wait_for_start: true, ..ReplayOptions::default() })
             }
             None => Air::default_scene(options.seed),
         };
-        let fast = options.replay.as_ref().is_some_and(|(_, speed)| *speed == ReplaySpeed::Max);
         let clock = if fast { Clock::virtual_time() } else { Clock::system() };
         let gone =
             |error: &dyn std::fmt::Display| Failure::failed(format!("cannot start the kernel core: {error}"));
@@ -154,7 +158,7 @@ impl Session {
 /// The port that the adapter of `choice` is in, and whether it is one in software.
 async fn open(
     choice: &Choice,
-    options: &args::Capture,
+    options: &args::Adapter,
     air: &Air,
     controller: &HostController,
     layers: &[&dyn Layer],
@@ -180,7 +184,7 @@ async fn let_go(port: Port) {
 }
 
 /// Where the firmware comes from: an emulated chip also runs one that was made for it.
-fn firmware(options: &args::Capture, device: &UsbDevice, emulated: bool) -> Firmware {
+fn firmware(options: &args::Adapter, device: &UsbDevice, emulated: bool) -> Firmware {
     let info = device.info();
     let chip = options.chip.or_else(|| Chip::from_usb_id(info.vendor_id, info.product_id));
     let model = chip.and_then(|chip| chip.name().parse::<Model>().ok()).filter(|_| emulated);
@@ -194,7 +198,7 @@ fn firmware(options: &args::Capture, device: &UsbDevice, emulated: bool) -> Firm
 /// Brings the interface up, with its progress on the terminal.
 async fn attach(
     device: UsbDevice,
-    options: &args::Capture,
+    options: &args::Adapter,
     firmware: Firmware,
     interrupt: &mut Interrupt,
 ) -> Result<Wlan, Failure> {

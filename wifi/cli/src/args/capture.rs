@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use airlift_wifi::{Channel, Chip, Width};
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 
-use super::{Device, seconds, usage};
+use super::{Adapter, AdapterArgs, Device, seconds, usage};
 
 /// What `--help` adds.
 pub(super) const HELP: &str = "\
@@ -53,26 +52,8 @@ is left out.
 /// The options of `capture` as they are typed.
 #[derive(Args, Debug)]
 pub(crate) struct CaptureArgs {
-    /// The adapter: emulated:CHIP, VID:PID, BUS-PORT, serial:TEXT or
-    /// usbip:HOST:PORT/BUSID [default: the first one, else emulated:rtl8812au]
-    #[arg(long, value_name = "DEVICE")]
-    device: Option<Device>,
-
-    /// The adapter's chip, if its USB id is not known to carry one
-    #[arg(long, value_name = "CHIP", requires = "device")]
-    chip: Option<Chip>,
-
-    /// Take the adapter from the system's driver, and give it back at the end
-    #[arg(long)]
-    detach: bool,
-
-    /// The channel; 6+ and 6- are 40 MHz wide with the second half above and below, 36/80 is 80 MHz wide
-    #[arg(long, value_name = "N|N+|N-|N/WIDTH", default_value = "11", allow_hyphen_values = true)]
-    channel: String,
-
-    /// Width of the channel in MHz [default: 20, and 40 for N+ and N-]
-    #[arg(long, value_name = "20|40|80")]
-    width: Option<u16>,
+    #[command(flatten)]
+    adapter: AdapterArgs,
 
     /// Stop after this many frames
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -86,10 +67,6 @@ pub(crate) struct CaptureArgs {
     #[arg(long, value_name = "FILE.pcapng|-")]
     write: Option<PathBuf>,
 
-    /// Write every USB transfer as pcapng, in the format of Linux's usbmon
-    #[arg(long, value_name = "FILE.pcapng")]
-    usb_trace: Option<PathBuf>,
-
     /// Put the frames of a pcap or pcapng file (plain or gzip) on the emulated air, and stop at its end
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
@@ -97,18 +74,6 @@ pub(crate) struct CaptureArgs {
     /// Replay with the file's own timing, or as fast as it goes (on a virtual clock)
     #[arg(long, value_name = "SPEED", value_enum, requires = "replay", default_value = "real")]
     replay_speed: ReplaySpeed,
-
-    /// Look for firmware files here, and nowhere else
-    #[arg(long, value_name = "DIR")]
-    firmware_dir: Option<PathBuf>,
-
-    /// Seed of the emulated air and adapter: the same seed gives the same frames
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
-
-    /// Wait for every USB transfer, as the Linux driver does, instead of posting writes
-    #[arg(long)]
-    serial_io: bool,
 
     /// One JSON object a line instead of the table; --help tells its shape
     #[arg(long)]
@@ -136,18 +101,11 @@ pub(crate) enum Target {
 /// A capture as it was asked for, checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Capture {
-    pub(crate) device: Option<Device>,
-    pub(crate) chip: Option<Chip>,
-    pub(crate) detach: bool,
-    pub(crate) channel: Channel,
+    pub(crate) adapter: Adapter,
     pub(crate) count: Option<u64>,
     pub(crate) duration: Option<Duration>,
     pub(crate) write: Option<Target>,
-    pub(crate) usb_trace: Option<PathBuf>,
     pub(crate) replay: Option<(PathBuf, ReplaySpeed)>,
-    pub(crate) firmware_dir: Option<PathBuf>,
-    pub(crate) seed: u64,
-    pub(crate) serial_io: bool,
     pub(crate) json: bool,
 }
 
@@ -158,14 +116,7 @@ impl CaptureArgs {
     /// A usage error as clap shows it.
     pub(crate) fn check(self) -> Result<Capture, clap::Error> {
         let usage = |kind, message: String| Err(usage("capture", kind, message));
-        let width = match self.width.map(Width::from_mhz).transpose() {
-            Ok(width) => width,
-            Err(error) => return usage(ErrorKind::InvalidValue, error.to_string()),
-        };
-        let channel = match Channel::parse(&self.channel, width) {
-            Ok(channel) => channel,
-            Err(error) => return usage(ErrorKind::InvalidValue, error.to_string()),
-        };
+        let adapter = self.adapter.check("capture")?;
         let write = self.write.map(|path| match path.as_os_str() == "-" {
             true => Target::Stdout,
             false => Target::File(path),
@@ -174,29 +125,18 @@ impl CaptureArgs {
             let message = "--json and --write - both want standard output; write to a file instead";
             return usage(ErrorKind::ArgumentConflict, message.into());
         }
-        if self.usb_trace.as_ref().is_some_and(|path| path.as_os_str() == "-") {
-            let message = "--usb-trace writes to a file, not to standard output; ./- is a file of that name";
-            return usage(ErrorKind::InvalidValue, message.into());
-        }
-        if let (Some(device), Some(_)) = (&self.device, &self.replay)
+        if let (Some(device), Some(_)) = (&adapter.device, &self.replay)
             && !matches!(device, Device::Emulated(_))
         {
             let message = format!("--replay puts frames on the emulated air, which {device} does not hear");
             return usage(ErrorKind::ArgumentConflict, message);
         }
         Ok(Capture {
-            device: self.device,
-            chip: self.chip,
-            detach: self.detach,
-            channel,
+            adapter,
             count: self.count,
             duration: self.duration,
             write,
-            usb_trace: self.usb_trace,
             replay: self.replay.map(|path| (path, self.replay_speed)),
-            firmware_dir: self.firmware_dir,
-            seed: self.seed,
-            serial_io: self.serial_io,
             json: self.json,
         })
     }
@@ -204,6 +144,7 @@ impl CaptureArgs {
 
 #[cfg(test)]
 mod tests {
+    use airlift_wifi::Chip;
     use clap::Parser;
 
     use super::*;
@@ -226,16 +167,16 @@ mod tests {
     #[test]
     fn without_options_channel_11_is_captured_until_interrupted() {
         let args = capture("").unwrap();
-        assert_eq!(args.channel, "11".parse().unwrap());
-        assert_eq!((args.device, args.count, args.duration, args.write), (None, None, None, None));
+        assert_eq!(args.adapter.channel, "11".parse().unwrap());
+        assert_eq!((args.adapter.device, args.count, args.duration, args.write), (None, None, None, None));
     }
 
     #[test]
     fn channels_and_widths_are_read_together() {
-        assert_eq!(capture("--channel 6+").unwrap().channel.to_string(), "6+");
-        assert_eq!(capture("--channel 6-").unwrap().channel.to_string(), "6-");
-        assert_eq!(capture("--channel 36 --width 80").unwrap().channel.to_string(), "36/80");
-        assert_eq!(capture("--channel 36/80").unwrap().channel.to_string(), "36/80");
+        assert_eq!(capture("--channel 6+").unwrap().adapter.channel.to_string(), "6+");
+        assert_eq!(capture("--channel 6-").unwrap().adapter.channel.to_string(), "6-");
+        assert_eq!(capture("--channel 36 --width 80").unwrap().adapter.channel.to_string(), "36/80");
+        assert_eq!(capture("--channel 36/80").unwrap().adapter.channel.to_string(), "36/80");
         assert!(refused("--channel 15").contains("channel 15"));
         assert!(refused("--width 160").contains("unknown channel width 160 MHz"));
         assert!(refused("--channel 11 --width 80").contains("cannot be 80 MHz wide"));
@@ -244,10 +185,13 @@ mod tests {
 
     #[test]
     fn a_chip_is_named_for_a_device_that_is_named() {
-        assert_eq!(capture("--device 0bda:b812 --chip rtl8812au").unwrap().chip, Some(Chip::Rtl8812au));
+        assert_eq!(
+            capture("--device 0bda:b812 --chip rtl8812au").unwrap().adapter.chip,
+            Some(Chip::Rtl8812au)
+        );
         assert!(refused("--device 3-2 --chip rtl9999").contains("expected rtl8812au"));
         assert!(refused("--chip rtl8812au").contains("--device"));
-        assert!(capture("--detach").unwrap().detach);
+        assert!(capture("--detach").unwrap().adapter.detach);
     }
 
     #[test]

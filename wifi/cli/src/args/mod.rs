@@ -1,12 +1,14 @@
 //! The command line.
 //!
 //! Everything that can be judged without an adapter is judged here, so that a mistake is told before anything
-//! starts. [`Device`] names an adapter; each command has its file, where its options become what was asked for.
-//! Neighbours: [`crate::devices`], [`crate::capture`] and [`crate::export`] carry the commands out.
+//! starts. [`Device`] names an adapter, [`Adapter`] says how it is brought up; each command has its file, where its options become what was asked for.
+//! Neighbours: [`crate::devices`], [`crate::capture`], [`crate::inject`] and [`crate::export`] carry the commands out.
 
+mod adapter;
 mod capture;
 mod device;
 mod export;
+mod inject;
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -14,17 +16,21 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
+pub(crate) use adapter::{Adapter, AdapterArgs};
 pub(crate) use capture::{Capture, CaptureArgs, ReplaySpeed, Target};
 pub(crate) use device::Device;
 pub(crate) use export::{Export, ExportArgs};
+pub(crate) use inject::{Inject, InjectArgs, Source};
 
-const ABOUT: &str = "Capture Wi-Fi frames with a driver that runs in this program, not in the kernel";
+const ABOUT: &str =
+    "Capture and inject Wi-Fi frames with a driver that runs in this program, not in the kernel";
 
 const EXAMPLES: &str = "\
 Examples:
   airlift capture                            frames of channel 11, until Ctrl-C
   airlift capture --channel 36 --width 80 --count 100 --write air.pcapng
   airlift capture --write - | wireshark -k -i -
+  airlift inject --read frames.pcapng --channel 6
   airlift devices
   airlift export                             an emulated adapter for a Linux kernel's own driver, over USB/IP
   airlift udev | sudo tee /etc/udev/rules.d/70-airlift.rules
@@ -59,6 +65,9 @@ pub(crate) enum Command {
     /// Show frames of a channel, and write them to a file
     #[command(after_help = "More, with examples and the JSON shape: airlift capture --help", after_long_help = format!("{}\n\n{EXIT_CODES}", capture::HELP))]
     Capture(CaptureArgs),
+    /// Send the frames of a file, and tell what became of them
+    #[command(after_help = "More, with examples and radio law: airlift inject --help", after_long_help = format!("{}\n\n{EXIT_CODES}", inject::HELP))]
+    Inject(InjectArgs),
     /// Offer emulated adapters over USB/IP, for the driver of a Linux kernel or for airlift elsewhere
     #[command(after_long_help = format!("{}\n\n{EXIT_CODES}", export::HELP))]
     Export(ExportArgs),

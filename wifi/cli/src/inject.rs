@@ -1,0 +1,259 @@
+//! `airlift inject`: sends the frames of a file, and tells what became of them.
+//!
+//! A thread reads the file, so that a pipe may keep it waiting; at most [`AHEAD`] packets wait here, and frames go to
+//! the interface as fast as its queue takes them or as the user allows. Neighbours: [`crate::session`] brings the
+//! adapter up, [`tally`] keeps the account.
+
+mod tally;
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use airlift_wifi::pcapng::{LINK_IEEE802_11, LINK_IEEE802_11_RADIOTAP, Packet, PacketReader, ReadError};
+use airlift_wifi::{InjectError, InjectErrorKind, Outcome, StreamEnd, Ticket, TxFrame};
+use futures::channel::mpsc;
+use futures::future::{FusedFuture as _, OptionFuture};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, SinkExt as _, StreamExt as _, pin_mut};
+
+use crate::args::{self, Source};
+use crate::capture::apart;
+use crate::devices;
+use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
+use crate::progress::{Counter, notice, shown};
+use crate::render::counted;
+use crate::session::Session;
+use tally::Tally;
+
+/// Packets that are read ahead.
+const AHEAD: usize = 64;
+/// Bytes of a frame's check sequence.
+const FCS_LEN: usize = 4;
+
+/// Why no more frames are sent.
+#[derive(Debug)]
+enum Ending {
+    /// The file is over, or as many as asked for were sent.
+    Enough,
+    /// Ctrl-C or SIGTERM.
+    Interrupted,
+    /// The file cannot be read further.
+    Source(ReadError),
+    /// The interface ended first.
+    Interface(StreamEnd),
+}
+
+/// Carries the command out.
+///
+/// # Errors
+/// Everything that ends it before all frames were sent, and frames that could not be.
+pub(crate) async fn run(options: args::Inject) -> Result<Exit, Failure> {
+    let mut interrupt = Interrupt::listen();
+    let choice = devices::choose(&options.adapter, false)?;
+    let read_from = match &options.read {
+        Source::File(path) => Some(path.as_path()),
+        Source::Stdin => None,
+    };
+    apart([("--read", read_from), ("--usb-trace", options.adapter.usb_trace.as_deref())])?;
+    // Opened before the adapter is, so that a wrong name costs nothing.
+    let packets = read(&options.read)?;
+    let session = Session::start(&options.adapter, choice, None, &mut interrupt).await?;
+    let result = send(&options, &session, packets, &mut interrupt).await;
+    let end = session.end().await;
+    let exit = result?;
+    end?;
+    Ok(exit)
+}
+
+/// Begins to read the packets.
+fn read(source: &Source) -> Result<mpsc::Receiver<Result<Packet, ReadError>>, Failure> {
+    let input: Box<dyn Read + Send> = match source {
+        Source::Stdin => Box::new(io::stdin()),
+        Source::File(path) => {
+            let file = File::open(path);
+            Box::new(
+                file.map_err(|error| Failure::failed(format!("cannot read {}: {error}", path.display())))?,
+            )
+        }
+    };
+    let (mut give, packets) = mpsc::channel(AHEAD);
+    let reader = std::thread::Builder::new().name("airlift reader".into()).spawn(move || {
+        for packet in PacketReader::new(BufReader::new(input)) {
+            // Nobody wants any more.
+            if futures::executor::block_on(give.send(packet)).is_err() {
+                break;
+            }
+        }
+    });
+    // The thread ends with the file or with the program: it may wait for a pipe on which nothing comes.
+    reader.map(drop).map_err(|error| Failure::failed(format!("cannot start a thread: {error}")))?;
+    Ok(packets)
+}
+
+/// Sends the packets, waits for what becomes of them, and tells the account.
+async fn send(
+    options: &args::Inject,
+    session: &Session,
+    mut packets: mpsc::Receiver<Result<Packet, ReadError>>,
+    interrupt: &mut Interrupt,
+) -> Result<Exit, Failure> {
+    let begin = Instant::now();
+    let mut tally = Tally::default();
+    let line = Counter::new();
+    let mut tickets = FuturesUnordered::new();
+    let mut ending =
+        pass_on(options, session, &mut packets, &mut tickets, &mut tally, &line, interrupt).await;
+    // What was handed over is waited for, unless the user is tired of it.
+    while !tickets.is_empty() {
+        tokio::select! {
+            biased;
+            Some((number, sent)) = tickets.next() => tally.sent(number, sent),
+            () = interrupt.come(), if !matches!(ending, Ending::Interrupted) => {
+                ending = Ending::Interrupted;
+                break;
+            }
+        }
+        line.show(tally.read);
+    }
+    drop(line);
+    if let Some(end) = session.wlan.end().filter(|_| matches!(ending, Ending::Enough)) {
+        ending = Ending::Interface(end);
+    }
+    notice(format_args!("{} in {}", counted(tally.read, "frame"), shown(begin.elapsed())));
+    for text in tally.lines() {
+        notice(text);
+    }
+    match ending {
+        Ending::Interrupted => Ok(Exit::Interrupted),
+        Ending::Source(error) => Err(cannot_read(&options.read, &error)),
+        Ending::Interface(StreamEnd::Unplugged) => {
+            Err(Failure::new(Exit::Unplugged, "the adapter was unplugged").help("plug the adapter in again"))
+        }
+        Ending::Interface(StreamEnd::Failed(error)) => Err(error.into()),
+        Ending::Interface(end) => Err(Failure::failed(end.to_string())),
+        Ending::Enough if tally.not_sent() > 0 => {
+            Err(Failure::failed(format!("{} could not be sent", counted(tally.not_sent(), "frame"))))
+        }
+        Ending::Enough => Ok(Exit::Done),
+    }
+}
+
+fn cannot_read(source: &Source, error: &ReadError) -> Failure {
+    let name = match source {
+        Source::Stdin => "standard input".into(),
+        Source::File(path) => path.display().to_string(),
+    };
+    let failure = Failure::failed(format!("cannot read {name}: {error}"));
+    match error {
+        ReadError::Gzip => failure.help("gunzip -c FILE | airlift inject --read -"),
+        _ => failure,
+    }
+}
+
+/// A ticket with the frame's number in the file.
+struct Numbered {
+    number: u64,
+    ticket: Ticket,
+}
+
+impl Future for Numbered {
+    type Output = (u64, Result<Outcome, InjectError>);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let number = self.number;
+        Pin::new(&mut self.ticket).poll(context).map(|sent| (number, sent))
+    }
+}
+
+/// Hands packets to the interface until something ends it.
+async fn pass_on(
+    options: &args::Inject,
+    session: &Session,
+    packets: &mut mpsc::Receiver<Result<Packet, ReadError>>,
+    tickets: &mut FuturesUnordered<Numbered>,
+    tally: &mut Tally,
+    line: &Counter,
+    interrupt: &mut Interrupt,
+) -> Ending {
+    let gap = options.rate_limit.map(|rate| Duration::from_secs_f64(1.0 / rate));
+    let mut due = session.clock.now();
+    while options.count.is_none_or(|count| tally.read < count) {
+        let wait = due.saturating_sub(session.clock.now());
+        let turn = OptionFuture::from((!wait.is_zero()).then(|| session.sleep(wait))).fuse();
+        pin_mut!(turn);
+        let packet = loop {
+            let next = async {
+                if !turn.is_terminated() {
+                    (&mut turn).await;
+                }
+                packets.next().await
+            };
+            tokio::select! {
+                biased;
+                () = interrupt.come() => return Ending::Interrupted,
+                end = session.wlan.closed() => return Ending::Interface(end),
+                Some((number, sent)) = tickets.next() => {
+                    tally.sent(number, sent);
+                    line.show(tally.read);
+                }
+                packet = next => break packet,
+            }
+        };
+        let packet = match packet {
+            None => return Ending::Enough,
+            Some(Err(error)) => return Ending::Source(error),
+            Some(Ok(packet)) => packet,
+        };
+        tally.read += 1;
+        let number = tally.read;
+        // Behind with the pace, nothing is caught up: a limit is a limit.
+        if let Some(gap) = gap {
+            due = due.max(session.clock.now()) + gap;
+        }
+        let frame = match frame(packet) {
+            Ok(frame) => frame,
+            Err(reason) => {
+                tally.left_out(number, reason);
+                continue;
+            }
+        };
+        tokio::select! {
+            biased;
+            ticket = session.wlan.send(frame) => tickets.push(Numbered { number, ticket }),
+            () = interrupt.come() => return Ending::Interrupted,
+        }
+        line.show(tally.read);
+    }
+    Ending::Enough
+}
+
+/// The frame in a packet, or why there is none that can be sent.
+fn frame(packet: Packet) -> Result<TxFrame, String> {
+    if packet.is_cut_short() {
+        return Err("the capture holds only its beginning".into());
+    }
+    match packet.link_type {
+        LINK_IEEE802_11_RADIOTAP => TxFrame::from_radiotap(packet.bytes).map_err(|error| reason(&error)),
+        LINK_IEEE802_11 => {
+            let end = packet.bytes.len().saturating_sub(if packet.has_fcs { FCS_LEN } else { 0 });
+            Ok(TxFrame::new(packet.bytes.slice(..end)))
+        }
+        other => Err(format!(
+            "link type {other}, expected {LINK_IEEE802_11_RADIOTAP} (802.11 with radiotap) or {LINK_IEEE802_11} (802.11)"
+        )),
+    }
+}
+
+/// Why a frame was not sent, without saying that it was not.
+fn reason(error: &InjectError) -> String {
+    match error.kind() {
+        InjectErrorKind::Refused(refusal) => refusal.to_string(),
+        InjectErrorKind::Transfer(error) => error.to_string(),
+        InjectErrorKind::Interface(error) => error.to_string(),
+        _ => error.to_string(),
+    }
+}
