@@ -265,7 +265,7 @@ impl<R: Read> PacketReader<R> {
         if length > LONGEST_BLOCK {
             return Err(self.damaged("a block of more than a MiB"));
         }
-        if length < have + 4 || length % 4 != 0 {
+        if length < have + 4 || !length.is_multiple_of(4) {
             return Err(self.damaged("a block's length is too small, or no multiple of four"));
         }
         self.body((length - have) as usize, "a block")?;
