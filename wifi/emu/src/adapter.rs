@@ -81,6 +81,7 @@ pub struct Adapter {
 pub struct Builder {
     options: Options,
     air: Option<Air>,
+    position_m: [f32; 2],
     identity: (u16, u16),
 }
 
@@ -251,6 +252,7 @@ impl Builder {
                 personalities: Vec::new(),
             },
             air: None,
+            position_m: [0.0, 0.0],
             identity: model.identity(),
         }
     }
@@ -272,6 +274,13 @@ impl Builder {
     #[must_use]
     pub fn air(mut self, air: &Air) -> Self {
         self.air = Some(air.clone());
+        self
+    }
+
+    /// Where it stands in that air, in metres; at the origin unless told otherwise.
+    #[must_use]
+    pub fn position_m(mut self, position_m: [f32; 2]) -> Self {
+        self.position_m = position_m;
         self
     }
 
@@ -338,7 +347,7 @@ impl Builder {
         let model = self.options.model;
         let mut chip = Chip::new(self.options);
         if let Some(air) = &self.air {
-            chip.join(air);
+            chip.join(air, self.position_m);
         }
         Adapter {
             model,

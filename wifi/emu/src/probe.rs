@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::air::RadioId;
 use crate::chip::{Access, Chip, ReceiveStats, TransmitStats};
 use crate::personality::Poll;
 use crate::{Efuse, Model, Tuning, Violation};
@@ -146,6 +147,11 @@ impl Probe {
     /// Whether the firmware keeps what became of sent frames to itself, although it is asked.
     pub fn mute_reports(&self, mute: bool) {
         self.chip().mute_reports(mute);
+    }
+
+    /// The adapter's name on its air, for the quality of links from and to it; `None` if it is on none.
+    pub fn radio_id(&self) -> Option<RadioId> {
+        self.chip().radio_id()
     }
 
     /// Where the chip listens; `None` while it does not, or its parts are tuned to different places.

@@ -10,7 +10,7 @@ use airlift_regs::{bb, mac};
 
 use super::Chip;
 use super::check::receives;
-use crate::air::{Modulation, Radio, Rate, Tuning, Width};
+use crate::air::{Modulation, Radio, RadioId, Rate, Tuning, Width};
 use crate::model::TxPower;
 
 /// The radio, if the adapter is within reach of an air.
@@ -25,9 +25,15 @@ pub(super) struct FrontEnd {
 
 impl Chip {
     /// Puts the chip within reach of an air.
-    pub(crate) fn join(&mut self, air: &crate::Air) {
+    pub(crate) fn join(&mut self, air: &crate::Air, position_m: [f32; 2]) {
+        let options = crate::RadioOptions { position_m, ..crate::RadioOptions::default() };
         self.front_end.patient = air.waits_for_readers();
-        self.front_end.radio = Some(air.join(crate::RadioOptions::default()));
+        self.front_end.radio = Some(air.join(options));
+    }
+
+    /// Its name on the air.
+    pub(crate) fn radio_id(&self) -> Option<RadioId> {
+        self.front_end.radio.as_ref().map(Radio::id)
     }
 
     /// Has `waker` woken when something on the air may concern the chip.
