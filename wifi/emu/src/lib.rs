@@ -1,10 +1,12 @@
-//! Emulated RTL8812AU adapters and their relatives, register-level state machines that the Linux driver can drive, and the virtual
-//! air between them.
+//! Emulated adapters with the RTL8812AU, RTL8821AU or RTL8814AU, register-level state machines that the Linux driver
+//! can drive, and the virtual air between them.
 //!
-//! [`Rtl8812au::builder`] makes an [`Adapter`], which is a [`UsbFunction`](airlift_hcd::UsbFunction): plug it into a host controller, or serve it to
-//! another kernel over USB/IP. [`Efuse`] says what is burnt into it, [`Personality`] what is wrong with it, and
-//! a [`Probe`] looks inside; [`Air`] is what it sends into and hears from. In strict mode an access that silicon would not survive stalls and is listed as a
-//! [`Violation`] of a [`Rule`]. [`stand_in_firmware`] makes an image that its MCU takes.
+//! [`Rtl8812au::builder`], [`Rtl8821au::builder`] and [`Rtl8814au::builder`] begin an [`Adapter`], or
+//! [`Model::builder`] where the chip is chosen at run time. An adapter is a
+//! [`UsbFunction`](airlift_hcd::UsbFunction): plug it into a host controller, or serve it to another kernel over
+//! USB/IP. [`Efuse`] says what is burnt into it, [`Personality`] what is wrong with it, and a [`Probe`] looks inside;
+//! [`Air`] is what it sends into and hears from. In strict mode an access that silicon would not survive stalls and is
+//! listed as a [`Violation`] of a [`Rule`]. [`Model::stand_in_firmware`] makes an image that its MCU takes.
 //!
 //! The crate knows nothing of the driver in `airlift-wifi`; both were written from the same source of facts,
 //! the Linux driver `rtw88`, and share nothing but register names.
