@@ -49,3 +49,16 @@ fn r15_irq_leak_shows_what_a_flag_for_each_task_removes() {
     assert!(per_task.starts_with("8000 of 8000 transfers, 10 jiffies"), "{out}");
     assert!(!per_task.contains("watchdog"), "{out}");
 }
+
+#[test]
+fn talk_is_heard_on_its_channel_and_nowhere_else() {
+    let out = run(env!("CARGO_BIN_EXE_talk"));
+    for rate in ["6.0", "MCS7", "VHT9x1"] {
+        for chip in ["RTL8821AU", "RTL8814AU"] {
+            assert!(out.contains(&format!("{chip} heard 1500 bytes at {rate}, ")), "{chip} {rate}: {out}");
+        }
+    }
+    assert!(out.contains("accepted 103 = acknowledged 100 + not acknowledged 0 + sent 3;"), "{out}");
+    assert!(out.contains("MCS31 needs 4 chains, the adapter has 2; it has 1500 bytes"), "{out}");
+    assert!(out.contains("on channel 149: 0 of our frames"), "{out}");
+}

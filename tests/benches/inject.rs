@@ -1,0 +1,145 @@
+//! Injection of 1,500-byte frames in numbers: processor time, allocations and copies for each.
+//!
+//! `cargo bench -p airlift-tests --bench inject`
+//!
+//! The first lines send to everyone from an emulated adapter, so that chip and air are counted too, on threads of their
+//! own. The last ones put a device in its place that takes every frame at once and does nothing: what is left is the
+//! application, the driver and the host controller. Processor time is that of each thread, as Linux tells it.
+
+use core::time::Duration;
+use std::alloc::System;
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::task::Waker;
+use std::time::Instant;
+
+use airlift_emu::{Air, Model};
+use airlift_hcd::{Descriptors, FunctionUrb, HostController, Reply, Submit, UrbId, UsbFunction};
+use airlift_runtime::{Clock, Kernel};
+use airlift_wifi::{Firmware, Rate, Ticket, TxFrame, Wlan, WlanOptions};
+use bytes::Bytes;
+use futures::executor::block_on;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Tickets that are waited for at a time.
+const AHEAD: usize = 48;
+
+/// An adapter whose bulk-out endpoints take everything, at once and for nothing.
+struct Taker<F>(F);
+
+impl<F: UsbFunction> UsbFunction for Taker<F> {
+    fn descriptors(&self) -> Descriptors {
+        self.0.descriptors()
+    }
+    fn plugged(&mut self, now: Duration, waker: Waker) {
+        self.0.plugged(now, waker);
+    }
+    fn submit(&mut self, now: Duration, urb: FunctionUrb) -> Submit {
+        match urb.endpoint() {
+            1..=0x7f => urb.ok().into(),
+            _ => self.0.submit(now, urb),
+        }
+    }
+    fn poll(&mut self, now: Duration) -> Option<Reply> {
+        self.0.poll(now)
+    }
+    fn next_deadline(&self) -> Option<Duration> {
+        self.0.next_deadline()
+    }
+    fn cancel(&mut self, id: UrbId) -> Option<FunctionUrb> {
+        self.0.cancel(id)
+    }
+}
+
+/// Processor time of each thread of this process, by its name.
+fn processor_times() -> BTreeMap<String, Duration> {
+    let mut times = BTreeMap::<String, Duration>::new();
+    for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let read = |file: &str| fs::read_to_string(task.path().join(file)).unwrap_or_default();
+        let ns = read("schedstat").split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0);
+        *times.entry(read("comm").trim().to_owned()).or_default() += Duration::from_nanos(ns);
+    }
+    times
+}
+
+fn up(model: Model, function: impl UsbFunction, clock: Clock) -> (Kernel, HostController, Wlan, impl Sized) {
+    let kernel = Kernel::builder().clock(clock).build().expect("a kernel");
+    let controller = HostController::new(&kernel.handle()).expect("a controller");
+    let port = controller.plug(function);
+    let options = WlanOptions::new()
+        .channel("36/80".parse().expect("a channel"))
+        .firmware(Firmware::bytes("stand-in", model.stand_in_firmware()));
+    let wlan = block_on(Wlan::attach(port.device(), options)).expect("an interface");
+    (kernel, controller, wlan, port)
+}
+
+/// Sends so many frames, some ahead of their outcomes.
+async fn send(wlan: &Wlan, mpdu: &Bytes, frames: usize, report: bool) {
+    let mut tickets: VecDeque<Ticket> = VecDeque::with_capacity(AHEAD);
+    for _ in 0..frames {
+        let frame = TxFrame::new(mpdu.clone()).rate(Rate::Vht { mcs: 7, nss: 1 }).report(report);
+        if tickets.len() == AHEAD
+            && let Some(first) = tickets.pop_front()
+        {
+            first.await.expect("sent");
+        }
+        tickets.push_back(wlan.send(frame).await);
+    }
+    for ticket in tickets {
+        ticket.await.expect("sent");
+    }
+}
+
+fn measure(name: &str, wlan: &Wlan, frames: usize, report: bool) {
+    let mut mpdu = vec![0x08, 0, 0, 0];
+    mpdu.extend([0xff; 6]);
+    mpdu.resize(1_500, 0x02);
+    let mpdu = Bytes::from(mpdu);
+    // Warms up the memory that is kept.
+    block_on(send(wlan, &mpdu, frames / 10 + 100, report));
+    let (before, start) = (processor_times(), Instant::now());
+    let region = Region::new(ALLOCATOR);
+    block_on(send(wlan, &mpdu, frames, report));
+    let allocations = region.change().allocations as f64 / frames as f64;
+    let took = start.elapsed();
+    let by_thread: Vec<(String, Duration)> = processor_times()
+        .into_iter()
+        .map(|(thread, time)| {
+            let used = time.saturating_sub(before.get(&thread).copied().unwrap_or_default());
+            (thread, used / frames as u32 * 1_000)
+        })
+        .filter(|(_, time)| !time.is_zero())
+        .collect();
+    let total: Duration = by_thread.iter().map(|(_, time)| *time).sum();
+    let threads: Vec<String> =
+        by_thread.iter().map(|(thread, time)| format!("{thread} {time:.1?}")).collect();
+    println!(
+        "{name:<34} {:>8.0} frames/s  {:>8.1?} CPU/1,000 frames ({})  {allocations:.2} allocations/frame",
+        frames as f64 / took.as_secs_f64(),
+        total,
+        threads.join(", "),
+    );
+    assert!(wlan.tx_stats().is_balanced() && wlan.tx_stats().failed == 0, "{}", wlan.tx_stats());
+}
+
+fn main() {
+    // `cargo test --benches` runs this too, to see that it works.
+    let frames = if std::env::args().any(|arg| arg == "--bench") { 20_000 } else { 200 };
+    println!(
+        "1,500-byte frames; each is copied once, from the application's bytes into the transfer's buffer"
+    );
+    for model in [Model::Rtl8812au, Model::Rtl8821au] {
+        let adapter = model.builder().air(&Air::quiet(1)).build();
+        let (_kernel, _controller, wlan, _port) = up(model, adapter, Clock::virtual_time());
+        measure(&format!("emulated {model}, reports"), &wlan, frames, true);
+        measure(&format!("emulated {model}, no reports"), &wlan, frames, false);
+        block_on(wlan.down()).expect("down");
+        let adapter = Taker(model.builder().build());
+        let (_kernel, _controller, wlan, _port) = up(model, adapter, Clock::system());
+        measure(&format!("{model} that takes all"), &wlan, frames, false);
+        block_on(wlan.down()).expect("down");
+    }
+}
