@@ -159,8 +159,12 @@ fn e1_command_packets_reach_the_firmware_and_the_queues_pointers_agree() {
     assert_eq!(host.read32(0x10d0), Ok(0x3_f000));
     assert_eq!(host.read32(0x10d4), Ok(0x3_f000));
     let packet: Vec<u8> = (0..32).collect();
-    assert_eq!(host.send(0x02, &internal(19, 0, &packet)), Some(Ok(())));
-    assert_eq!(host.probe.command_packets(), [packet]);
+    // Of one that is too long the firmware takes as much as a packet holds.
+    for length in [32, 200] {
+        let sent: Vec<u8> = (0..length).collect();
+        assert_eq!(host.send(0x02, &internal(19, 0, &sent)), Some(Ok(())));
+    }
+    assert_eq!(host.probe.command_packets(), [packet.clone(), packet]);
     assert_eq!(host.probe.transmit_stats().sent, 0);
     assert_eq!(host.probe.violations(), []);
 }

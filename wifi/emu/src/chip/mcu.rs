@@ -56,6 +56,9 @@ pub(super) struct Mcu {
     pub(super) packets: Vec<Vec<u8>>,
 }
 
+/// Bytes of a command packet (`rtw88 fw.h`, `H2C_PKT_SIZE`); the firmware looks at no more.
+const COMMAND_PACKET: usize = 32;
+
 /// Host commands kept for a test to look at.
 const COMMANDS_KEPT: usize = 1024;
 
@@ -195,7 +198,7 @@ impl Chip {
     /// A command packet arrives through the queue for them.
     pub(super) fn packet_arrived(&mut self, packet: &[u8]) {
         if self.mcu.packets.len() < COMMANDS_KEPT {
-            self.mcu.packets.push(packet.to_vec());
+            self.mcu.packets.push(packet[..packet.len().min(COMMAND_PACKET)].to_vec());
         }
     }
 
