@@ -24,16 +24,23 @@ Dir::Cache "$folder/apt/cache";
 CONF
 export APT_CONFIG=$folder/apt/apt.conf
 
-apt-get -q update
+# Whatever the network does in between is tried again.
+retried='-q -o Acquire::Retries=3'
+apt-get $retried update
+# Not the real-time kernel, nor the one for clouds, which has no USB.
 kernel=$(apt-cache search --names-only '^linux-modules-7\.2.*-amd64$' | awk '{ print $1 }' \
-    | sed 's/^linux-modules-//' | sort -V | tail -1)
+    | sed 's/^linux-modules-//' | grep -Ev -e '-(rt|cloud)-' | sort -V | tail -1)
 if [ -z "$kernel" ]; then
     echo "fetch: the mirror has no kernel 7.2" >&2
     exit 1
 fi
 cd "$folder/debs"
-apt-get -q download "linux-binary-$kernel" "linux-modules-$kernel" firmware-realtek
-for package in "linux-binary-$kernel" "linux-modules-$kernel" firmware-realtek; do
-    dpkg-deb -x "$package"_*.deb "$folder/$package"
+apt-get $retried download "linux-binary-$kernel" "linux-modules-$kernel" firmware-realtek
+# The kernel last: it is what tells that all is there.
+for package in firmware-realtek "linux-modules-$kernel" "linux-binary-$kernel"; do
+    dpkg-deb -x "$package"_*.deb "$folder/$package.part"
+    rm -rf "${folder:?}/$package"
+    mv "$folder/$package.part" "$folder/$package"
 done
+rm -rf "$folder/debs"
 echo "fetch: kernel $kernel in $folder"

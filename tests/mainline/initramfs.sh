@@ -38,6 +38,7 @@ done
 # Programs with the libraries that they name.
 program_of_ours=${8:-}
 [ -z "$program_of_ours" ] || cp "$here/guest-ours" "$root/ours"
+cp "$here/guest-load" "$root/load"
 for program in bash iw tcpdump $program_of_ours; do
     path=$(command -v $program || ls /usr/sbin/$program)
     name=$(basename "$program")

@@ -2,7 +2,8 @@
 # Lets the Linux kernel's own driver judge an emulated chip: boots a distribution kernel in QEMU, attaches the
 # emulated adapter over USB/IP, and has rtw88 bring it up, tune it and capture.
 #
-#   tests/mainline/run.sh [--chip NAME] [--ours] [--golden|--check] [--lenient] [--out FOLDER] [STEP...]
+#   tests/mainline/run.sh [--chip NAME] [--ours|--cpu|--libusb-bench] [--golden|--check] [--lenient] [--out FOLDER]
+#                         [STEP...]
 #
 # The chip is rtl8812au unless --chip names another of tests/src/adapters.rs.
 #
@@ -23,6 +24,11 @@
 # enumerated: `ours` as the MODE while mainline's driver is not loaded, `detach` while it has the adapter. Both are
 # the steps of --ours unless others are named.
 #
+# --cpu measures what a capture of 20,000 frames at 2,000 a second costs the guest, and how long the adapter takes to
+# come up: mode `load-ours` with our program, `load` with mainline's driver and tcpdump. --libusb-bench measures the
+# libusb backend beside a bare loop over libusb, on a device that answers at once (mode `bench`). README.md tells what
+# they gave.
+#
 #   AIRLIFT_MAINLINE_DIR  folder with the unpacked packages; filled by fetch.sh if it is empty.
 #                         Default: target/mainline
 #   AIRLIFT_EXPORTER      a program to run in place of airlift-export
@@ -38,6 +44,8 @@ chip=rtl8812au
 golden=
 lenient=
 ours=
+cpu=
+bench=
 out=$root/target/mainline/out
 steps=()
 while [ $# -gt 0 ]; do
@@ -46,6 +54,8 @@ while [ $# -gt 0 ]; do
         --golden) golden=write ;;
         --check) golden=check ;;
         --ours) ours=$root/target/release/airlift ;;
+        --cpu) ours=$root/target/release/airlift; cpu=yes ;;
+        --libusb-bench) ours=$root/target/release/examples/libusb_overhead; bench=yes ;;
         --lenient) lenient=--lenient ;;
         --out) out=$2; shift ;;
         --*) echo "unknown option $1" >&2; exit 2 ;;
@@ -79,7 +89,13 @@ if [ -z "$exporter" ]; then
 fi
 facts=$("$exporter" --facts "$chip") || exit 2
 read -r module firmware_name identity folder kinds <<< "$facts"
-if [ ${#steps[@]} = 0 ] && [ -n "$ours" ]; then
+if [ ${#steps[@]} = 0 ] && [ -n "$bench" ]; then
+    steps=(1-1:0:HT20:0:bench)
+elif [ ${#steps[@]} = 0 ] && [ -n "$cpu" ]; then
+    # In pairs, each driver first in turn.
+    steps=(1-1:11:HT20:20000:load-ours 1-2:11:HT20:20000:load 1-3:11:HT20:20000:load 1-4:11:HT20:20000:load-ours
+        1-5:11:HT20:20000:load-ours 1-6:11:HT20:20000:load)
+elif [ ${#steps[@]} = 0 ] && [ -n "$ours" ]; then
     steps=(1-1:11:HT20:20:ours 1-2:36:80MHz:20:ours 1-3:11:HT20:20:detach)
 elif [ ${#steps[@]} = 0 ]; then
     steps=(1-1:11:HT20:20:no 1-2:6/1:HT20:0:no 1-3:6:HT40+:0:no 1-4:36:HT20:0:no 1-5:36:80MHz:0:no 1-6:100:HT20:0:no
@@ -96,7 +112,9 @@ if [ -n "$golden" ]; then
     firmware=$out/stand-in.bin
     "$exporter" --stand-in-firmware "$chip" > "$firmware" || exit 1
 fi
-if [ -n "$ours" ]; then
+if [ -n "$bench" ]; then
+    (cd "$root" && cargo build -q --release -p airlift-hcd --example libusb_overhead) || exit 1
+elif [ -n "$ours" ]; then
     (cd "$root" && cargo build -q --release -p airlift) || exit 1
 fi
 "$here/initramfs.sh" "$fetched" "$kernel" "$out/initramfs.gz" "$module" "$firmware_name" "$out/frames" "$firmware" "$ours" \
@@ -132,7 +150,12 @@ injected() {
 }
 for step in "${steps[@]}"; do
     IFS=: read -r id _ _ frames mode <<< "$step"
-    case $mode in ours | detach) file=$id.pcapng ;; *) file=$id.pcap ;; esac
+    case $mode in
+        ours | detach) file=$id.pcapng ;;
+        # What these captured is counted in the guest.
+        load | load-ours) frames=0 file=$id.pcap ;;
+        *) file=$id.pcap ;;
+    esac
     captured=$(tcpdump -r "$out/$file" 2> /dev/null | wc -l)
     if [ "$captured" -lt "$frames" ]; then
         echo "mainline: FAILED $step: captured $captured frames of the virtual air"
@@ -158,6 +181,16 @@ done
 if [ $status = 1 ] && { [ "$guest_status" = 124 ] || grep '^guest: ' "$out/console.log" | tail -2 | grep -q 'ran late'; }; then
     echo "mainline: the guest ran late, again and again: nothing follows from this run" >&2
     exit 75
+fi
+if [ -n "$cpu" ]; then
+    echo "mainline: medians of the capture's cost"
+    for who in mainline ours; do
+        for what in guest process 'up in'; do
+            sed -n "s/^guest: load .*: $who: .*$what \([0-9]*\) ms.*/\1/p" "$out/console.log" | sort -n \
+                | awk -v who="$who" -v what="$what" '{ all[NR] = $1 }
+                    END { if (NR) printf "  %-8s  %-7s  %6d ms  (%d to %d)\n", who, what, all[int((NR + 1) / 2)], all[1], all[NR] }'
+        done
+    done
 fi
 files=$root/tests/golden/$folder
 if [ $status = 0 ] && [ "$golden" = write ]; then

@@ -1,7 +1,6 @@
 //! [`Chip`] and [`Adapter`]: the emulated adapters that mainline's driver and ours are compared on.
 //!
-//! The harness offers each kind of adapter on a bus of its own, so that the bus id `2-1` is the first of the second
-//! kind. A further chip of the family is a further row of [`CHIPS`].
+//! The harness offers each kind of adapter on a bus of its own, so that the bus id `2-1` is one of the second kind. A further chip of the family is a further row of [`CHIPS`].
 
 use airlift_emu::efuse::offset;
 use airlift_emu::{Builder, Efuse, Model, ResetValues};
@@ -22,13 +21,22 @@ pub struct Chip {
 }
 
 /// All chips.
-pub const CHIPS: &[Chip] = &[Chip {
-    model: Model::Rtl8812au,
-    folder: "rtl8812a",
-    module: "rtw88_8812au",
-    firmware: "rtw8812a_fw.bin",
-    adapters: RTL8812AU,
-}];
+pub const CHIPS: &[Chip] = &[
+    Chip {
+        model: Model::Rtl8812au,
+        folder: "rtl8812a",
+        module: "rtw88_8812au",
+        firmware: "rtw8812a_fw.bin",
+        adapters: &[ORDINARY, EXTERNAL_PA, BLANK, SCRAMBLED],
+    },
+    Chip {
+        model: Model::Rtl8821au,
+        folder: "rtl8821a",
+        module: "rtw88_8821au",
+        firmware: "rtw8821a_fw.bin",
+        adapters: &[ORDINARY, EXTERNAL_PA, SCRAMBLED],
+    },
+];
 
 impl Chip {
     /// The chip of this name, `rtl8812au`.
@@ -43,12 +51,12 @@ impl Chip {
 
     /// Begins one.
     pub fn builder(&self, adapter: &Adapter) -> Builder {
-        (adapter.special)(self.model.builder())
+        (adapter.special)(self.model.builder(), self.model)
     }
 
-    /// The adapter that is offered on a bus.
-    pub fn on_bus(&self, bus: u8) -> Option<&'static Adapter> {
-        self.adapters.iter().find(|adapter| adapter.bus == bus)
+    /// The adapter that is offered on a bus; the first one's number is 1.
+    pub fn on_bus(&self, bus: usize) -> Option<&'static Adapter> {
+        self.adapters.get(bus.checked_sub(1)?)
     }
 }
 
@@ -57,38 +65,34 @@ impl Chip {
 pub struct Adapter {
     /// Its name, and that of the folder with its golden files.
     pub name: &'static str,
-    /// The bus that it is offered on.
-    pub bus: u8,
     /// What is special about it.
     pub what: &'static str,
     /// Makes one of the plain ones special.
-    pub special: fn(Builder) -> Builder,
+    pub special: fn(Builder, Model) -> Builder,
 }
 
-const RTL8812AU: &[Adapter] = &[
-    Adapter { name: "ordinary", bus: 1, what: "ordinary EFUSE", special: |plain| plain },
-    Adapter {
-        name: "external-pa",
-        bus: 2,
-        what: "EFUSE with external amplifiers and front-end option 3",
-        special: |plain| plain.efuse(Efuse::external_pa()),
-    },
-    Adapter {
-        name: "blank",
-        bus: 3,
-        what: "EFUSE blank but for MAC address and USB mode",
-        special: |plain| plain.efuse(blank()),
-    },
-    Adapter {
-        name: "scrambled",
-        bus: 4,
-        what: "ordinary EFUSE, registers other than zero after a reset",
-        special: |plain| plain.reset_values(ResetValues::Scrambled(0x8812)),
-    },
-];
+const ORDINARY: Adapter = Adapter { name: "ordinary", what: "ordinary EFUSE", special: |plain, _| plain };
+
+const EXTERNAL_PA: Adapter = Adapter {
+    name: "external-pa",
+    what: "EFUSE with external amplifiers",
+    special: |plain, model| plain.efuse(Efuse::external_pa_of(model)),
+};
+
+const BLANK: Adapter = Adapter {
+    name: "blank",
+    what: "EFUSE blank but for MAC address and USB mode",
+    special: |plain, model| plain.efuse(blank(model)),
+};
+
+const SCRAMBLED: Adapter = Adapter {
+    name: "scrambled",
+    what: "ordinary EFUSE, registers other than zero after a reset",
+    special: |plain, _| plain.reset_values(ResetValues::Scrambled(0x8812)),
+};
 
 /// Nothing but a MAC address, without which Linux makes up a new one each time, and a USB mode that does not ask
 /// for super speed, for which the adapter would leave the bus.
-fn blank() -> Efuse {
-    Efuse::blank().with(offset::USB_MODE, &[0xfd]).with_mac_address([0x02, 0x88, 0x12, 0, 0, 3])
+fn blank(model: Model) -> Efuse {
+    Efuse::blank_of(model).with(offset::USB_MODE, &[0xfd]).with_mac_address([0x02, 0x88, 0x12, 0, 0, 3])
 }

@@ -4,7 +4,7 @@
 //! a second port, one line a connection: `mark DEVICE LABEL` has the exporter write down how far the trace has
 //! come and what state the device is in, `begin DEVICE` forgets what was recorded of it so far, `sent DEVICE COUNT`
 //! asks whether it was handed that many frames to send, `feed DEVICE` has made-up packets arrive and asks whether
-//! all have, `file NAME` and then bytes leaves a file. The answer is `ok`, `not yet`, or why not; to a mark `late` if
+//! all have, `replay DEVICE` has the frames of a capture be on its air and asks whether all were, `file NAME` and then bytes leaves a file. The answer is `ok`, `not yet`, or why not; to a mark `late` if
 //! the driver's watchdog has come before it.
 
 use std::collections::BTreeMap;
@@ -15,6 +15,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use airlift_emu::Air;
 use airlift_hcd::UsbFunction;
 use airlift_hcd::usbip::{Server, ServerHandle};
 
@@ -28,6 +29,9 @@ const FILE_MAX: u64 = 64 << 20;
 /// The state of a device as text, called at each mark.
 pub type Snapshot = Box<dyn Fn() -> String + Send>;
 
+/// How many frames a device was handed to send so far.
+pub type Sent = Box<dyn Fn() -> u64 + Send>;
+
 /// Packets that are to arrive at a device, as transfers.
 pub type Packets = Vec<Vec<u8>>;
 
@@ -35,10 +39,14 @@ pub type Packets = Vec<Vec<u8>>;
 struct Exported {
     trace: Trace,
     snapshot: Snapshot,
+    /// How many frames it was handed to send.
+    sent: Option<Sent>,
     /// What feeds it, and with what.
     feed: Option<(Feed, Packets)>,
     /// Whether that has begun.
     fed: bool,
+    /// Its air, where a replay waits for the guest.
+    air: Option<Air>,
     /// Where the trace stood at the last mark.
     marked: usize,
 }
@@ -68,9 +76,26 @@ impl Exporter {
     pub fn export(mut self, bus_id: &str, function: impl UsbFunction, snapshot: Snapshot) -> Self {
         let (traced, trace) = Traced::new(function);
         self.server = self.server.export(bus_id, Box::new(traced));
-        self.devices
-            .insert(bus_id.to_owned(), Exported { trace, snapshot, feed: None, fed: false, marked: 0 });
+        self.devices.insert(
+            bus_id.to_owned(),
+            Exported { trace, snapshot, sent: None, feed: None, fed: false, air: None, marked: 0 },
+        );
         self
+    }
+
+    /// Offers a device that tells how many frames it was handed to send; a driver may put several into a transfer.
+    pub fn export_sending(
+        self,
+        bus_id: &str,
+        function: impl UsbFunction,
+        snapshot: Snapshot,
+        sent: Sent,
+    ) -> Self {
+        let mut exporter = self.export(bus_id, function, snapshot);
+        if let Some(device) = exporter.devices.get_mut(bus_id) {
+            device.sent = Some(sent);
+        }
+        exporter
     }
 
     /// Offers a device that receives nothing but `packets`, when the guest asks for them.
@@ -85,6 +110,21 @@ impl Exporter {
         let mut exporter = self.export(bus_id, fed, snapshot);
         if let Some(device) = exporter.devices.get_mut(bus_id) {
             device.feed = Some((feed, packets));
+        }
+        exporter
+    }
+
+    /// Offers a device on the air of a replay, which starts when the guest asks for it.
+    pub fn export_on_air(
+        self,
+        bus_id: &str,
+        function: impl UsbFunction,
+        snapshot: Snapshot,
+        air: Air,
+    ) -> Self {
+        let mut exporter = self.export(bus_id, function, snapshot);
+        if let Some(device) = exporter.devices.get_mut(bus_id) {
+            device.air = Some(air);
         }
         exporter
     }
@@ -164,6 +204,7 @@ impl Orders {
             ["begin", id] => self.begin(id),
             ["sent", id, count] => self.sent(id, count),
             ["feed", id] => self.feed(id),
+            ["replay", id] => self.replay(id),
             ["file", name] if is_plain(name) => {
                 let mut bytes = Vec::new();
                 reader.read_to_end(&mut bytes)?;
@@ -188,10 +229,11 @@ impl Orders {
     }
 
     fn sent(&self, id: &str, count: &str) -> &'static str {
-        let (Some(device), Ok(count)) = (self.devices.get(id), count.parse::<u64>()) else {
+        let device = self.devices.get(id).and_then(|device| device.sent.as_ref());
+        let (Some(sent), Ok(count)) = (device, count.parse::<u64>()) else {
             return "no such device or number";
         };
-        if device.trace.bulk_out() >= count { "ok" } else { "not yet" }
+        if sent() >= count { "ok" } else { "not yet" }
     }
 
     fn feed(&mut self, id: &str) -> &'static str {
@@ -201,6 +243,14 @@ impl Orders {
             feed.offer(packets.iter().cloned());
         }
         if feed.left() == 0 { "ok" } else { "not yet" }
+    }
+
+    fn replay(&self, id: &str) -> &'static str {
+        let Some(air) = self.devices.get(id).and_then(|device| device.air.as_ref()) else {
+            return "no such device, or no replay on its air";
+        };
+        air.start_replay();
+        if air.is_finished() { "ok" } else { "not yet" }
     }
 
     fn mark(&mut self, id: &str, label: &str) -> io::Result<&'static str> {

@@ -10,9 +10,6 @@ use std::task::Waker;
 
 use airlift_hcd::{Descriptors, FunctionUrb, Reply, Submit, UrbId, UsbFunction};
 
-/// The endpoint that received packets come from.
-const BULK_IN: u8 = 0x81;
-
 #[derive(Default)]
 struct Shared {
     transfers: VecDeque<Vec<u8>>,
@@ -66,6 +63,8 @@ impl core::fmt::Debug for Feed {
 pub struct Fed<F> {
     inner: F,
     feed: Feed,
+    /// The endpoint that received packets come from.
+    bulk_in: Option<u8>,
     waiting: VecDeque<FunctionUrb>,
 }
 
@@ -73,7 +72,8 @@ impl<F: UsbFunction> Fed<F> {
     /// Wraps `inner`.
     pub fn new(inner: F) -> (Self, Feed) {
         let feed = Feed::default();
-        (Self { inner, feed: feed.clone(), waiting: VecDeque::new() }, feed)
+        let bulk_in = bulk_in(&inner.descriptors().configuration);
+        (Self { inner, feed: feed.clone(), bulk_in, waiting: VecDeque::new() }, feed)
     }
 }
 
@@ -89,7 +89,7 @@ impl<F: UsbFunction> UsbFunction for Fed<F> {
     }
 
     fn submit(&mut self, now: Duration, urb: FunctionUrb) -> Submit {
-        if urb.endpoint() == BULK_IN {
+        if Some(urb.endpoint()) == self.bulk_in {
             self.waiting.push_back(urb);
             return Submit::Parked;
         }
@@ -123,5 +123,30 @@ impl<F: UsbFunction> UsbFunction for Fed<F> {
 
     fn reset(&mut self, now: Duration) {
         self.inner.reset(now);
+    }
+}
+
+/// The first bulk IN endpoint of a configuration (USB 2.0, section 9.6.6).
+fn bulk_in(mut configuration: &[u8]) -> Option<u8> {
+    while let [length, kind, rest @ ..] = configuration {
+        if let (5, [address @ 0x80..=0xff, 2, ..]) = (kind, rest) {
+            return Some(*address);
+        }
+        configuration = configuration.get(usize::from(*length).max(2)..)?;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use airlift_emu::Model;
+
+    #[test]
+    fn v5_packets_arrive_where_the_chip_has_its_bulk_in_endpoint() {
+        let endpoint = |model: Model| bulk_in(&model.builder().build().descriptors().configuration);
+        assert_eq!(endpoint(Model::Rtl8812au), Some(0x81));
+        assert_eq!(endpoint(Model::Rtl8821au), Some(0x84));
+        assert_eq!(bulk_in(&[9, 2, 9, 0]), None);
     }
 }

@@ -13,6 +13,7 @@ pub mod compare;
 pub mod contracts;
 pub mod export;
 pub mod feed;
+pub mod gadget;
 pub mod golden;
 pub mod inject;
 pub mod plan;

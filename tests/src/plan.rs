@@ -62,9 +62,16 @@ mod tests {
     fn v1_steps_say_which_adapter_goes_where() {
         let chip = &CHIPS[0];
         let step = Step::parse(chip, "2-3:6/1:HT40+:5:no").unwrap();
-        assert_eq!((step.id, step.adapter.bus, step.mode), ("2-3", 2, "no"));
+        assert_eq!((step.id, step.adapter.name, step.mode), ("2-3", "external-pa", "no"));
         assert_eq!(step.file(), "6-1-40");
-        for bad in ["", "1-1:11:HT20:5", "9-1:11:HT20:5:no", "x:11:HT20:5:no", "1-1:../x:HT20:5:no"] {
+        for bad in [
+            "",
+            "1-1:11:HT20:5",
+            "0-1:11:HT20:5:no",
+            "9-1:11:HT20:5:no",
+            "x:11:HT20:5:no",
+            "1-1:../x:HT20:5:no",
+        ] {
             assert!(Step::parse(chip, bad).is_err(), "{bad}");
         }
     }

@@ -12,24 +12,49 @@ use airlift_tests::trace::{Access, Traced};
 use airlift_wifi::{Channel, Firmware, Width, Wlan, WlanOptions};
 use futures::executor::block_on;
 
-/// The golden files: adapter, file, and the channel that it is about as the program names it.
-const RUNS: [(&str, &str, &str, u16); 15] = [
-    ("ordinary", "11-20", "11", 20),
-    ("ordinary", "6-40", "6+", 40),
-    ("ordinary", "36-20", "36", 20),
-    ("ordinary", "36-80", "36", 80),
-    ("ordinary", "149-40", "149+", 40),
-    ("ordinary", "165-20", "165", 20),
-    ("external-pa", "11-20", "11", 20),
-    ("external-pa", "36-80", "36", 80),
-    ("external-pa", "149-40", "149+", 40),
-    ("blank", "11-20", "11", 20),
-    ("blank", "36-80", "36", 80),
-    ("blank", "149-40", "149+", 40),
-    ("scrambled", "11-20", "11", 20),
-    ("scrambled", "36-80", "36", 80),
-    ("scrambled", "149-40", "149+", 40),
+/// A golden file, and how our driver gets to where it was taken.
+#[derive(Clone, Copy)]
+struct Run {
+    chip: &'static str,
+    adapter: &'static str,
+    file: &'static str,
+    /// The channels that it is tuned to one after the other, from channel 1 on, as the program names them.
+    route: &'static [&'static str],
+    mhz: u16,
+}
+
+/// What there is of a chip: all channels of an ordinary adapter, three of the others.
+fn runs_of(
+    chip: &'static str,
+    others: &'static [&'static str],
+    ordinary: &'static [Place],
+) -> impl Iterator<Item = Run> {
+    let run = move |adapter| move |&(file, route, mhz): &Place| Run { chip, adapter, file, route, mhz };
+    let others = others.iter().flat_map(move |adapter| THREE.iter().map(run(*adapter)));
+    ordinary.iter().map(run("ordinary")).chain(others)
+}
+
+/// A golden file's name, the route and the width.
+type Place = (&'static str, &'static [&'static str], u16);
+
+const THREE: &[Place] = &[("11-20", &["11"], 20), ("36-80", &["36"], 80), ("149-40", &["149+"], 40)];
+
+const ORDINARY: &[Place] = &[
+    ("11-20", &["11"], 20),
+    ("6-1-20", &["6", "1"], 20),
+    ("6-40", &["6+"], 40),
+    ("36-20", &["36"], 20),
+    ("36-80", &["36"], 80),
+    ("100-20", &["100"], 20),
+    ("149-40", &["149+"], 40),
+    ("165-20", &["165"], 20),
 ];
+
+fn runs() -> impl Iterator<Item = Run> {
+    let rtl8812a = runs_of("rtl8812au", &["external-pa", "blank", "scrambled"], ORDINARY);
+    let rtl8821a = runs_of("rtl8821au", &["external-pa", "scrambled"], ORDINARY);
+    rtl8812a.chain(rtl8821a)
+}
 
 /// Registers that may differ at the end, beside the [`VOLATILE`](compare::VOLATILE) ones.
 const STATE: &[Exception] = &[
@@ -58,38 +83,47 @@ const WRITES: &[Exception] = &[
     },
 ];
 
-/// The chip.
-const CHIP: &str = "rtl8812au";
+impl Run {
+    fn chip(&self) -> &'static Chip {
+        Chip::named(self.chip).expect("a chip")
+    }
 
-fn golden(adapter: &str, file: &str) -> Golden {
-    let chip = Chip::named(CHIP).expect("a chip");
-    let folder: PathBuf =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(chip.folder).join(adapter);
-    Golden::load(&folder, file).expect("golden files")
+    fn golden(&self) -> Golden {
+        let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(self.chip().folder);
+        Golden::load(&folder.join(self.adapter), self.file).expect("golden files")
+    }
+
+    /// What our driver does and leaves, on an adapter like the one that mainline had, in virtual time. Like mainline's
+    /// it comes up on channel 1 and goes on from there.
+    fn ours(&self) -> (Vec<Access>, State) {
+        let kernel = Kernel::builder().clock(Clock::virtual_time()).build().expect("a kernel");
+        let controller = HostController::new(&kernel.handle()).expect("a controller");
+        let adapter = self.chip().adapter(self.adapter).expect("an adapter");
+        let adapter = self.chip().builder(adapter).build();
+        let probe = adapter.probe();
+        let (traced, trace) = Traced::new(adapter);
+        let port = controller.plug(traced);
+        let width = Width::from_mhz(self.mhz).expect("a width");
+        let options = WlanOptions::new()
+            .channel(Channel::new(1, Width::Mhz20).expect("a channel"))
+            .firmware(Firmware::bytes("stand-in", self.chip().model.stand_in_firmware()));
+        let wlan = block_on(Wlan::attach(port.device(), options)).expect("the interface comes up");
+        for name in self.route {
+            let channel = Channel::parse(name, Some(width)).expect("a channel");
+            block_on(wlan.set_channel(channel)).expect("the channel is there");
+        }
+        let (accesses, state) = (trace.accesses(), State::of(&probe));
+        assert_eq!(probe.violations(), [], "strict mode, {self}");
+        block_on(wlan.down()).expect("the interface goes down");
+        kernel.shutdown_blocking();
+        (accesses, state)
+    }
 }
 
-/// What our driver does and leaves on a channel, on an adapter like the one that mainline had, in virtual time. Like
-/// mainline's it comes up on channel 1 and goes to the channel from there.
-fn ours(adapter: &str, name: &str, mhz: u16) -> (Vec<Access>, State) {
-    let kernel = Kernel::builder().clock(Clock::virtual_time()).build().expect("a kernel");
-    let controller = HostController::new(&kernel.handle()).expect("a controller");
-    let chip = Chip::named(CHIP).expect("a chip");
-    let adapter = chip.builder(chip.adapter(adapter).expect("an adapter")).build();
-    let probe = adapter.probe();
-    let (traced, trace) = Traced::new(adapter);
-    let port = controller.plug(traced);
-    let width = Width::from_mhz(mhz).expect("a width");
-    let channel = Channel::parse(name, Some(width)).expect("a channel");
-    let options = WlanOptions::new()
-        .channel(Channel::new(1, Width::Mhz20).expect("a channel"))
-        .firmware(Firmware::bytes("stand-in", chip.model.stand_in_firmware()));
-    let wlan = block_on(Wlan::attach(port.device(), options)).expect("the interface comes up");
-    block_on(wlan.set_channel(channel)).expect("the channel is there");
-    let (accesses, state) = (trace.accesses(), State::of(&probe));
-    assert_eq!(probe.violations(), [], "strict mode on {name}");
-    block_on(wlan.down()).expect("the interface goes down");
-    kernel.shutdown_blocking();
-    (accesses, state)
+impl std::fmt::Display for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}", self.chip, self.adapter, self.file)
+    }
 }
 
 #[test]
@@ -97,10 +131,9 @@ fn v2_we_leave_the_chip_as_mainline_does() {
     let exceptions = [compare::VOLATILE, STATE].concat();
     let mut found = Vec::new();
     let mut needed = Vec::new();
-    for (adapter, file, name, mhz) in RUNS {
-        let golden = golden(adapter, file);
-        let (differences, used) = compare::states(&golden.state, &ours(adapter, name, mhz).1, &exceptions);
-        found.extend(differences.into_iter().map(|difference| format!("{adapter} {file}: {difference}")));
+    for run in runs() {
+        let (differences, used) = compare::states(&run.golden().state, &run.ours().1, &exceptions);
+        found.extend(differences.into_iter().map(|difference| format!("{run}: {difference}")));
         needed.extend(used);
     }
     for exception in compare::idle(&exceptions, &needed) {
@@ -113,11 +146,10 @@ fn v2_we_leave_the_chip_as_mainline_does() {
 fn v2_our_writes_are_mainlines_in_its_order() {
     let mut found = Vec::new();
     let mut needed = Vec::new();
-    for (adapter, file, name, mhz) in RUNS {
-        let golden = golden(adapter, file);
-        let steps: Vec<Step> = ours(adapter, name, mhz).0.iter().filter_map(Step::of).collect();
-        let (differences, used) = compare::writes(&golden, &steps, WRITES);
-        found.extend(differences.into_iter().map(|difference| format!("{adapter} {file}: {difference}")));
+    for run in runs() {
+        let steps: Vec<Step> = run.ours().0.iter().filter_map(Step::of).collect();
+        let (differences, used) = compare::writes(&run.golden(), &steps, WRITES);
+        found.extend(differences.into_iter().map(|difference| format!("{run}: {difference}")));
         needed.extend(used);
     }
     for exception in compare::idle(WRITES, &needed) {
@@ -128,8 +160,10 @@ fn v2_our_writes_are_mainlines_in_its_order() {
 
 #[test]
 fn v2_no_pause_is_shorter_than_mainlines() {
-    let golden = golden("ordinary", "11-20");
-    let (found, compared) = compare::pauses(&golden, &ours("ordinary", "11", 20).0);
-    assert!(found.is_empty(), "{}", found.join("\n"));
-    assert_eq!(compared, 1, "the radio table of path A has one long pause");
+    for (chip, pauses) in [("rtl8812au", 1), ("rtl8821au", 1)] {
+        let run = runs().find(|run| run.chip == chip).expect("a run");
+        let (found, compared) = compare::pauses(&run.golden(), &run.ours().0);
+        assert!(found.is_empty(), "{run}: {}", found.join("\n"));
+        assert_eq!(compared, pauses, "{run}: the radio table of path A has long pauses");
+    }
 }

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use airlift_emu::{Rtl8812au, stand_in_firmware};
 use airlift_hcd::HostController;
 use airlift_runtime::{Clock, Kernel};
+use airlift_tests::adapters::Chip;
 use airlift_tests::feed::Fed;
 use airlift_tests::received::{self, Headers};
 use airlift_tests::vectors::{self, Flaw, Vector};
@@ -134,14 +134,14 @@ fn differing(theirs: &Fields, ours: &Fields) -> Vec<&'static str> {
 }
 
 /// What our driver makes of the vectors on a channel, in virtual time.
-fn ours(name: &str, mhz: u16, vectors: &[Vector]) -> Headers {
+fn ours(chip: &Chip, name: &str, mhz: u16, vectors: &[Vector]) -> Headers {
     let kernel = Kernel::builder().clock(Clock::virtual_time()).build().expect("a kernel");
     let controller = HostController::new(&kernel.handle()).expect("a controller");
-    let (adapter, feed) = Fed::new(Rtl8812au::builder().build());
+    let (adapter, feed) = Fed::new(chip.model.builder().build());
     let port = controller.plug(adapter);
     let options = WlanOptions::new()
         .channel(Channel::parse(name, Some(Width::from_mhz(mhz).expect("a width"))).expect("a channel"))
-        .firmware(Firmware::bytes("stand-in", stand_in_firmware()))
+        .firmware(Firmware::bytes("stand-in", chip.model.stand_in_firmware()))
         .bad_fcs(true);
     let wlan = block_on(Wlan::attach(port.device(), options)).expect("the interface comes up");
     let mut frames = wlan.frames_with(StreamOptions::new().bad_fcs(true));
@@ -171,11 +171,14 @@ fn v5_our_radiotap_is_mainlines_but_for_the_table() {
     assert!(vectors.len() >= 500);
     let mut found: BTreeMap<String, Vec<u32>> = BTreeMap::new();
     let mut needed = BTreeSet::new();
-    for (file, name, mhz) in CHANNELS {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("golden/rtl8812a/received/{file}.txt"));
+    let chips = ["rtl8812au", "rtl8821au"].map(|chip| Chip::named(chip).expect("a chip"));
+    for (chip, (file, name, mhz)) in chips.iter().flat_map(|chip| CHANNELS.map(|channel| (chip, channel))) {
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("golden/{}/received/{file}.txt", chip.folder));
+        let file = format!("{} {file}", chip.folder);
         let golden =
             received::parse(&std::fs::read_to_string(path).expect("a golden file")).expect("headers");
-        let ours = ours(name, mhz, &vectors);
+        let ours = ours(chip, name, mhz, &vectors);
         for vector in &vectors {
             let (theirs, ours) = match (golden.get(&vector.number), ours.get(&vector.number)) {
                 (Some(theirs), Some(ours)) => (fields(theirs), fields(ours)),

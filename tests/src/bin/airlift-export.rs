@@ -3,7 +3,8 @@
 //! script starts it; it ends when its standard input does.
 //!
 //! The adapter of a step `feed` receives made-up packets, the [`vectors`], only. That of a step `inject` is on a quiet
-//! air, where what it sends is judged by what the guest was to [`inject`].
+//! air, where what it sends is judged by what the guest was to [`inject`]. That of a step `load` has a [`gadget::load`] on its air,
+//! and that of a step `bench` is a [`Source`].
 //!
 //! `--lenient` lets accesses pass that break a rule of strict mode. They are listed either way.
 //! `--facts CHIP` writes the chip's module, firmware file, USB identity, folder of golden files and number of kinds of
@@ -18,9 +19,10 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use airlift_emu::{Air, Probe, RadioOptions};
+use airlift_emu::{Air, Probe, RadioOptions, ReplayOptions};
 use airlift_tests::adapters::{CHIPS, Chip};
 use airlift_tests::export::{Exporter, Snapshot};
+use airlift_tests::gadget::{self, Source};
 use airlift_tests::plan::Step;
 use airlift_tests::state::State;
 use airlift_tests::{inject, vectors};
@@ -77,11 +79,23 @@ fn run(folder: &Path, chip: &Chip, strict: bool, steps: &[&str]) -> std::io::Res
                 let packets = vectors::transfers(&vectors::vectors(vectors::SEED));
                 exporter.export_fed(step.id, adapter, Box::new(move || describe(&probe)), packets)
             }
+            "bench" => exporter.export(step.id, Source, Box::new(String::new)),
+            "load" | "load-ours" => {
+                let options = ReplayOptions { wait_for_start: true, ..ReplayOptions::default() };
+                let air = Air::replay(gadget::load(), options);
+                let adapter = builder.air(&air).build();
+                let probe = adapter.probe();
+                exporter.export_on_air(step.id, adapter, Box::new(move || describe(&probe)), air)
+            }
             "inject" => {
                 let quiet = Air::quiet(1);
                 let adapter = builder.air(&quiet).build();
-                let snapshot = listen(&quiet, adapter.probe());
-                exporter.export(step.id, adapter, snapshot)
+                let (snapshot, probe) = (listen(&quiet, adapter.probe()), adapter.probe());
+                let handed = move || {
+                    let stats = probe.transmit_stats();
+                    stats.sent + stats.dropped
+                };
+                exporter.export_sending(step.id, adapter, snapshot, Box::new(handed))
             }
             _ => {
                 let adapter = builder.air(&air).build();
