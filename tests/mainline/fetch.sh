@@ -38,9 +38,9 @@ cd "$folder/debs"
 apt-get $retried download "linux-binary-$kernel" "linux-modules-$kernel" firmware-realtek
 # The kernel last: it is what tells that all is there.
 for package in firmware-realtek "linux-modules-$kernel" "linux-binary-$kernel"; do
-    dpkg-deb -x "$package"_*.deb "$folder/$package.part"
-    rm -rf "${folder:?}/$package"
-    mv "$folder/$package.part" "$folder/$package"
+    rm -rf "${folder:?}/$package" "$folder/part"
+    dpkg-deb -x "$package"_*.deb "$folder/part"
+    mv "$folder/part" "$folder/$package"
 done
 rm -rf "$folder/debs"
 echo "fetch: kernel $kernel in $folder"

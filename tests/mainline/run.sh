@@ -2,8 +2,8 @@
 # Lets the Linux kernel's own driver judge an emulated chip: boots a distribution kernel in QEMU, attaches the
 # emulated adapter over USB/IP, and has rtw88 bring it up, tune it and capture.
 #
-#   tests/mainline/run.sh [--chip NAME] [--ours|--cpu|--libusb-bench] [--golden|--check] [--lenient] [--out FOLDER]
-#                         [STEP...]
+#   tests/mainline/run.sh [--chip NAME] [--ours|--cpu|--libusb-bench] [--golden|--check] [--quick] [--lenient]
+#                         [--out FOLDER] [STEP...]
 #
 # The chip is rtl8812au unless --chip names another of tests/src/adapters.rs.
 #
@@ -17,7 +17,7 @@
 # Each step has an adapter of its own. The bus's number says what kind it is (tests/src/adapters.rs), what follows is
 # free. CHANNEL may be several, 6/1, to be gone to one after the other: a driver starts on channel 1, and does nothing
 # when asked for the one that it is on. Without a step all those of the golden files run, the first with a capture, and
-# the other modes. --golden writes those files anew, --check compares with them, both with the stand-in firmware;
+# the other modes; with --quick one of each. --golden writes those files anew, --check compares with them, both with the stand-in firmware;
 # --lenient lets accesses pass that break a rule of strict mode, to see all of them (the run fails nevertheless).
 #
 # --ours runs our own `airlift capture` in the guest, through libusb on the adapter that the guest's kernel has
@@ -46,6 +46,7 @@ lenient=
 ours=
 cpu=
 bench=
+quick=
 out=$root/target/mainline/out
 steps=()
 while [ $# -gt 0 ]; do
@@ -56,6 +57,7 @@ while [ $# -gt 0 ]; do
         --ours) ours=$root/target/release/airlift ;;
         --cpu) ours=$root/target/release/airlift; cpu=yes ;;
         --libusb-bench) ours=$root/target/release/examples/libusb_overhead; bench=yes ;;
+        --quick) quick=yes ;;
         --lenient) lenient=--lenient ;;
         --out) out=$2; shift ;;
         --*) echo "unknown option $1" >&2; exit 2 ;;
@@ -97,6 +99,8 @@ elif [ ${#steps[@]} = 0 ] && [ -n "$cpu" ]; then
         1-5:11:HT20:20000:load-ours 1-6:11:HT20:20000:load)
 elif [ ${#steps[@]} = 0 ] && [ -n "$ours" ]; then
     steps=(1-1:11:HT20:20:ours 1-2:36:80MHz:20:ours 1-3:11:HT20:20:detach)
+elif [ ${#steps[@]} = 0 ] && [ -n "$quick" ]; then
+    steps=(1-1:11:HT20:20:no 1-5:36:80MHz:0:no 2-3:149:HT40+:0:no 1-9:11:HT20:0:feed 1-11:11:HT20:0:inject)
 elif [ ${#steps[@]} = 0 ]; then
     steps=(1-1:11:HT20:20:no 1-2:6/1:HT20:0:no 1-3:6:HT40+:0:no 1-4:36:HT20:0:no 1-5:36:80MHz:0:no 1-6:100:HT20:0:no
         1-7:149:HT40+:0:no 1-8:165:HT20:0:no)

@@ -36,6 +36,13 @@ pub const CHIPS: &[Chip] = &[
         firmware: "rtw8821a_fw.bin",
         adapters: &[ORDINARY, EXTERNAL_PA, SCRAMBLED],
     },
+    Chip {
+        model: Model::Rtl8814au,
+        folder: "rtl8814a",
+        module: "rtw88_8814au",
+        firmware: "rtw8814a_fw.bin",
+        adapters: &[ORDINARY, EXTERNAL_PA, SCRAMBLED],
+    },
 ];
 
 impl Chip {

@@ -11,9 +11,9 @@ use crate::golden::{Golden, Step};
 use crate::state::State;
 use crate::trace::Access;
 
-/// Registers behind which there is a memory: gain tables, the radios' serial windows, the page list. Each write
-/// counts, in order, as a whole.
-const PORTS: [u16; 4] = [0x081c, 0x0c90, 0x0e90, 0x01e0];
+/// Registers behind which there is a memory: gain tables, the radios' serial windows, the page list, the RTL8814A's
+/// transmit power. Each write counts, in order, as a whole.
+const PORTS: [u16; 7] = [0x081c, 0x0c90, 0x0e90, 0x1890, 0x1a90, 0x01e0, 0x1998];
 
 /// A difference that is meant, with the reason.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Exception {
 /// Registers that no two runs of the same driver leave alike.
 pub const VOLATILE: &[Exception] = &[
     Exception { addresses: 0x004c..=0x004c, reason: "mac80211 blinks the LED" },
+    Exception { addresses: 0x004e..=0x004e, reason: "mac80211 blinks the LED of the RTL8821A" },
+    Exception { addresses: 0x0060..=0x0063, reason: "mac80211 blinks the LED of the RTL8821A" },
     Exception { addresses: 0x0560..=0x0567, reason: "the TSF runs" },
     Exception { addresses: 0x0f00..=0x0fff, reason: "counters of what the virtual air held meanwhile" },
 ];

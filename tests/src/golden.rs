@@ -26,12 +26,19 @@ use crate::state::State;
 use crate::trace::{Access, hash};
 
 /// A pause that all runs of mainline's driver show is taken for one that it means from this length on; below, it
-/// cannot be told from those of a busy machine, and of the guest's script between `up` and the channel.
+/// cannot be told from those of a busy machine.
 const DELAY_MIN: Duration = Duration::from_millis(100);
 
-/// LED_CFG, which mac80211's timer writes to blink while a driver does something else: accesses to it stand
-/// anywhere in a trace, in no two runs at the same place, and are left out.
-const LED: u16 = 0x004c;
+/// Whether an access is one that mac80211's timer makes to blink the LED while a driver does something else: such stand
+/// anywhere in a trace, in no two runs at the same place, and are left out. It is a byte of LED_CFG, on the RTL8821A with
+/// a word of GPIO_PIN_CTRL_2 (`rtw88 rtw8812a.c`, `rtw8812a_led_set`, and its like).
+fn is_leds(access: &Access) -> bool {
+    matches!((access.address, access.data.len()), (0x004c | 0x004e, 1) | (0x0060, 4))
+}
+
+/// RCR. The last time that it is written is at the end of `up`, when mac80211 sets its filter: a pause behind that is the
+/// guest's script, which then starts `iw`.
+const RCR: u16 = 0x0608;
 
 /// One write, or a pause before one.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -141,8 +148,8 @@ impl Recorded {
     /// If the runs differ before `up`, if one contains accesses of its watchdog, or if a file cannot be written.
     pub fn write_all(mut runs: Vec<Self>, kernel: &str, adapter: &str, folder: &Path) -> io::Result<()> {
         for run in &mut runs {
-            run.probe -= run.accesses[..run.probe].iter().filter(|access| access.address == LED).count();
-            run.accesses.retain(|access| access.address != LED);
+            run.probe -= run.accesses[..run.probe].iter().filter(|access| is_leds(access)).count();
+            run.accesses.retain(|access| !is_leds(access));
         }
         let runs = &runs[..];
         let Some(first) = runs.first() else { return Err(invalid("no runs".into())) };
@@ -214,6 +221,7 @@ fn trace_hash(accesses: &[Access]) -> u64 {
 
 /// Writes the steps of a range that is the same in all runs, with the pauses that all of them make.
 fn write_steps(text: &mut String, runs: &[Recorded], range: core::ops::Range<usize>) {
+    let script = runs[0].accesses.iter().rposition(|access| access.write && access.address == RCR);
     let mut pause = Duration::ZERO;
     for at in range {
         let gaps = runs.iter().map(|run| {
@@ -222,7 +230,7 @@ fn write_steps(text: &mut String, runs: &[Recorded], range: core::ops::Range<usi
         });
         let gap = gaps.min().unwrap_or_default();
         // One run alone cannot tell a pause from the machine's own: it only tells in company.
-        if runs.len() > 1 && gap >= DELAY_MIN && at > runs[0].probe {
+        if runs.len() > 1 && gap >= DELAY_MIN && at > runs[0].probe && script != Some(at - 1) {
             pause += gap;
         }
         if let Some(step) = Step::of(&runs[0].accesses[at]) {

@@ -41,7 +41,8 @@ const THREE: &[Place] = &[("11-20", &["11"], 20), ("36-80", &["36"], 80), ("149-
 
 const ORDINARY: &[Place] = &[
     ("11-20", &["11"], 20),
-    ("6-1-20", &["6", "1"], 20),
+    // mac80211 has mainline's driver go to the second channel twice.
+    ("6-1-20", &["6", "1", "1"], 20),
     ("6-40", &["6+"], 40),
     ("36-20", &["36"], 20),
     ("36-80", &["36"], 80),
@@ -68,6 +69,19 @@ const STATE: &[Exception] = &[
         reason: "bit 2, receive aggregation: mainline's watchdog turns it on when there is traffic, we at once",
     },
     Exception { addresses: 0x0280..=0x0281, reason: "size and time of an aggregate; see 0x010c" },
+    Exception {
+        addresses: 0x0031..=0x0032,
+        reason: "RTL8821A: the address of the byte of the EFUSE that was read last; mainline reads all, we those words \
+                 that a field stands in",
+    },
+];
+
+/// What mainline's driver sets for the Bluetooth half of an RTL8821A, with one on the board or without: the arbiter's
+/// tables, and messages to the firmware. We leave the arbiter as it comes out of reset.
+const COEXISTENCE: &[Exception] = &[
+    Exception { addresses: 0x01d0..=0x01d7, reason: "mailboxes with messages about Bluetooth" },
+    Exception { addresses: 0x01f0..=0x01f7, reason: "mailboxes with messages about Bluetooth" },
+    Exception { addresses: 0x06c0..=0x06cb, reason: "tables of who may use the antenna when" },
 ];
 
 /// Registers that may be written otherwise.
@@ -80,6 +94,10 @@ const WRITES: &[Exception] = &[
     Exception {
         addresses: 0x0073..=0x0073,
         reason: "scrambled: the bit that mainline sets is set already, and then we write nothing",
+    },
+    Exception {
+        addresses: 0x004e..=0x004e,
+        reason: "scrambled RTL8821A: mac80211 blinks the LED; we change other bits of the word and leave its",
     },
 ];
 
@@ -128,11 +146,16 @@ impl std::fmt::Display for Run {
 
 #[test]
 fn v2_we_leave_the_chip_as_mainline_does() {
-    let exceptions = [compare::VOLATILE, STATE].concat();
+    let exceptions = [compare::VOLATILE, STATE, COEXISTENCE].concat();
     let mut found = Vec::new();
     let mut needed = Vec::new();
     for run in runs() {
-        let (differences, used) = compare::states(&run.golden().state, &run.ours().1, &exceptions);
+        let mut golden = run.golden().state;
+        if run.chip == "rtl8821au" {
+            // Those about Bluetooth, as the mailboxes'.
+            golden.memories.retain(|name, _| !name.starts_with("command "));
+        }
+        let (differences, used) = compare::states(&golden, &run.ours().1, &exceptions);
         found.extend(differences.into_iter().map(|difference| format!("{run}: {difference}")));
         needed.extend(used);
     }
@@ -144,15 +167,16 @@ fn v2_we_leave_the_chip_as_mainline_does() {
 
 #[test]
 fn v2_our_writes_are_mainlines_in_its_order() {
+    let exceptions = [WRITES, COEXISTENCE].concat();
     let mut found = Vec::new();
     let mut needed = Vec::new();
     for run in runs() {
         let steps: Vec<Step> = run.ours().0.iter().filter_map(Step::of).collect();
-        let (differences, used) = compare::writes(&run.golden(), &steps, WRITES);
+        let (differences, used) = compare::writes(&run.golden(), &steps, &exceptions);
         found.extend(differences.into_iter().map(|difference| format!("{run}: {difference}")));
         needed.extend(used);
     }
-    for exception in compare::idle(WRITES, &needed) {
+    for exception in compare::idle(&exceptions, &needed) {
         found.push(format!("exception not needed: {exception:x?}"));
     }
     assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));

@@ -187,6 +187,7 @@ impl Chip {
         self.power = power::Power::new();
         self.efuse = memories::EfusePort::new(self.efuse.fuses.clone());
         self.mac_reset();
+        self.mcu.commands.clear();
         self.reset_plain_registers(0);
         self.power_registers();
     }
