@@ -310,20 +310,26 @@ impl Regs {
         self.write(reg, T::truncate(old & !bits.into())).await
     }
 
-    /// Changes bytes of different registers under a mask each: `(address, mask, value)`, the value in place. The
-    /// old values are asked for together, then the new ones written in order. No address may come twice.
+    /// Changes bytes of different registers under a mask each: see [`update`](Self::update).
     pub(crate) async fn update_bytes(&self, changes: &[(u16, u8, u8)]) -> Result<(), Error> {
+        self.update(changes).await
+    }
+
+    /// Changes different registers under a mask each: `(address, mask, value)`, the value in place. The old values are
+    /// asked for together, then the new ones written in order. No address may come twice.
+    pub(crate) async fn update<T: Width>(&self, changes: &[(u16, T, T)]) -> Result<(), Error> {
+        let all: u32 = T::truncate(u32::MAX).into();
         let mut old = Vec::with_capacity(changes.len());
         for &(addr, mask, _) in changes {
-            let whole = mask == 0xff;
-            old.push(if whole { None } else { Some(self.start_read(Reg::<u8>::new(addr)).await?) });
+            let whole = mask.into() == all;
+            old.push(if whole { None } else { Some(self.start_read(Reg::<T>::new(addr)).await?) });
         }
         for (&(addr, mask, value), old) in changes.iter().zip(old) {
-            let kept = match old {
-                Some(reading) => reading.value().await? & !mask,
+            let kept: u32 = match old {
+                Some(reading) => reading.value().await?.into() & !mask.into(),
                 None => 0,
             };
-            self.write_at::<u8>(addr, kept | (value & mask)).await?;
+            self.write_at(addr, T::truncate(kept | (value.into() & mask.into()))).await?;
         }
         Ok(())
     }

@@ -79,11 +79,12 @@ pub(in crate::driver) async fn configure(
     }
 
     regs.write(mac::RX_DRVINFO_SZ, common::PHY_STATUS_UNITS).await?;
+    // A descriptor must not say that its packet has no length.
     let last = mac::TRXFF_BNDY.byte(1).addr();
-    let options = mac::WMAC_OPTION_FUNCTION.byte(5).addr();
-    regs.update_bytes(&[(last, 0x0f, 0x0f), (options, 0x03, 0)]).await?;
+    regs.update_bytes(&[(last, 0x0f, 0x0f)]).await?;
+    regs.clear_bits(mac::WMAC_OPTION_FUNCTION.cast::<u32>(4), 0x0300).await?;
     common::burst(regs, board.speed).await?;
-    regs.set_bits(mac::TXDMA_OFFSET_CHK.byte(1), (txdma_offset_chk::DROP_DATA_EN >> 8) as u8).await?;
+    regs.set_bits(mac::TXDMA_OFFSET_CHK.cast::<u16>(0), txdma_offset_chk::DROP_DATA_EN as u16).await?;
     regs.barrier().await
 }
 

@@ -3,7 +3,9 @@
 //! The sequences are data of the chip ([`ChipInfo::power_on`]); what is around them follows rtw88 `mac.c`,
 //! `rtw_mac_power_on`, `rtw_mac_pre_system_cfg`, `rtw_mac_power_switch`, `__rtw_mac_init_system_cfg`.
 
-use airlift_regs::bits::{cpu_dmem_con, gpio_muxcfg, led_cfg, mcufw_ctrl, pad_ctrl1, rf_ctrl, sys_func_en};
+use airlift_regs::bits::{
+    cpu_dmem_con, gpio_muxcfg, led_cfg, mcufw_ctrl, pad_ctrl1, rf_ctrl, sys_func_en, wlrf1,
+};
 use airlift_regs::{mac, more, sys, usb};
 
 use super::super::power::{CR_POWERED_OFF, run};
@@ -13,11 +15,6 @@ use crate::regio::Regs;
 
 /// What MCUFW_CTRL reads while firmware runs.
 const RUNNING: u16 = 0xc078;
-
-/// The byte of a 32-bit mask that has its bits: number and value.
-const fn upper_byte(mask: u32) -> u8 {
-    (mask >> 24) as u8
-}
 
 /// Brings the MAC to "active". A chip that was left on is switched off first.
 pub(in crate::driver) async fn power_on(regs: &Regs, chip: &ChipInfo, own: &Mac3081) -> Result<(), Error> {
@@ -29,10 +26,8 @@ pub(in crate::driver) async fn power_on(regs: &Regs, chip: &ChipInfo, own: &Mac3
     }
     run(regs, chip.power_on).await?;
 
-    let platform = sys::CPU_DMEM_CON;
+    regs.set_bits(sys::CPU_DMEM_CON, cpu_dmem_con::DDMA_EN | cpu_dmem_con::WL_PLATFORM_RST).await?;
     regs.update_bytes(&[
-        (platform.byte(1).addr(), (cpu_dmem_con::DDMA_EN >> 8) as u8, u8::MAX),
-        (platform.byte(2).addr(), (cpu_dmem_con::WL_PLATFORM_RST >> 16) as u8, u8::MAX),
         (sys::SYS_FUNC_EN.byte(1).addr(), own.functions, u8::MAX),
         (more::CR_EXT.byte(3).addr(), 0x0f, 0x0c),
     ])
@@ -49,18 +44,20 @@ pub(in crate::driver) async fn power_on(regs: &Regs, chip: &ChipInfo, own: &Mac3
 /// Unlocks, gives the pins of amplifiers and front end to the radio, and switches baseband and radio off.
 async fn pre_config(regs: &Regs) -> Result<(), Error> {
     regs.write(sys::RSV_CTRL, 0).await?;
-    let set = |addr, bits: u8| (addr, bits, bits);
     let clear = |addr, bits: u8| (addr, bits, 0);
+    regs.update(&[
+        (sys::PAD_CTRL1.addr(), pad_ctrl1::PAPE_WLBT_SEL | pad_ctrl1::LNAON_WLBT_SEL, u32::MAX),
+        (sys::LED_CFG.addr(), led_cfg::PAPE_SEL_EN | led_cfg::LNAON_SEL_EN, 0),
+        (sys::GPIO_MUXCFG.addr(), gpio_muxcfg::WLRFE_4_5_EN, u32::MAX),
+        (sys::WLRF1.addr(), wlrf1::WLRF1_BBRF_EN, 0),
+    ])
+    .await?;
     regs.update_bytes(&[
-        set(sys::PAD_CTRL1.byte(3).addr(), upper_byte(pad_ctrl1::PAPE_WLBT_SEL | pad_ctrl1::LNAON_WLBT_SEL)),
-        clear(sys::LED_CFG.byte(3).addr(), upper_byte(led_cfg::PAPE_SEL_EN | led_cfg::LNAON_SEL_EN)),
-        set(sys::GPIO_MUXCFG.byte(0).addr(), gpio_muxcfg::WLRFE_4_5_EN as u8),
         clear(
             sys::SYS_FUNC_EN.byte(0).addr(),
             (sys_func_en::FEN_BB_RSTB | sys_func_en::FEN_BB_GLB_RST) as u8,
         ),
         clear(sys::RF_CTRL.addr(), (rf_ctrl::RF_EN | rf_ctrl::RF_RSTB | rf_ctrl::RF_SDM_RSTB) as u8),
-        clear(sys::WLRF1.byte(3).addr(), 0x07),
     ])
     .await
 }
