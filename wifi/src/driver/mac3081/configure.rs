@@ -142,9 +142,8 @@ async fn command_queue(regs: &Regs, board: &Board, own: &Mac3081) -> Result<(), 
     for ((reg, place), old) in places.into_iter().zip(old) {
         regs.write(reg, old.value().await? & !ADDRESS | place).await?;
     }
-    let info = info.value().await? & 0xfc | 0x01;
-    regs.write(mac::H2C_INFO, info).await?;
-    regs.write(mac::H2C_INFO, info | 0x04).await?;
+    regs.write(mac::H2C_INFO, info.value().await? & 0xfc | 0x01).await?;
+    regs.set_bits(mac::H2C_INFO, 0x04).await?;
     regs.set_bits(mac::TXDMA_OFFSET_CHK.byte(1), 0x80).await?;
 
     let (write, read) =

@@ -93,11 +93,9 @@ async fn run(
     borrowed.put_back(regs).await?;
 
     regs.write(mac::TXDMA_STATUS, txdma_status::BTI_PAGE_OVF).await?;
-    let sums = regs.read(control).await?;
-    if u32::from(sums) & bit::CHECK_SUM_OK == bit::CHECK_SUM_OK {
-        let ready = (u32::from(sums) | bit::FW_DW_RDY) & !bit::MCUFWDL_EN;
-        regs.write(control, ready as u16).await?;
-    }
+    // Both sums are right, or it would have ended above.
+    let held = u32::from(regs.read(control).await?);
+    regs.write(control, ((held | bit::FW_DW_RDY) & !bit::MCUFWDL_EN) as u16).await?;
     regs.update_bytes(&[(bus.addr(), open, open), (cpu.addr(), running, running)]).await?;
 
     let what = "the MCU running its firmware";
