@@ -4,8 +4,8 @@ mod common;
 
 use core::time::Duration;
 
-use airlift_emu::{Air, Efuse, Model, Rtl8814au};
-use airlift_wifi::{Channel, ChannelError, Chip, ErrorKind, Stage, StreamEnd, Width};
+use airlift_emu::{Air, Efuse, Model, Personality, Poll, Rtl8814au};
+use airlift_wifi::{Channel, ChannelError, Chip, Stage, StreamEnd, Width};
 use common::{Bench, options_of};
 use futures::StreamExt;
 
@@ -162,6 +162,24 @@ async fn w6_blank_and_odd_efuses_come_up() {
         wlan.set_channel("6-".parse().unwrap()).await.unwrap();
         wlan.down().await.unwrap();
         bench.assert_no_violations();
+    }
+}
+
+#[tokio::test]
+async fn w6_one_that_fails_names_its_stage_and_register_and_is_switched_off() {
+    let stuck = Personality::StuckPoll;
+    for (personality, stage, register) in [
+        (Personality::ChecksumFails, Stage::Firmware, "DDMA_CH0CTRL"),
+        (Personality::McuNeverBoots, Stage::Firmware, "MCUFW_CTRL"),
+        (stuck(Poll::MacOn), Stage::Power, "SYS_PW_CTRL+1"),
+        (stuck(Poll::Efuse), Stage::Efuse, "EFUSE_CTRL"),
+        (stuck(Poll::PageList), Stage::Mac, "AUTO_LLT_V1"),
+    ] {
+        let bench = Bench::without_latency(Rtl8814au::builder().personality(personality));
+        let error = bench.attach().await.err().unwrap_or_else(|| panic!("{personality:?} came up"));
+        assert_eq!(error.stage(), stage, "{personality:?}: {error}");
+        assert!(error.to_string().contains(register), "{personality:?}: {error}");
+        assert!(!bench.probe.firmware_runs(), "{personality:?}");
     }
 }
 
