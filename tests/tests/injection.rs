@@ -4,8 +4,10 @@ mod common;
 
 use core::time::Duration;
 
-use airlift_emu::{Air, Probe, Rtl8812au};
-use airlift_hcd::MockPort;
+use airlift_emu::{Air, Model, Probe, Rtl8812au};
+use airlift_hcd::{HostController, MockPort};
+use airlift_runtime::{Clock, Kernel};
+use airlift_tests::trace::Traced;
 use airlift_wifi::frame::Modulation;
 use airlift_wifi::tx::{InjectErrorKind, Unhonoured, Unknown};
 use airlift_wifi::{
@@ -13,7 +15,7 @@ use airlift_wifi::{
     Wlan, radiotap,
 };
 use bytes::Bytes;
-use common::{Bench, options};
+use common::{Bench, options, options_of};
 use futures::future::{join_all, poll_immediate};
 use futures::{SinkExt, StreamExt};
 
@@ -506,4 +508,69 @@ async fn w3_without_a_report_the_outcome_is_unknown_in_time() {
     let outcome = pair.wlan.inject(data(EVERYONE, 100, 4)).await.unwrap();
     assert_eq!(outcome.delivery, Delivery::Sent);
     pair.end().await;
+}
+
+/// Every chip of the family, in its own descriptors and with as many frames to a transfer as it takes.
+#[tokio::test]
+async fn w3_each_chip_sends_and_another_one_hears_it() {
+    for (at, &model) in Model::ALL.iter().enumerate() {
+        let other = Model::ALL[(at + 1) % Model::ALL.len()];
+        let air = Air::quiet(1);
+        let clock = Clock::virtual_time();
+        let kernel = Kernel::builder().clock(clock.clone()).build().unwrap();
+        let controller = HostController::new(&kernel.handle()).unwrap();
+        let (adapter, listener) = (model.builder().air(&air).build(), other.builder().air(&air).build());
+        let (probe, others_probe) = (adapter.probe(), listener.probe());
+        let (adapter, trace) = Traced::new(adapter);
+        let (port, others_port) = (controller.plug(adapter), controller.plug(listener));
+        let channel: Channel = "36/80".parse().unwrap();
+        let options = |model: Model| options_of(model).channel(channel);
+        let wlan = Wlan::attach(port.device(), options(model)).await.unwrap();
+        let listener = Wlan::attach(others_port.device(), options(other)).await.unwrap();
+        let mut heard = listener.frames_with(Filter::transmitter(MacAddr(OWN)));
+        let before = trace.bulk_out();
+
+        // Of many lengths, and some in other queues, so that transfers are cut off at different places.
+        let mut sent = Vec::new();
+        let mut tickets = Vec::new();
+        let hold = clock.hold();
+        for n in 0..60_u8 {
+            let mut frame = data(EVERYONE, usize::from(n) * 37 % 1_400, n);
+            if n % 10 == 9 {
+                // A probe request, in the management queue.
+                frame[0] = 0x40;
+            }
+            let modulation = modulation(Rate::Vht { mcs: 4, nss: 1 }, Width::Mhz80, n % 2 == 0, false, false);
+            sent.push((frame.clone(), modulation));
+            tickets.push(wlan.send(TxFrame::new(frame).rate(modulation).keep_sequence()).await);
+        }
+        drop(hold);
+        for outcome in join_all(tickets).await {
+            assert_eq!(outcome.unwrap().delivery, Delivery::Sent, "{model}");
+        }
+        let mut received = Vec::new();
+        while received.len() < sent.len() {
+            let frame = heard.next().await.unwrap();
+            received.push((frame.mpdu().to_vec(), frame.meta().modulation.unwrap()));
+        }
+        // Frames of one queue keep their order; those of another may overtake them.
+        for management in [false, true] {
+            let of = |frames: &[(Vec<u8>, Modulation)]| {
+                frames.iter().filter(|(mpdu, _)| (mpdu[0] == 0x40) == management).cloned().collect::<Vec<_>>()
+            };
+            assert!(of(&received) == of(&sent), "{model} heard by {other}, management: {management}");
+        }
+        let transfers = trace.bulk_out() - before;
+        match model {
+            Model::Rtl8812au => assert_eq!(transfers, 60),
+            _ => assert!(transfers < 60, "{model} takes several frames in a transfer; {transfers}"),
+        }
+        wlan.down().await.unwrap();
+        listener.down().await.unwrap();
+        for probe in [probe, others_probe] {
+            assert!(probe.violations().is_empty(), "{model}: {:#?}", probe.violations());
+        }
+        drop((port, others_port, controller));
+        kernel.shutdown().await;
+    }
 }

@@ -58,6 +58,15 @@ pub(super) struct Receive {
     ppdu: u32,
 }
 
+/// A bandwidth as descriptors and reports number it.
+fn width_code(width: Width) -> u32 {
+    match width {
+        Width::Mhz20 => 0,
+        Width::Mhz40 => 1,
+        Width::Mhz80 => 2,
+    }
+}
+
 impl Receive {
     /// The buffer is emptied; the counters are the adapter's and stay.
     pub(super) fn reset(&mut self) {
@@ -225,11 +234,7 @@ impl Chip {
             sequence >> 4 | (sequence & 0x0f) << 12 | u32::from(qos) << 16 | (self.receive.ppdu & 3) << 29,
         );
         packet.put_u32_le(u32::from(code));
-        let width = match frame.rate.width {
-            Width::Mhz20 => 0,
-            Width::Mhz40 => 1,
-            Width::Mhz80 => 2,
-        };
+        let width = width_code(frame.rate.width);
         packet.put_u32_le(
             u32::from(frame.rate.short_gi)
                 | u32::from(frame.rate.ldpc) << 1
@@ -239,7 +244,7 @@ impl Chip {
         packet.put_u32_le(self.tsf_at(frame.start) as u32);
         if info_units > 0 {
             let mut status = [0; 32];
-            self.phy_status(frame, width, &mut status);
+            self.phy_status(frame, &mut status);
             let info = info_units * 8;
             packet.put_slice(&status[..info.min(status.len())]);
             packet.put_bytes(0, info.saturating_sub(status.len()));
@@ -253,7 +258,7 @@ impl Chip {
     }
 
     /// The PHY's report: gains, and for CCK the amplifiers' steps that stand for the signal.
-    fn phy_status(&self, frame: &AirFrame, width: u32, status: &mut [u8; 32]) {
+    fn phy_status(&self, frame: &AirFrame, status: &mut [u8; 32]) {
         let gain = |dbm: i8| (i16::from(dbm) + 110).clamp(0, 127) as u8;
         let channel = self.rf(0, 0x18) & 0xff;
         let signal = &frame.signal_dbm[..self.facts.paths.len()];
@@ -262,8 +267,16 @@ impl Chip {
         if let Some(b) = signal.get(1) {
             status[1] = gain(*b);
         }
+        // The width that the radio is set to, and the part of it that the frame took: 0 is all of it, 1 to 4 is one
+        // of 20 MHz, 9 and 10 are the upper and the lower 40 MHz of 80.
         let place = u32::from(self.byte(mac::DATA_SC.addr()) & 0x0f);
-        let high = channel | place << 10 | width << 14;
+        let tuned = self.tuning().map_or(frame.rate.width, |tuning| tuning.width());
+        let part = match frame.rate.width {
+            width if width == tuned => 0,
+            Width::Mhz40 => 10 - (place & 1),
+            _ => place,
+        };
+        let high = channel | part << 10 | width_code(tuned) << 14;
         status[2..4].copy_from_slice(&(high as u16).to_le_bytes());
         if frame.rate.is_cck() {
             let (lna, vga) = self.cck_gain(a);
