@@ -131,6 +131,11 @@ pub(crate) struct Counters {
     pub(crate) chaos: [AtomicU64; PLACES],
 }
 
+/// Counts, where only one thread does.
+pub(crate) fn bump(counter: &AtomicU64) {
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
 /// What host threads and the executor share. Holding it keeps no thread alive.
 pub(crate) struct Shared {
     pub(crate) name: String,

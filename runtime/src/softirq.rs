@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::cpu::{Context, sealed::Sealed};
 use crate::executor::{Core, chaos::Place, published::CpuContext, task::panic_message};
+use crate::kernel::bump;
 use crate::lock::validator::Frame;
 
 /// The softirq vectors, in order of precedence. The numbers are Linux's (`include/linux/interrupt.h`).
@@ -245,7 +246,7 @@ impl Core {
 
     fn run_vector(self: &Rc<Self>, vector: u8) {
         let index = usize::from(vector);
-        self.shared.counters.softirqs[index].fetch_add(1, Ordering::Relaxed);
+        bump(&self.shared.counters.softirqs[index]);
         let action = self.softirq.actions.borrow()[index].clone();
         let mut context = SoftIrq { core: self };
         self.softirq.running.set(Some(vector));

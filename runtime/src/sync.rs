@@ -1,8 +1,12 @@
 //! The few primitives that threads meet over, behind one door.
 //!
-//! The hand-over between a host thread and the executor ([`Doorbell`](crate::executor::doorbell::Doorbell) and
-//! [`Latch`](crate::irq::latch::Latch)) is written against this module only, so that the model checker `loom` can
-//! take the place of `std` (`RUSTFLAGS="--cfg airlift_loom" cargo test -p airlift-runtime --lib loom`).
+//! The hand-over between a host thread and the executor ([`Doorbell`](crate::executor::doorbell::Doorbell),
+//! [`Latch`](crate::irq::latch::Latch), [`Watch`](crate::irq::edges::Watch), the tasks' `Queued`) is written against
+//! this module only, so that the model checker `loom` can take the place of `std`:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg airlift_loom" cargo test -p airlift-runtime --lib --release --target-dir target/loom loom
+//! ```
 
 #[cfg(not(airlift_loom))]
 pub(crate) use std::{

@@ -20,7 +20,7 @@ use super::task::{Finish, JoinError, TaskHeader, panic_message};
 use crate::cpu::Cpu;
 use crate::irq::Irq;
 use crate::irq::line::{IrqToken, LineShared};
-use crate::kernel::{Shared, Work};
+use crate::kernel::{Shared, Work, bump};
 use crate::lock::OnLockReport;
 use crate::lock::validator::{Frame, Validator};
 use crate::softirq::Softirqs;
@@ -44,12 +44,18 @@ pub(crate) struct Task {
     pub(super) irqs_on: Cell<bool>,
 }
 
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.header.fmt(f)
+    }
+}
+
 /// What runs on the kernel's thread; cheap to make, for records that are seldom read.
 #[derive(Clone, Debug)]
 pub(crate) enum RunningContext {
     Irq(Rc<str>),
     Softirq(&'static str),
-    Task(Arc<TaskHeader>),
+    Task(Rc<Task>),
     Executor,
 }
 
@@ -58,7 +64,7 @@ impl fmt::Display for RunningContext {
         match self {
             Self::Irq(name) => write!(f, "irq handler {name:?}"),
             Self::Softirq(vector) => write!(f, "softirq {vector}"),
-            Self::Task(task) => write!(f, "task {:?}", task.name),
+            Self::Task(task) => write!(f, "task {:?}", task.header.name),
             Self::Executor => f.write_str("the executor"),
         }
     }
@@ -108,7 +114,10 @@ pub(crate) struct Core {
     pub(crate) shared: Arc<Shared>,
     me: Weak<Core>,
     pub(crate) tokens: async_channel::Receiver<IrqToken>,
+    /// What is ready: queued by this thread, or taken over from `shared`.
     pub(crate) batch: RefCell<VecDeque<Work>>,
+    /// The end has begun: nothing gets a turn any more.
+    pub(super) closed: Cell<bool>,
     tasks: RefCell<BTreeMap<u64, Rc<Task>>>,
     /// The task being polled now.
     current: RefCell<Option<Rc<Task>>>,
@@ -151,6 +160,7 @@ impl Core {
             me: me.clone(),
             tokens,
             batch: RefCell::default(),
+            closed: Cell::new(false),
             tasks: RefCell::default(),
             current: RefCell::default(),
             irqs_on: IrqFlag::new(shared.clone()),
@@ -225,7 +235,7 @@ impl Core {
         if let Some(vector) = self.softirq.running() {
             return RunningContext::Softirq(vector);
         }
-        self.current_task().map_or(RunningContext::Executor, RunningContext::Task)
+        self.current.borrow().clone().map_or(RunningContext::Executor, RunningContext::Task)
     }
 
     pub(crate) fn current_task(&self) -> Option<Arc<TaskHeader>> {
@@ -294,15 +304,14 @@ impl Core {
         let task = self.tasks.borrow().get(&header.id).cloned();
         // Wakers may outlive their task.
         let Some(task) = task else { return };
-        // A wake from here on means another turn.
-        header.queued.store(false, Ordering::Release);
+        header.queued.begin();
         if header.aborted.load(Ordering::Acquire) {
             self.shared.counters.tasks_cancelled.fetch_add(1, Ordering::Relaxed);
             self.retire(&task);
             return;
         }
-        header.polls.fetch_add(1, Ordering::Relaxed);
-        self.shared.counters.polls.fetch_add(1, Ordering::Relaxed);
+        bump(&header.polls);
+        bump(&self.shared.counters.polls);
         let Some(mut future) = task.future.borrow_mut().take() else { return };
         let span = tracing::trace_span!("poll", task = %header.name);
         let ended = span.in_scope(|| {

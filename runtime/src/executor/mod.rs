@@ -37,6 +37,7 @@ pub(crate) mod core;
 pub(crate) mod doorbell;
 pub(crate) mod policy;
 pub(crate) mod published;
+mod queued;
 pub(crate) mod task;
 
 use std::cell::RefCell;
@@ -47,6 +48,7 @@ use std::sync::atomic::Ordering;
 use self::chaos::Place;
 pub(crate) use self::core::{Core, CoreOptions, Parts};
 use self::published::CpuContext;
+use self::task::TaskHeader;
 
 use crate::kernel::{Shared, ShutdownReport, Work};
 use crate::time::clock::Inner;
@@ -73,6 +75,20 @@ pub(crate) fn deliver_if_current(kernel: &Arc<Shared>) {
     if let Some(core) = current_core(kernel) {
         core.deliver();
     }
+}
+
+/// Queues a task of the kernel that this thread runs; another's is given back.
+pub(crate) fn enqueue_if_current(task: Arc<TaskHeader>) -> Option<Arc<TaskHeader>> {
+    let mut task = Some(task);
+    // Without thread-local storage this is no kernel's thread any more.
+    let _ = CURRENT.try_with(|current| {
+        if let Some(core) = &*current.borrow()
+            && let Some(own) = task.take_if(|task| task.is_of(&core.shared))
+        {
+            core.enqueue(own);
+        }
+    });
+    task
 }
 
 /// The kernel's thread: runs until it is asked to stop, then takes everything down.
@@ -107,15 +123,28 @@ pub(crate) fn run(parts: Parts) -> ShutdownReport {
 }
 
 impl Core {
-    /// The next entry of the ready queue. The queue is taken over in one piece, to lock it seldom.
+    /// The next entry of the ready queue.
     fn next_work(&self) -> Option<Work> {
-        let mut batch = self.batch.borrow_mut();
-        if batch.is_empty() {
+        self.take_over();
+        self.batch.borrow_mut().pop_front()
+    }
+
+    /// Puts what others have queued behind what this thread has, in one piece, to lock it seldom.
+    fn take_over(&self) {
+        if self.shared.ready_waits.load(Ordering::Acquire) {
             let mut ready = self.shared.ready();
-            std::mem::swap(&mut *batch, &mut ready.queue);
+            self.batch.borrow_mut().append(&mut ready.queue);
             self.shared.ready_waits.store(false, Ordering::Release);
         }
-        batch.pop_front()
+    }
+
+    /// Queues a task for a turn, on this thread.
+    fn enqueue(&self, task: Arc<TaskHeader>) {
+        if !self.closed.get() && task.queued.ask() {
+            // What was ready before it goes first.
+            self.take_over();
+            self.batch.borrow_mut().push_back(Work::Poll(task));
+        }
     }
 
     fn perform(self: &Rc<Self>, work: Work) {
@@ -181,6 +210,7 @@ fn shut_down(core: &Rc<Core>) -> ShutdownReport {
     core.run_softirqs();
 
     let mut report = ShutdownReport::default();
+    core.closed.set(true);
     let queue = {
         let mut ready = core.shared.ready();
         ready.closed = true;
@@ -208,7 +238,7 @@ fn shut_down(core: &Rc<Core>) -> ShutdownReport {
     core.shared.gone();
     let lines = core.shared.lines().live();
     for line in lines {
-        line.wake_watchers();
+        line.watch.wake();
     }
     report
 }

@@ -10,18 +10,20 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures::channel::oneshot;
 
+use super::queued::Queued;
+use crate::executor;
 use crate::kernel::{Shared, Work};
 
 /// The part of a task that any thread may touch; its wakers point here.
 ///
-/// `queued` is set by whoever puts the task on the ready queue and cleared by the executor right before the poll,
+/// [`Queued`] is set by whoever puts the task on the ready queue and cleared by the executor right before the poll,
 /// so a wake during the poll queues it again. `aborted` is only ever set.
 pub(crate) struct TaskHeader {
     pub(crate) id: u64,
     pub(crate) name: String,
     /// It serves the kernel for as long as that runs: its end by the shutdown leaves nothing undone.
     pub(crate) service: bool,
-    pub(crate) queued: AtomicBool,
+    pub(crate) queued: Queued,
     pub(crate) aborted: AtomicBool,
     pub(crate) polls: AtomicU64,
     /// Mirrors of the task's own state for reports.
@@ -35,7 +37,7 @@ impl TaskHeader {
             id: shared.next_task(),
             name,
             service,
-            queued: AtomicBool::new(false),
+            queued: Queued::new(),
             aborted: AtomicBool::new(false),
             polls: AtomicU64::new(0),
             irqs_off: AtomicBool::new(false),
@@ -43,13 +45,21 @@ impl TaskHeader {
         })
     }
 
-    fn schedule(self: &Arc<Self>) {
-        if !self.queued.swap(true, Ordering::AcqRel)
-            && let Some(shared) = self.shared.upgrade()
+    /// Queues the task for a turn, from whatever thread, unless it is queued.
+    fn schedule(self: Arc<Self>) {
+        // Most wake-ups are by the kernel's own thread, and find its queue without locks.
+        let Some(this) = executor::enqueue_if_current(self) else { return };
+        if this.queued.ask()
+            && let Some(shared) = this.shared.upgrade()
         {
             // After the end there is nothing left to wake.
-            let _ = shared.enqueue(Work::Poll(self.clone()));
+            let _ = shared.enqueue(Work::Poll(this));
         }
+    }
+
+    /// Whether it is a task of this kernel.
+    pub(crate) fn is_of(&self, kernel: &Arc<Shared>) -> bool {
+        std::ptr::eq(self.shared.as_ptr(), Arc::as_ptr(kernel))
     }
 }
 
@@ -59,7 +69,7 @@ impl Wake for TaskHeader {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.schedule();
+        self.clone().schedule();
     }
 }
 
@@ -122,7 +132,7 @@ impl<T> JoinHandle<T> {
     /// has finished already, this does nothing.
     pub fn abort(&self) {
         self.header.aborted.store(true, Ordering::Release);
-        self.header.schedule();
+        self.header.clone().schedule();
     }
 
     pub(crate) fn waker(&self) -> Waker {

@@ -47,9 +47,13 @@ impl Core {
         }
         self.settle();
         // All that is queued now, so that a caller's own trigger is among it; new arrivals within the budget.
-        let mut left = self.tokens.len().max(IRQ_BUDGET);
+        let queued = self.tokens.len();
+        if queued == 0 {
+            return;
+        }
+        let mut left = queued.max(IRQ_BUDGET);
         let mut any = false;
-        while left > 0 {
+        while left > 0 && !self.tokens.is_empty() {
             let Ok(token) = self.tokens.try_recv() else { break };
             left -= 1;
             if !any {
@@ -68,20 +72,20 @@ impl Core {
         }
         let desc = self.irq.desc(line.number);
         let is_timer = self.is_timer_line(line);
-        let watched = line.is_watched();
-        if desc.is_none() && !is_timer && !watched {
+        if desc.is_none() && !is_timer && !line.watch.is_watched() {
             // Nobody to hear it: it stays pending until somebody requests or watches the line.
             return;
         }
         let Some(edges) = line.latch.take() else { return };
-        line.delivered_edges.store(edges, Ordering::Release);
+        line.watch.deliver(edges);
+        let watched = line.watch.is_watched();
         let entry = self.irqentry_enter(line.number);
         self.irq_enter();
         let span = tracing::trace_span!("irq", line = line.number, name = %line.name);
         span.in_scope(|| {
             if watched {
                 // In hard-IRQ context too, so that a waker that triggers a line nests nothing.
-                let _ = self.run_in_hardirq(None, || line.wake_watchers());
+                let _ = self.run_in_hardirq(None, || line.watch.wake());
             }
             if is_timer {
                 // Its work is ours and the wakers'; theirs may panic, and are logged like any handler.

@@ -57,7 +57,8 @@ impl Latch {
         if !self.pending.swap(false, Ordering::AcqRel) {
             return None;
         }
-        self.delivered.fetch_add(1, Ordering::Release);
+        // The executor alone counts these.
+        self.delivered.store(self.delivered.load(Ordering::Relaxed) + 1, Ordering::Release);
         Some(self.raised.load(Ordering::Acquire))
     }
 
@@ -175,6 +176,49 @@ mod loom_tests {
     #[test]
     fn r2_loom_two_hosts_raise_one_line_and_every_write_is_seen() {
         check(2, 1);
+    }
+
+    /// A channel that may be closed, in the channel's place.
+    #[derive(Default)]
+    struct Channel {
+        tokens: VecDeque<()>,
+        closed: bool,
+    }
+
+    #[test]
+    fn r2_loom_a_trigger_that_races_the_shutdown_is_delivered_dropped_or_refused() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let shared = Arc::new((Latch::new(), Doorbell::new(), Mutex::new(Channel::default())));
+            let hosts: Vec<_> = (0..2)
+                .map(|_| {
+                    let shared = shared.clone();
+                    thread::spawn(move || {
+                        let (latch, bell, channel) = &*shared;
+                        let sent = latch.signal(bell, || {
+                            let mut channel = lock(channel);
+                            if channel.closed {
+                                return Err(());
+                            }
+                            channel.tokens.push_back(());
+                            Ok(())
+                        });
+                        u64::from(sent.is_ok())
+                    })
+                })
+                .collect();
+            // The executor's last acts: what is raised is delivered, the channel closed, the rest counted.
+            let (latch, _, channel) = &*shared;
+            if lock(channel).tokens.pop_front().is_some() {
+                latch.take().expect("no token without a pending line");
+            }
+            lock(channel).closed = true;
+            let accepted: u64 = hosts.into_iter().map(|host| host.join().unwrap()).sum();
+            let dropped = lock(channel).tokens.len() as u64;
+            assert_eq!(latch.raised(), accepted);
+            assert_eq!(latch.raised(), latch.delivered() + latch.coalesced() + dropped);
+        });
     }
 
     #[test]

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::Waker;
+use std::sync::{Arc, Weak};
 
-use super::edges::IrqEdges;
+use super::edges::{IrqEdges, Watch};
 use super::latch::Latch;
-use crate::executor::{self, task::panic_message};
+use crate::executor;
 use crate::kernel::{KernelGone, Shared};
 
 /// The message on the IRQ channel: this line is pending.
@@ -24,10 +22,7 @@ pub(crate) struct LineShared {
     pub(crate) name: String,
     pub(crate) kernel: Arc<Shared>,
     pub(crate) latch: Latch,
-    /// Value of `latch.raised()` at the last delivery: how many edges the streams may know of.
-    pub(crate) delivered_edges: AtomicU64,
-    /// Streams that wait for an edge, by their identity.
-    pub(crate) watchers: Mutex<Watchers>,
+    pub(crate) watch: Watch,
     /// Deliveries that no handler claimed and no stream saw.
     pub(crate) unhandled: AtomicU64,
     /// Handlers of this line that panicked.
@@ -40,12 +35,6 @@ pub(crate) struct LineShared {
     pub(crate) oneshot_threads: AtomicU32,
     /// Disabled by the kernel, since nobody cared for its interrupts.
     pub(crate) shut_off: AtomicBool,
-}
-
-#[derive(Default)]
-pub(crate) struct Watchers {
-    pub(crate) next: u64,
-    pub(crate) wakers: BTreeMap<u64, Option<Waker>>,
 }
 
 impl LineShared {
@@ -72,34 +61,14 @@ impl LineShared {
         Ok(())
     }
 
-    pub(crate) fn watchers(&self) -> std::sync::MutexGuard<'_, Watchers> {
-        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether its interrupt would be taken: somebody has requested or watches it, and it is not masked.
     pub(crate) fn is_heard(&self) -> bool {
-        !self.is_masked() && (self.requested.load(Ordering::Acquire) || self.is_watched())
+        !self.is_masked() && (self.requested.load(Ordering::Acquire) || self.watch.is_watched())
     }
 
     /// Whether interrupts of it are to stay pending: it is disabled, or a thread has it masked.
     pub(crate) fn is_masked(&self) -> bool {
         self.depth.load(Ordering::Acquire) > 0 || self.oneshot_threads.load(Ordering::Acquire) > 0
-    }
-
-    /// Whether there are streams of the line.
-    pub(crate) fn is_watched(&self) -> bool {
-        !self.watchers().wakers.is_empty()
-    }
-
-    /// Wakes all streams of the line.
-    pub(crate) fn wake_watchers(&self) {
-        let wakers: Vec<Waker> = self.watchers().wakers.values_mut().filter_map(Option::take).collect();
-        // Foreign code: not under the lock, and one that panics keeps no other from its wake-up.
-        for waker in wakers {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-                tracing::error!(line = self.number, message = panic_message(payload), "a waker panicked");
-            }
-        }
     }
 }
 
@@ -155,8 +124,7 @@ impl LineTable {
             name: name.to_owned(),
             kernel: kernel.clone(),
             latch: Latch::new(),
-            delivered_edges: AtomicU64::new(0),
-            watchers: Mutex::default(),
+            watch: Watch::new(),
             unhandled: AtomicU64::new(0),
             panics: AtomicU64::new(0),
             requested: AtomicBool::new(false),
@@ -236,10 +204,6 @@ impl IrqLine {
     /// Whether the line was raised and its handlers have not been started since.
     pub fn is_pending(&self) -> bool {
         self.shared.latch.is_pending()
-    }
-
-    pub(crate) fn delivered_edges(shared: &LineShared) -> u64 {
-        shared.delivered_edges.load(Ordering::Acquire)
     }
 }
 
