@@ -95,6 +95,7 @@ mod executor;
 mod irq;
 mod kernel;
 mod lock;
+mod shared;
 mod softirq;
 mod stats;
 mod sync;

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use crate::cpu::{Context, sealed::Sealed};
 use crate::executor::{Core, chaos::Place, published::CpuContext, task::panic_message};
-use crate::kernel::bump;
 use crate::lock::validator::Frame;
+use crate::shared::bump;
 
 /// The softirq vectors, in order of precedence. The numbers are Linux's (`include/linux/interrupt.h`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

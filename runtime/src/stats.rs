@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::executor::chaos::Place;
-use crate::kernel::Shared;
+use crate::shared::Shared;
 use crate::softirq::{NAMES, VECTORS};
 
 /// Counters of one interrupt line.

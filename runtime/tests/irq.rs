@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 
-use airlift_runtime::{Clock, IrqError, IrqReturn, Kernel, KernelGone, Softirq};
+use airlift_runtime::{IrqError, IrqOptions, IrqReturn, KernelGone, Softirq};
 use common::{Log, kernel, on_kernel, receive};
 use futures::StreamExt;
 use futures::executor::block_on;
@@ -347,99 +347,6 @@ fn r3_trigger_irq_softirq_trigger_ends_in_bounded_stack() {
 }
 
 #[test]
-fn r4_pending_interrupts_are_taken_in_cpu_relax() {
-    let kernel = kernel();
-    let line = kernel.handle().irq_line("test").unwrap();
-    let (spins, is_spinning) = mpsc::channel();
-    let for_handler = line.clone();
-    let task = kernel.handle().spawn("spinner", move |cpu| async move {
-        let ran = Rc::new(Cell::new(false));
-        let flag = ran.clone();
-        let _irq = cpu.request_irq(&for_handler, "test", move |_| {
-            flag.set(true);
-            IrqReturn::Handled
-        });
-        spins.send(()).unwrap();
-        while !ran.get() {
-            cpu.cpu_relax();
-        }
-    });
-    receive(&is_spinning);
-    line.trigger().unwrap();
-    block_on(task.unwrap()).unwrap();
-}
-
-#[test]
-fn r4_pending_interrupts_are_taken_between_softirq_vectors() {
-    let kernel = kernel();
-    let line = kernel.handle().irq_line("test").unwrap();
-    let (to_host, at_host) = mpsc::channel();
-    let (to_kernel, at_kernel) = mpsc::channel();
-    let for_handler = line.clone();
-    let task = kernel.handle().spawn("main", move |cpu| async move {
-        let log = Log::new();
-        let entries = log.clone();
-        let _irq = cpu.request_irq(&for_handler, "test", move |_| {
-            entries.push("irq");
-            IrqReturn::Handled
-        });
-        let entries = log.clone();
-        let _tx = cpu.open_softirq(Softirq::NetTx, move |_| {
-            to_host.send(()).unwrap();
-            receive(&at_kernel);
-            entries.push("tx");
-        });
-        let entries = log.clone();
-        let _rx = cpu.open_softirq(Softirq::NetRx, move |_| entries.push("rx"));
-        cpu.raise_softirq(Softirq::NetRx);
-        cpu.raise_softirq(Softirq::NetTx);
-        cpu.yield_now().await;
-        log.take()
-    });
-    receive(&at_host);
-    line.trigger().unwrap();
-    to_kernel.send(()).unwrap();
-    assert_eq!(block_on(task.unwrap()).unwrap(), ["tx", "irq", "rx"]);
-}
-
-#[test]
-fn r4_a_storm_starves_neither_tasks_nor_timers() {
-    // The handler raises its own line for ever: the line is never not pending.
-    let kernel = Kernel::builder().clock(Clock::system()).build().unwrap();
-    let line = kernel.handle().irq_line("storm").unwrap();
-    let task = kernel.handle().spawn("main", move |cpu| async move {
-        let again = line.clone();
-        let _irq = cpu.request_irq(&line, "storm", move |_| {
-            again.trigger().unwrap();
-            IrqReturn::Handled
-        });
-        line.trigger().unwrap();
-        cpu.msleep(2).await;
-        for _ in 0..10 {
-            cpu.yield_now().await;
-        }
-        assert!(line.is_pending());
-    });
-    block_on(task.unwrap()).unwrap();
-}
-
-#[test]
-fn r4_busy_tasks_starve_no_timer() {
-    let kernel = Kernel::builder().clock(Clock::system()).build().unwrap();
-    let task = kernel.handle().spawn("main", |cpu| async move {
-        let busy = cpu.spawn("busy", |cpu| async move {
-            loop {
-                cpu.yield_now().await;
-            }
-        });
-        cpu.msleep(2).await;
-        busy.abort();
-        busy.await
-    });
-    assert!(block_on(task.unwrap()).unwrap().is_err());
-}
-
-#[test]
 fn r6_restore_sets_what_was_saved_and_never_enables_on_the_way() {
     let kernel = kernel();
     let line = kernel.handle().irq_line("test").unwrap();
@@ -581,4 +488,27 @@ fn a5_a_cancelled_next_edge_loses_no_edge() {
         line.trigger().unwrap();
     }
     assert_eq!(block_on(edges.next()), Some(1));
+}
+
+#[test]
+fn r6_a_handler_that_leaves_irqs_on_opens_no_window_for_the_next_one_of_its_line() {
+    let kernel = kernel();
+    let line = kernel.handle().irq_line("shared").unwrap();
+    let task = kernel.handle().spawn("driver", move |cpu| async move {
+        let shared = IrqOptions::new().shared();
+        let in_handler = cpu.clone();
+        let _first = cpu.request_irq_with(&line, "first", shared, move |_| {
+            in_handler.local_irq_enable();
+            IrqReturn::Handled
+        });
+        let (seen, in_handler) = (Rc::new(Cell::new(None)), cpu.clone());
+        let found = seen.clone();
+        let _second = cpu.request_irq_with(&line, "second", shared, move |_| {
+            found.set(Some(in_handler.irqs_enabled()));
+            IrqReturn::Handled
+        });
+        line.trigger().unwrap();
+        seen.get()
+    });
+    assert_eq!(block_on(task.unwrap()).unwrap(), Some(false));
 }

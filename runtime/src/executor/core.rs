@@ -1,7 +1,7 @@
 //! [`Core`]: the state of the kernel's thread, and what happens around a poll.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -17,12 +17,13 @@ use super::doorbell::Spin;
 use super::policy::IrqPolicy;
 use super::published::{CpuContext, IrqFlag};
 use super::task::{Finish, JoinError, TaskHeader, panic_message};
+use super::tasks::Tasks;
 use crate::cpu::Cpu;
 use crate::irq::Irq;
 use crate::irq::line::{IrqToken, LineShared};
-use crate::kernel::{Shared, Work, bump};
 use crate::lock::OnLockReport;
 use crate::lock::validator::{Frame, Validator};
+use crate::shared::{Shared, Work, bump};
 use crate::softirq::Softirqs;
 use crate::tasklet::Tasklets;
 use crate::time::clock::Inner;
@@ -118,7 +119,7 @@ pub(crate) struct Core {
     pub(crate) batch: RefCell<VecDeque<Work>>,
     /// The end has begun: nothing gets a turn any more.
     pub(super) closed: Cell<bool>,
-    tasks: RefCell<BTreeMap<u64, Rc<Task>>>,
+    tasks: RefCell<Tasks>,
     /// The task being polled now.
     current: RefCell<Option<Rc<Task>>>,
     /// The flag of the task being polled now; on between polls.
@@ -295,15 +296,16 @@ impl Core {
         });
         self.shared.counters.tasks_spawned.fetch_add(1, Ordering::Relaxed);
         self.shared.tasks().insert(header.id, header);
-        self.tasks.borrow_mut().insert(task.header.id, task.clone());
+        self.tasks.borrow_mut().insert(task.clone());
         task.waker.wake_by_ref();
     }
 
     /// Gives a task its turn.
-    pub(crate) fn poll_task(self: &Rc<Self>, header: &Arc<TaskHeader>) {
-        let task = self.tasks.borrow().get(&header.id).cloned();
+    pub(crate) fn poll_task(self: &Rc<Self>, slot: usize, id: u64) {
+        let task = self.tasks.borrow().get(slot, id);
         // Wakers may outlive their task.
         let Some(task) = task else { return };
+        let header = &task.header;
         header.queued.begin();
         if header.aborted.load(Ordering::Acquire) {
             self.shared.counters.tasks_cancelled.fetch_add(1, Ordering::Relaxed);
@@ -383,7 +385,7 @@ impl Core {
 
     /// Takes a task off the books and drops what is left of it, in its own context.
     fn retire(&self, task: &Rc<Task>) {
-        self.tasks.borrow_mut().remove(&task.header.id);
+        self.tasks.borrow_mut().remove(task);
         self.shared.tasks().remove(&task.header.id);
         let future = task.future.borrow_mut().take();
         if future.is_some() {
@@ -398,10 +400,8 @@ impl Core {
         let mut names = Vec::new();
         for services in [false, true] {
             loop {
-                let tasks = self.tasks.borrow();
-                let first = tasks.values().find(|task| task.header.service == services).cloned();
-                drop(tasks);
-                let Some(task) = first else { break };
+                let oldest = self.tasks.borrow().oldest(services);
+                let Some(task) = oldest else { break };
                 if !services {
                     names.push(task.header.name.clone());
                 }

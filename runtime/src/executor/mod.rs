@@ -39,6 +39,7 @@ pub(crate) mod policy;
 pub(crate) mod published;
 mod queued;
 pub(crate) mod task;
+mod tasks;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -50,7 +51,8 @@ pub(crate) use self::core::{Core, CoreOptions, Parts};
 use self::published::CpuContext;
 use self::task::TaskHeader;
 
-use crate::kernel::{Shared, ShutdownReport, Work};
+use crate::kernel::ShutdownReport;
+use crate::shared::{Shared, Work};
 use crate::time::clock::Inner;
 use crate::time::virtual_clock::Step;
 
@@ -77,18 +79,17 @@ pub(crate) fn deliver_if_current(kernel: &Arc<Shared>) {
     }
 }
 
-/// Queues a task of the kernel that this thread runs; another's is given back.
-pub(crate) fn enqueue_if_current(task: Arc<TaskHeader>) -> Option<Arc<TaskHeader>> {
-    let mut task = Some(task);
-    // Without thread-local storage this is no kernel's thread any more.
-    let _ = CURRENT.try_with(|current| {
-        if let Some(core) = &*current.borrow()
-            && let Some(own) = task.take_if(|task| task.is_of(&core.shared))
-        {
-            core.enqueue(own);
+/// Queues a task of the kernel that this thread runs. False: this is not its kernel's thread.
+pub(crate) fn enqueue_if_current(task: &TaskHeader) -> bool {
+    let queued = CURRENT.try_with(|current| match &*current.borrow() {
+        Some(core) if task.is_of(&core.shared) => {
+            core.enqueue(task);
+            true
         }
+        _ => false,
     });
-    task
+    // Without thread-local storage this is no kernel's thread any more.
+    queued.unwrap_or(false)
 }
 
 /// The kernel's thread: runs until it is asked to stop, then takes everything down.
@@ -139,17 +140,19 @@ impl Core {
     }
 
     /// Queues a task for a turn, on this thread.
-    fn enqueue(&self, task: Arc<TaskHeader>) {
+    fn enqueue(&self, task: &TaskHeader) {
         if !self.closed.get() && task.queued.ask() {
             // What was ready before it goes first.
             self.take_over();
-            self.batch.borrow_mut().push_back(Work::Poll(task));
+            let slot = task.slot.load(Ordering::Relaxed);
+            self.batch.borrow_mut().push_back(Work::Turn { slot, id: task.id });
         }
     }
 
     fn perform(self: &Rc<Self>, work: Work) {
         match work {
-            Work::Poll(header) => self.poll_task(&header),
+            Work::Poll(header) => self.poll_task(header.slot.load(Ordering::Relaxed), header.id),
+            Work::Turn { slot, id } => self.poll_task(slot, id),
             Work::Create { create, .. } => create(&self.cpu()),
         }
     }

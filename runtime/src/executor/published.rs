@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use crate::kernel::Shared;
+use crate::shared::Shared;
 use crate::softirq::Softirq;
 
 const IDLE: u8 = 0;

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -12,7 +12,7 @@ use futures::channel::oneshot;
 
 use super::queued::Queued;
 use crate::executor;
-use crate::kernel::{Shared, Work};
+use crate::shared::{Shared, Work};
 
 /// The part of a task that any thread may touch; its wakers point here.
 ///
@@ -24,6 +24,8 @@ pub(crate) struct TaskHeader {
     /// It serves the kernel for as long as that runs: its end by the shutdown leaves nothing undone.
     pub(crate) service: bool,
     pub(crate) queued: Queued,
+    /// Its place in the executor's table, once it has one. The kernel's thread's.
+    pub(super) slot: AtomicUsize,
     pub(crate) aborted: AtomicBool,
     pub(crate) polls: AtomicU64,
     /// Mirrors of the task's own state for reports.
@@ -38,6 +40,7 @@ impl TaskHeader {
             name,
             service,
             queued: Queued::new(),
+            slot: AtomicUsize::new(usize::MAX),
             aborted: AtomicBool::new(false),
             polls: AtomicU64::new(0),
             irqs_off: AtomicBool::new(false),
@@ -46,14 +49,14 @@ impl TaskHeader {
     }
 
     /// Queues the task for a turn, from whatever thread, unless it is queued.
-    fn schedule(self: Arc<Self>) {
+    fn schedule(self: &Arc<Self>) {
         // Most wake-ups are by the kernel's own thread, and find its queue without locks.
-        let Some(this) = executor::enqueue_if_current(self) else { return };
-        if this.queued.ask()
-            && let Some(shared) = this.shared.upgrade()
+        if !executor::enqueue_if_current(self)
+            && self.queued.ask()
+            && let Some(shared) = self.shared.upgrade()
         {
             // After the end there is nothing left to wake.
-            let _ = shared.enqueue(Work::Poll(this));
+            let _ = shared.enqueue(Work::Poll(self.clone()));
         }
     }
 
@@ -69,7 +72,7 @@ impl Wake for TaskHeader {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.clone().schedule();
+        self.schedule();
     }
 }
 
@@ -132,7 +135,7 @@ impl<T> JoinHandle<T> {
     /// has finished already, this does nothing.
     pub fn abort(&self) {
         self.header.aborted.store(true, Ordering::Release);
-        self.header.clone().schedule();
+        self.header.schedule();
     }
 
     pub(crate) fn waker(&self) -> Waker {

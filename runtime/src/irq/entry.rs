@@ -219,7 +219,7 @@ impl Core {
 mod tests {
     use super::*;
     use crate::executor::{CoreOptions, Parts};
-    use crate::kernel::{Shared, Work};
+    use crate::shared::{Shared, Work};
     use crate::time::Clock;
 
     #[test]

@@ -8,7 +8,8 @@ use std::sync::{Arc, Weak};
 use super::edges::{IrqEdges, Watch};
 use super::latch::Latch;
 use crate::executor;
-use crate::kernel::{KernelGone, Shared};
+use crate::kernel::KernelGone;
+use crate::shared::Shared;
 
 /// The message on the IRQ channel: this line is pending.
 #[derive(Debug)]

@@ -12,7 +12,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::executor::{self, Core, published::CpuContext};
-use crate::kernel::{KernelHandle, Shared};
+use crate::kernel::KernelHandle;
+use crate::shared::Shared;
 
 /// NMI context: what may be seen of a kernel core at any moment. Given to the closure of [`KernelHandle::nmi`].
 pub struct Nmi<'a> {

@@ -93,7 +93,7 @@ mod tests {
     use futures::executor::block_on;
 
     use super::*;
-    use crate::kernel::Shared;
+    use crate::shared::Shared;
 
     #[test]
     fn r9_no_single_lost_token_stops_the_kernels_time() {

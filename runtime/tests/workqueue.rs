@@ -1,0 +1,310 @@
+//! Work queues: what may sleep, done by tasks of the kernel's own. R8.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use airlift_runtime::{Completion, Cpu, IrqReturn, Work};
+use common::{Log, OnDrop, kernel, on_kernel};
+use futures::executor::block_on;
+
+const MS: Duration = Duration::from_millis(1);
+
+async fn settle(cpu: &Cpu) {
+    for _ in 0..6 {
+        cpu.yield_now().await;
+    }
+}
+
+/// An item that logs its beginning and end, and waits for `go` in between.
+fn slow(cpu: &Cpu, log: &Log<String>, name: &'static str, go: &Rc<Completion>) -> Work {
+    let (log, go) = (log.clone(), go.clone());
+    cpu.work(name, move |cpu| {
+        let (log, go) = (log.clone(), go.clone());
+        async move {
+            log.push(format!("{name} begins"));
+            go.wait(&cpu).await;
+            log.push(format!("{name} ends"));
+        }
+    })
+}
+
+/// An item that counts its runs.
+fn counting(cpu: &Cpu) -> (Work, Rc<Cell<u32>>) {
+    let runs = Rc::new(Cell::new(0));
+    let count = runs.clone();
+    let work = cpu.work("counting", move |_| {
+        count.set(count.get() + 1);
+        async {}
+    });
+    (work, runs)
+}
+
+#[test]
+fn r8_work_queued_by_a_handler_runs_in_a_task_that_may_sleep() {
+    let kernel = kernel();
+    let line = kernel.handle().irq_line("test").unwrap();
+    let task = kernel.handle().spawn("main", move |cpu| async move {
+        let queue = cpu.alloc_workqueue("test", 0);
+        let log = Log::new();
+        let entries = log.clone();
+        let work = cpu.work("sleepy", move |cpu| {
+            let entries = entries.clone();
+            async move {
+                cpu.msleep(5).await;
+                entries.push((cpu.task_name(), cpu.jiffies()));
+            }
+        });
+        let (to, item) = (queue.clone(), work.clone());
+        let _irq = cpu.request_irq(&line, "test", move |_| {
+            assert_eq!((to.queue_work(&item), to.queue_work(&item)), (true, false));
+            IrqReturn::Handled
+        });
+        line.trigger().unwrap();
+        queue.flush(&cpu).await;
+        log.take()
+    });
+    assert_eq!(block_on(task.unwrap()).unwrap(), [(Some("kworker/test".to_owned()), 5)]);
+    assert!(kernel.shutdown_blocking().is_clean());
+}
+
+#[test]
+fn r8_an_ordered_queue_runs_one_item_after_the_other_an_unordered_one_side_by_side() {
+    on_kernel(|cpu| async move {
+        let (log, go) = (Log::new(), Rc::new(Completion::new()));
+        let (a, b) = (slow(&cpu, &log, "a", &go), slow(&cpu, &log, "b", &go));
+        let ordered = cpu.alloc_ordered_workqueue("ordered");
+        ordered.queue_work(&a);
+        ordered.queue_work(&b);
+        settle(&cpu).await;
+        assert_eq!(log.take(), ["a begins"]);
+        (0..2).for_each(|_| go.complete());
+        ordered.flush(&cpu).await;
+        assert_eq!(log.take(), ["a ends", "b begins", "b ends"]);
+        let unordered = cpu.alloc_workqueue("unordered", 2);
+        let c = slow(&cpu, &log, "c", &go);
+        for item in [&a, &b, &c] {
+            unordered.queue_work(item);
+        }
+        settle(&cpu).await;
+        // No more than two.
+        assert_eq!(log.take(), ["a begins", "b begins"]);
+        (0..3).for_each(|_| go.complete());
+        unordered.flush(&cpu).await;
+        assert_eq!(log.len(), 4);
+    });
+}
+
+#[test]
+fn r8_an_item_never_runs_beside_itself_on_any_queue() {
+    on_kernel(|cpu| async move {
+        let (log, go) = (Log::new(), Rc::new(Completion::new()));
+        let item = slow(&cpu, &log, "item", &go);
+        let (one, two) = (cpu.alloc_workqueue("one", 0), cpu.alloc_ordered_workqueue("two"));
+        one.queue_work(&item);
+        settle(&cpu).await;
+        // Running, so it may be queued once more; pending, so not twice.
+        assert_eq!((two.queue_work(&item), one.queue_work(&item)), (true, false));
+        settle(&cpu).await;
+        assert_eq!(log.take(), ["item begins"]);
+        go.complete();
+        settle(&cpu).await;
+        assert_eq!(log.take(), ["item ends", "item begins"]);
+        go.complete();
+        item.flush(&cpu).await;
+        assert_eq!(log.take(), ["item ends"]);
+    });
+}
+
+#[test]
+fn r8_delayed_work_is_never_early_and_can_be_moved() {
+    on_kernel(|cpu| async move {
+        let (queue, log) = (cpu.alloc_workqueue("test", 0), Log::new());
+        let entries = log.clone();
+        let work = cpu.work("delayed", move |cpu| {
+            entries.push(cpu.jiffies());
+            async {}
+        });
+        assert!(queue.queue_delayed_work(&work, 10 * MS));
+        assert_eq!((queue.queue_delayed_work(&work, MS), queue.queue_work(&work)), (false, false));
+        assert!(work.is_pending());
+        cpu.msleep(30).await;
+        queue.queue_delayed_work(&work, 5 * MS);
+        assert!(queue.mod_delayed_work(&work, 20 * MS));
+        cpu.msleep(30).await;
+        assert!(!queue.mod_delayed_work(&work, Duration::ZERO));
+        work.flush(&cpu).await;
+        // Flushed, it does not wait for its delay.
+        queue.queue_delayed_work(&work, 500 * MS);
+        work.flush(&cpu).await;
+        assert_eq!(log.take(), [10, 50, 60, 60]);
+    });
+}
+
+#[test]
+fn r8_cancel_sync_takes_back_what_is_pending_and_waits_for_what_runs() {
+    on_kernel(|cpu| async move {
+        let queue = cpu.alloc_workqueue("test", 0);
+        let (work, runs) = counting(&cpu);
+        queue.queue_work(&work);
+        assert!(work.cancel_sync(&cpu).await);
+        queue.queue_delayed_work(&work, 5 * MS);
+        assert!(work.cancel_sync(&cpu).await);
+        cpu.msleep(10).await;
+        assert!(!work.cancel_sync(&cpu).await);
+        assert_eq!(runs.get(), 0);
+        queue.flush(&cpu).await;
+
+        let (log, go) = (Log::new(), Rc::new(Completion::new()));
+        let item = slow(&cpu, &log, "item", &go);
+        queue.queue_work(&item);
+        settle(&cpu).await;
+        let (entries, cancelled) = (log.clone(), item.clone());
+        let cancel = cpu.spawn("cancel", move |cpu| async move {
+            let was_pending = cancelled.cancel_sync(&cpu).await;
+            entries.push(format!("cancelled, pending: {was_pending}"));
+        });
+        settle(&cpu).await;
+        // Nobody queues it while it is being cancelled.
+        assert!(!queue.queue_work(&item));
+        go.complete();
+        cancel.await.unwrap();
+        assert_eq!(log.take(), ["item begins", "item ends", "cancelled, pending: false"]);
+        assert!(queue.queue_work(&item));
+        item.cancel();
+    });
+}
+
+#[test]
+fn a5_a_cancelled_cancel_sync_lets_the_item_be_queued_again() {
+    on_kernel(|cpu| async move {
+        let queue = cpu.alloc_workqueue("test", 0);
+        let (log, go) = (Log::new(), Rc::new(Completion::new()));
+        let item = slow(&cpu, &log, "item", &go);
+        queue.queue_work(&item);
+        settle(&cpu).await;
+        assert!(cpu.timeout(MS, item.cancel_sync(&cpu)).await.is_err());
+        assert!(queue.queue_work(&item));
+        (0..2).for_each(|_| go.complete());
+        item.flush(&cpu).await;
+        assert_eq!(log.len(), 4);
+    });
+}
+
+#[test]
+fn r8_flush_waits_for_what_was_queued_before_and_for_no_more() {
+    on_kernel(|cpu| async move {
+        let queue = cpu.alloc_workqueue("test", 0);
+        let (log, first, second) = (Log::new(), Rc::new(Completion::new()), Rc::new(Completion::new()));
+        let (before, after) = (slow(&cpu, &log, "before", &first), slow(&cpu, &log, "after", &second));
+        queue.queue_work(&before);
+        let (flushed, entries) = (queue.clone(), log.clone());
+        let flush = cpu.spawn("flush", move |cpu| async move {
+            flushed.flush(&cpu).await;
+            entries.push("flushed".into());
+        });
+        settle(&cpu).await;
+        queue.queue_work(&after);
+        settle(&cpu).await;
+        assert_eq!(log.take(), ["before begins", "after begins"]);
+        first.complete();
+        flush.await.unwrap();
+        assert_eq!(log.take(), ["before ends", "flushed"]);
+        second.complete();
+        queue.flush(&cpu).await;
+    });
+}
+
+#[test]
+fn r8_destroying_a_queue_runs_what_is_queued_takes_no_more_and_ends_its_workers() {
+    on_kernel(|cpu| async move {
+        let queue = cpu.alloc_workqueue("doomed", 0);
+        let other = queue.clone();
+        let (work, runs) = counting(&cpu);
+        queue.queue_work(&work);
+        queue.destroy(&cpu).await;
+        assert_eq!((runs.get(), other.queue_work(&work)), (1, false));
+        settle(&cpu).await;
+        assert!(cpu.kernel().stats().task("kworker/doomed").is_none());
+        // And so does the drop of its last handle, by and by.
+        let queue = cpu.alloc_workqueue("dropped", 0);
+        queue.queue_work(&work);
+        drop(queue);
+        work.flush(&cpu).await;
+        settle(&cpu).await;
+        assert_eq!(runs.get(), 2);
+        assert!(cpu.kernel().stats().task("kworker/dropped").is_none());
+        // The kernel's own is always there.
+        assert!(cpu.schedule_work(&work));
+        work.flush(&cpu).await;
+        assert_eq!(runs.get(), 3);
+    });
+}
+
+#[test]
+fn r8_an_item_that_would_wait_for_itself_is_refused() {
+    on_kernel(|cpu| async move {
+        let queue = cpu.alloc_workqueue("test", 0);
+        for what in ["cancel_sync", "flush", "queue"] {
+            let own: Rc<RefCell<Option<Work>>> = Rc::default();
+            let (item, to) = (own.clone(), queue.clone());
+            let work = cpu.work("self", move |cpu| {
+                let (item, to) = (item.borrow().clone().unwrap(), to.clone());
+                async move {
+                    match what {
+                        "cancel_sync" => drop(item.cancel_sync(&cpu).await),
+                        "flush" => item.flush(&cpu).await,
+                        _ => to.flush(&cpu).await,
+                    }
+                }
+            });
+            *own.borrow_mut() = Some(work.clone());
+            queue.queue_work(&work);
+            queue.flush(&cpu).await;
+            assert!(work.panicked().unwrap().contains("itself"), "{what}");
+            own.borrow_mut().take();
+        }
+    });
+}
+
+#[test]
+fn r12_a_panic_in_a_work_item_is_told_by_its_handle_and_its_worker_goes_on() {
+    on_kernel(|cpu| async move {
+        let queue = cpu.alloc_ordered_workqueue("test");
+        let bomb = cpu.work("bomb", |cpu| async move {
+            cpu.msleep(1).await;
+            panic!("on purpose");
+        });
+        let (work, runs) = counting(&cpu);
+        queue.queue_work(&bomb);
+        queue.queue_work(&work);
+        queue.flush(&cpu).await;
+        assert_eq!((bomb.panicked().as_deref(), runs.get()), (Some("on purpose"), 1));
+        assert!(!queue.queue_work(&bomb));
+    });
+}
+
+#[test]
+fn r1_work_that_a_shutdown_finds_pending_is_dropped_with_it() {
+    let kernel = kernel();
+    let (dropped, drops) = std::sync::mpsc::channel();
+    let task = kernel.handle().spawn("main", move |cpu| async move {
+        let queue = cpu.alloc_ordered_workqueue("test");
+        let stuck = cpu.work("stuck", |_| std::future::pending());
+        let own = cpu.clone();
+        let witness = OnDrop(move || dropped.send(()).unwrap());
+        let waits = cpu.work("waits", move |_| {
+            let _keep = (&witness, &own);
+            async {}
+        });
+        queue.queue_work(&stuck);
+        queue.queue_work(&waits);
+        cpu.schedule_work(&cpu.work("also stuck", |_| std::future::pending()));
+        settle(&cpu).await;
+    });
+    block_on(task.unwrap()).unwrap();
+    kernel.shutdown_blocking();
+    common::receive(&drops);
+}
