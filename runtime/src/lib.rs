@@ -88,6 +88,8 @@
 //! });
 //! # }
 //! ```
+//!
+#![doc = include_str!("../BENCHMARKS.md")]
 #![forbid(unsafe_code)]
 
 mod cpu;

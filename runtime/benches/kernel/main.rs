@@ -8,7 +8,7 @@
 //! cargo bench -p airlift-hcd --bench control_round_trips                     8,000 control transfers
 //! ```
 //!
-//! The figures and what is to be said of them stand in the crate's documentation.
+//! The figures and what is to be said of them stand in `BENCHMARKS.md`, which is part of the crate's documentation.
 
 mod endurance;
 mod latency;
