@@ -12,7 +12,7 @@ fn r10_taking_a_lock_again_or_another_of_its_class_is_recursion() {
         }),
         LockProblem::Recursion,
     );
-    assert_names(&report, &["another lock of its class", "lock_validator.rs"]);
+    assert_names(&report, &["another lock of its class", "context.rs"]);
     assert_ne!(report.event.site, report.against[0].site);
     // Told apart, they are two classes, in one order.
     let nested = reports(|cpu| async move {
@@ -78,7 +78,7 @@ fn r10_sleeping_in_atomic_context_is_reported_by_all_that_sleeps() {
             poll_once(&mut work);
         });
         let report = only(found, LockProblem::SleepInAtomic);
-        assert_names(&report, &[r#""held" taken by task "test""#, "lock_validator.rs"]);
+        assert_names(&report, &[r#""held" taken by task "test""#, "context.rs"]);
         assert_ne!(report.event.site, report.against[0].site, "{what}");
         let found = reports(move |cpu| async move {
             let mut work = cpu.with_irqs_off(|| sleep(cpu.clone()));
@@ -108,7 +108,7 @@ fn r10_unbalanced_counts_at_the_end_of_a_handler_softirq_or_timer_are_reported()
         in_handler(&cpu, move |_| inner.local_irq_enable());
     });
     let report = only(found, LockProblem::UnbalancedIrqs);
-    assert_names(&report, &["returned with irqs on", r#"irq handler "rx""#, "lock_validator.rs"]);
+    assert_names(&report, &["returned with irqs on", r#"irq handler "rx""#, "context.rs"]);
     let found = reports(|cpu| async move {
         let inner = cpu.clone();
         in_softirq(&cpu, move |_| inner.local_irq_disable());
@@ -116,7 +116,7 @@ fn r10_unbalanced_counts_at_the_end_of_a_handler_softirq_or_timer_are_reported()
     });
     assert_names(
         &only(found, LockProblem::UnbalancedIrqs),
-        &["returned with irqs off", "softirq NET_RX", "lock_validator.rs"],
+        &["returned with irqs off", "softirq NET_RX", "context.rs"],
     );
     let found = reports(|cpu| async move {
         let inner = cpu.clone();
