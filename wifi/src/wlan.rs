@@ -263,7 +263,8 @@ impl Wlan {
         lock(&self.shared.link.state).channel
     }
 
-    /// Tunes to another channel. Everything that depends on it is set anew, even if it is the present one.
+    /// Tunes to another channel. On another band, and if it is the present one, everything that depends on it is set
+    /// anew; else what differs.
     ///
     /// # Cancel safety
     /// Once polled the change is made, whether or not its end is waited for.
@@ -272,6 +273,20 @@ impl Wlan {
     /// A width that the adapter cannot do, transfer errors, or why the interface has ended.
     pub async fn set_channel(&self, channel: Channel) -> Result<(), Error> {
         self.ask(|answer| Command::SetChannel(channel, answer)).await
+    }
+
+    /// Tunes to another channel as quickly as can be: what the last change of channel left in the radio's synthesizers
+    /// is not read back. Between two channels of a sub-band (2.4 GHz is one) with the same width and power this takes a
+    /// transfer for each path of the radio and a single round trip.
+    /// [`set_channel`](Self::set_channel) leaves the same chip, and looks at what it holds.
+    ///
+    /// # Cancel safety
+    /// As [`set_channel`](Self::set_channel).
+    ///
+    /// # Errors
+    /// As [`set_channel`](Self::set_channel).
+    pub async fn hop(&self, channel: Channel) -> Result<(), Error> {
+        self.ask(|answer| Command::Hop(channel, answer)).await
     }
 
     /// Limits the transmit power to `dbm`, or with `None` to what EFUSE and tables allow. It can only be lowered.

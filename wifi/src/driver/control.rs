@@ -44,6 +44,7 @@ type Answer<T> = oneshot::Sender<Result<T, Error>>;
 /// What a [`Wlan`](crate::Wlan) asks of the control task.
 pub(crate) enum Command {
     SetChannel(Channel, Answer<()>),
+    Hop(Channel, Answer<()>),
     SetTxPower(Option<i8>, Answer<()>),
     Calibrate(Answer<()>),
     Down(Answer<()>),
@@ -327,6 +328,17 @@ async fn give_up(adapter: &Adapter, device: &UsbDevice) {
     }
 }
 
+/// Says everywhere where the radio is after it was told to go to `channel`.
+fn tuned(found: &Found, end: &End, channel: Channel, result: Result<(), Error>) -> Result<(), Error> {
+    // Also after a failure: what is received now may be of either channel, but not of the one before as far as anybody
+    // knows.
+    lock(&end.state).channel = found.phy.channel();
+    if let (Ok(()), Some(receiver)) = (&result, end.sink.borrow_mut().as_mut()) {
+        receiver.set_channel(channel);
+    }
+    result
+}
+
 /// Serves commands until the interface ends; why, and who is to be told.
 async fn serve(
     cpu: &Cpu,
@@ -358,14 +370,11 @@ async fn serve(
             Command::SetChannel(channel, answer) => {
                 let _paused = end.flights.pause(cpu).await;
                 let result = found.phy.set_channel(channel).await;
-                // Also after a failure: what is received now may be of either channel, but not of the one before
-                // as far as anybody knows.
-                let now = found.phy.channel();
-                lock(&end.state).channel = now;
-                if let (Ok(()), Some(receiver)) = (&result, end.sink.borrow_mut().as_mut()) {
-                    receiver.set_channel(channel);
-                }
-                let _ = answer.send(result);
+                let _ = answer.send(tuned(found, end, channel, result));
+            }
+            Command::Hop(channel, answer) => {
+                let result = found.phy.hop(channel).await;
+                let _ = answer.send(tuned(found, end, channel, result));
             }
             Command::SetTxPower(power, answer) => {
                 let half_dbm = power.map(|dbm| i16::from(dbm) * 2);

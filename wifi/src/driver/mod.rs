@@ -18,6 +18,7 @@
 //! | reads the old value of whole bytes that it overwrites | writes them |
 //! | never looks at the TSF | reads it once, so that the upper half of time stamps is known |
 //! | Bluetooth coexistence on boards that have it | beacon function only |
+//! | on another channel of the same band sets all that depends on the channel | sets what differs; the three fields of RF CFGCH as one word |
 //! | watchdog: initial gain, power tracking, every 2 s | none |
 
 mod control;

@@ -56,7 +56,10 @@ impl Phy {
         let Some(channel) = self.channel.get() else {
             return Err(self.regs.error(ErrorKind::Calibration("no channel is set".into())));
         };
-        (self.info.procedures.calibrate)(self, channel).await
+        let calibrated = (self.info.procedures.calibrate)(self, channel).await;
+        // The radio has had the synthesizers to itself.
+        self.synthesizers.set(Default::default());
+        calibrated
     }
 
     /// Calibration of the chips with one or two paths.

@@ -70,6 +70,9 @@ pub(crate) struct Procedures {
     pub(crate) switch_band: for<'a> fn(&'a Phy, Band, Width) -> Procedure<'a>,
     /// Sets everything that depends on the channel beyond its band, power apart.
     pub(crate) tune: for<'a> fn(&'a Phy, Channel) -> Procedure<'a>,
+    /// Changes what must change between two channels of one band, power apart; with what the synthesizers are known to
+    /// hold, which it keeps. `None`: the chip is always tuned anew.
+    pub(crate) retune: Option<for<'a> fn(&'a Phy, Channel, Channel) -> Procedure<'a>>,
     /// Calibrates the radio for the channel that it is on, and puts back what that borrows.
     pub(crate) calibrate: for<'a> fn(&'a Phy, Channel) -> Procedure<'a>,
 }

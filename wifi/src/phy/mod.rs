@@ -67,6 +67,8 @@ pub(crate) struct Phy {
     band: Cell<Option<Band>>,
     /// The channel that the radio is set to; `None` likewise.
     channel: Cell<Option<Channel>>,
+    /// What was last written to each path's CFGCH, where it is not to be read back before a change.
+    synthesizers: Cell<[Option<u32>; 4]>,
 }
 
 impl Phy {
@@ -85,6 +87,7 @@ impl Phy {
             kept: Cell::default(),
             band: Cell::new(None),
             channel: Cell::new(None),
+            synthesizers: Cell::default(),
             board,
         })
     }

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use airlift_regs::rf::RfReg;
+use airlift_regs::rf::{self, RfReg};
 use airlift_regs::{Reg, bb};
 
 use super::Phy;
@@ -153,6 +153,28 @@ impl Phy {
         Ok(())
     }
 
+    /// Writes `fields` of `reg`, `(mask, value)`, together as one word, if they change it. The other bits are read back,
+    /// but for where `held` says what there is.
+    pub(super) async fn write_rf_fields(
+        &self,
+        path: Path,
+        reg: RfReg,
+        held: Option<u32>,
+        fields: &[(u32, u32)],
+    ) -> Result<(), Error> {
+        let old = match held {
+            Some(word) => word,
+            None => self.read_rf(path, reg, RF_MASK).await?,
+        };
+        let set = |word, (mask, value): &(u32, u32)| (word & !mask) | (value << mask.trailing_zeros() & mask);
+        let new = fields.iter().fold(old, set);
+        if new != old {
+            self.shift_out(path, reg, new).await?;
+            self.regs.pace(WRITE_TIME).await?;
+        }
+        Ok(())
+    }
+
     /// Writes one row of a radio table.
     pub(super) async fn write_rf_row(&self, path: Path, reg: RfReg, value: u32) -> Result<(), Error> {
         if !self.has(path) {
@@ -163,6 +185,11 @@ impl Phy {
     }
 
     async fn shift_out(&self, path: Path, reg: RfReg, value: u32) -> Result<(), Error> {
+        if reg == rf::CFGCH {
+            let mut held = self.synthesizers.get();
+            held[path.index()] = Some(value);
+            self.synthesizers.set(held);
+        }
         self.regs.write(path.lssi(), u32::from(reg.0) << 20 | value).await
     }
 }

@@ -105,14 +105,29 @@ fn width_writes(channel: Channel, two_paths: bool, early: bool) -> Vec<FieldWrit
 }
 
 impl Phy {
-    /// Tunes to `channel` and sets the transmit power for it. Everything is programmed even if the radio is
-    /// there already.
+    /// Tunes to `channel` and sets the transmit power for it. Everything is programmed, even if the radio is there
+    /// already, unless the radio is on another channel of the same band: then only what differs is, with a look at what
+    /// the radio's registers hold.
     ///
     /// Dropping the future leaves the radio between channels; the next call starts over.
     ///
     /// # Errors
     /// [`ErrorKind::Channel`] for a width that the adapter's EFUSE rules out; transfer errors.
     pub(crate) async fn set_channel(&self, channel: Channel) -> Result<(), Error> {
+        self.synthesizers.set(Default::default());
+        self.go_to(channel).await
+    }
+
+    /// The same without a look at the radio's registers where the last change of channel tells what they hold. Within
+    /// a sub-band, at one width and power, that takes a write a path.
+    ///
+    /// # Errors
+    /// As [`set_channel`](Self::set_channel).
+    pub(crate) async fn hop(&self, channel: Channel) -> Result<(), Error> {
+        self.go_to(channel).await
+    }
+
+    async fn go_to(&self, channel: Channel) -> Result<(), Error> {
         let _stage = self.during(Stage::Channel);
         if channel.width() == Width::Mhz80 && !self.board.allows_80_mhz {
             return Err(self.regs.error(ErrorKind::Channel(format!(
@@ -120,26 +135,63 @@ impl Phy {
                 channel.primary()
             ))));
         }
-        self.channel.set(None);
-        let tuned = self.tune(channel).await;
+        let from = self.channel.replace(None);
+        let tuned = self.tune(from, channel).await;
         match tuned {
             Ok(()) => self.channel.set(Some(channel)),
             // A posted write that failed may have been one of the band's, or of the power's.
             Err(_) => {
                 self.band.set(None);
+                self.synthesizers.set(Default::default());
                 self.forget_power();
             }
         }
         tuned
     }
 
-    async fn tune(&self, channel: Channel) -> Result<(), Error> {
-        if self.band.get() != Some(channel.band()) {
-            self.switch_band(channel.band(), channel.width()).await?;
+    async fn tune(&self, from: Option<Channel>, to: Channel) -> Result<(), Error> {
+        let near = from.filter(|from| *from != to && self.band.get() == Some(to.band()));
+        match (near, self.info.procedures.retune) {
+            (Some(from), Some(retune)) => {
+                self.change_tx_power(to).await?;
+                retune(self, from, to).await?;
+            }
+            _ => {
+                if self.band.get() != Some(to.band()) {
+                    self.switch_band(to.band(), to.width()).await?;
+                }
+                (self.info.procedures.tune)(self, to).await?;
+                self.write_tx_power(to).await?;
+            }
         }
-        (self.info.procedures.tune)(self, channel).await?;
-        self.write_tx_power(channel).await?;
         self.regs.barrier().await
+    }
+
+    /// Changes what must change between two channels of one band on the chips with one or two paths. Mainline writes the
+    /// three fields of CFGCH one after the other, with other fields set in between; here they are one word.
+    pub(super) async fn retune_88xxa(&self, from: Channel, to: Channel) -> Result<(), Error> {
+        let center = to.center();
+        let mut writes = vec![FieldWrite::field(bb::CLKTRK, 0x1ffe_0000, clock_tracking(center))];
+        if from.width() != to.width() {
+            self.set_mac_width(to).await?;
+        } else if subchannel(from) != subchannel(to) {
+            self.regs.write(mac::DATA_SC, subchannel(to)).await?;
+        }
+        let early = self.regs.current(bb::BWINDICATION.byte(3)).await? & 1 << 2 != 0;
+        writes.extend(width_writes(to, self.board.chains > 1, early));
+        writes.extend(self.spur_writes(to));
+        self.regs.apply_changes(&writes).await?;
+
+        let fields = [
+            (cfgch::BAND, sub_band(center)),
+            (cfgch::CHANNEL, u32::from(center)),
+            (cfgch::WIDTH, filter(to.width())),
+        ];
+        for path in self.paths() {
+            let held = self.synthesizers.get()[path.index()];
+            self.write_rf_fields(path, rf::CFGCH, held, &fields).await?;
+        }
+        Ok(())
     }
 
     /// Sets channel and width on the chips with one or two paths.

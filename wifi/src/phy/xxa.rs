@@ -28,5 +28,6 @@ pub(super) static PROCEDURES: Procedures = Procedures {
     init_band: |phy| Box::pin(phy.switch_band(Band::Ghz2, Width::Mhz20)),
     switch_band: |phy, band, width| Box::pin(phy.switch_band_88xxa(band, width)),
     tune: |phy, channel| Box::pin(phy.tune_88xxa(channel)),
+    retune: Some(|phy, from, to| Box::pin(phy.retune_88xxa(from, to))),
     calibrate: |phy, channel| Box::pin(phy.calibrate_88xxa(channel)),
 };

@@ -48,4 +48,41 @@ impl Regs {
         }
         Ok(())
     }
+
+    /// What [`apply`](Self::apply) would leave, in as few writes as that takes: each register that differs from what
+    /// it is known to hold is written once, in the order in which `writes` first name it.
+    pub(crate) async fn apply_changes(&self, writes: &[FieldWrite]) -> Result<(), Error> {
+        let mut changes: Vec<Change> = Vec::new();
+        for write in writes {
+            let place =
+                changes.iter().position(|change| change.addr == write.addr && change.byte == write.byte);
+            let old = match place {
+                Some(place) => changes[place].new,
+                None if write.byte => u32::from(self.current(Reg::<u8>::new(write.addr)).await?),
+                None => self.current(Reg::<u32>::new(write.addr)).await?,
+            };
+            let shift = write.mask.trailing_zeros().min(31);
+            let new = (old & !write.mask) | (write.value << shift & write.mask);
+            match place {
+                Some(place) => changes[place].new = new,
+                None => changes.push(Change { addr: write.addr, byte: write.byte, old, new }),
+            }
+        }
+        for change in changes.iter().filter(|change| change.new != change.old) {
+            if change.byte {
+                self.write(Reg::<u8>::new(change.addr), change.new as u8).await?;
+            } else {
+                self.write(Reg::<u32>::new(change.addr), change.new).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A register and what it becomes.
+struct Change {
+    addr: u16,
+    byte: bool,
+    old: u32,
+    new: u32,
 }

@@ -113,6 +113,14 @@ impl Phy {
         }
     }
 
+    /// Sets the power of those paths and rates whose power differs from what is known to be set.
+    pub(super) async fn change_tx_power(&self, channel: Channel) -> Result<(), Error> {
+        match self.info.power_output {
+            PowerOutput::Registers => self.regs.apply_changes(&self.power_registers(channel)).await,
+            PowerOutput::Port { raise } => self.write_power_port(channel, raise).await,
+        }
+    }
+
     /// Nothing is known any more of the power that the chip holds.
     pub(super) fn forget_power(&self) {
         self.power.borrow_mut().held = Held::default();

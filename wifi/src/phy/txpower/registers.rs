@@ -6,6 +6,7 @@
 use airlift_regs::{Reg, bb};
 
 use super::super::Path;
+use super::super::info::FieldWrite;
 use super::rates::{self, Section};
 use super::{Phy, TxPower};
 use crate::channel::{Band, Channel};
@@ -55,27 +56,28 @@ pub(super) fn training(mcs7: u8) -> u32 {
 }
 
 impl Phy {
-    /// Writes TXAGC and power training of every path.
-    pub(super) async fn write_power_registers(&self, channel: Channel) -> Result<(), Error> {
+    /// TXAGC and power training of every path.
+    pub(super) fn power_registers(&self, channel: Channel) -> Vec<FieldWrite> {
         let count = usize::from(self.board.chains);
+        let mut writes = Vec::new();
         for path in self.paths() {
             let (registers, training) = self.power.borrow().registers(path.index(), count, channel);
-            for (addr, value) in registers {
-                let reg = Reg::<u32>::new(addr);
+            writes.extend(registers.into_iter().map(|(addr, value)| {
                 // A path alone has no second stream to fill the last register with.
-                let mask = if count == 1 && addr == bb::TX_AGC_A_CCK_11_CCK_1.addr() + rates::register(0x34) {
-                    0xffff
-                } else {
-                    u32::MAX
-                };
-                self.regs.set_field(reg, mask, value).await?;
-            }
+                let alone = count == 1 && addr == bb::TX_AGC_A_CCK_11_CCK_1.addr() + rates::register(0x34);
+                FieldWrite::field(Reg::new(addr), if alone { 0xffff } else { u32::MAX }, value)
+            }));
             let reg = match path {
                 Path::A => bb::TX_PWR_TRAINING_A,
                 _ => bb::TX_PWR_TRAINING_B,
             };
-            self.regs.set_field(reg, 0xff_ffff, training).await?;
+            writes.push(FieldWrite::field(reg, 0xff_ffff, training));
         }
-        Ok(())
+        writes
+    }
+
+    /// Writes TXAGC and power training of every path.
+    pub(super) async fn write_power_registers(&self, channel: Channel) -> Result<(), Error> {
+        self.regs.apply(&self.power_registers(channel)).await
     }
 }

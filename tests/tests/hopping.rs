@@ -1,0 +1,165 @@
+//! Changes of channel: what they cost, and that they leave what tuning anew leaves.
+
+mod common;
+
+use airlift_emu::{Air, Efuse, Model};
+use airlift_wifi::{Channel, Width, Wlan};
+use common::Bench;
+use futures::StreamExt;
+
+fn channel(text: &str) -> Channel {
+    text.parse().unwrap()
+}
+
+/// Models whose driver changes from channel to channel within a band.
+const MODELS: [Model; 2] = [Model::Rtl8812au, Model::Rtl8821au];
+
+/// What a channel decides on: all registers but the running TSF, the radios, the gain tables.
+fn state(bench: &Bench) -> impl PartialEq + std::fmt::Debug {
+    let mut registers = bench.probe.registers();
+    registers[0x560..0x568].fill(None);
+    let radios: Vec<u32> = (0..bench.model.radios())
+        .flat_map(|path| (0..=0xff).map(move |reg| (path, reg)))
+        .map(|(path, reg)| bench.probe.rf(path, reg))
+        .collect();
+    (registers, radios, bench.probe.agc())
+}
+
+/// The control transfers and waits of `change`.
+async fn cost(bench: &Bench, change: impl Future<Output = ()>) -> (u64, u64) {
+    let before = bench.latency.counters();
+    change.await;
+    let after = bench.latency.counters();
+    (after.control_transfers - before.control_transfers, after.waits - before.waits)
+}
+
+/// Every channel that matters: both ends and the middle of each sub-band, each width.
+const PLACES: [&str; 16] = [
+    "1", "6", "11", "13", "14", "1+", "6-", "11-", "36", "48", "64", "100+", "140", "36/80", "149/80", "165",
+];
+
+#[tokio::test]
+async fn v2_a_hop_from_any_channel_to_any_other_leaves_what_tuning_anew_leaves() {
+    for (model, efuse) in MODELS.iter().flat_map(|model| {
+        [Efuse::ordinary_of(*model), Efuse::external_pa_of(*model)].map(|efuse| (*model, efuse))
+    }) {
+        let bench = Bench::without_latency(model.builder().efuse(efuse));
+        let wlan = bench.attach().await.unwrap();
+        for from in PLACES {
+            for to in PLACES {
+                for quick in [false, true] {
+                    wlan.set_channel(channel(from)).await.unwrap();
+                    go(&wlan, to, quick).await;
+                    let left = state(&bench);
+                    // Asked for the channel that it is on, it sets everything anew.
+                    wlan.set_channel(channel(to)).await.unwrap();
+                    assert!(left == state(&bench), "{model}: {from} to {to}, quick: {quick}");
+                }
+            }
+        }
+        wlan.down().await.unwrap();
+        bench.assert_no_violations();
+    }
+}
+
+async fn go(wlan: &Wlan, to: &str, quick: bool) {
+    match quick {
+        true => wlan.hop(channel(to)).await.unwrap(),
+        false => wlan.set_channel(channel(to)).await.unwrap(),
+    }
+    assert_eq!(wlan.channel(), Some(channel(to)));
+}
+
+/// Whether it is a register of transmit powers, or of their training.
+fn is_power(address: u16) -> bool {
+    matches!(address, 0xc20..=0xc57 | 0xe20..=0xe57) && address != 0xc50 && address != 0xe50
+}
+
+/// EFUSE with one power for all channels and widths.
+fn flat(model: Model) -> Efuse {
+    let settings = [[0x2d; 11].as_slice(), &[0; 7], &[0x2d; 14], &[0; 10]].concat();
+    let paths = model.radios() as u16;
+    (0..paths).fold(Efuse::ordinary_of(model), |efuse, path| efuse.with(0x10 + 42 * path, &settings))
+}
+
+/// At most a transfer a path and one more, and a single round trip.
+#[tokio::test]
+async fn w1_a_hop_within_a_sub_band_costs_a_transfer_a_path_and_a_single_wait() {
+    for model in MODELS {
+        let bench = Bench::new(model.builder().efuse(flat(model)));
+        let wlan = bench.attach().await.unwrap();
+        for (from, hops) in
+            [("1", ["6", "11", "2"]), ("36", ["40", "44", "48"]), ("100/80", ["116/80", "100/80", "116/80"])]
+        {
+            wlan.set_channel(channel(from)).await.unwrap();
+            for to in hops {
+                bench.probe.start_log();
+                let (transfers, waits) = cost(&bench, go(&wlan, to, true)).await;
+                // Limits differ from channel to channel, and the powers of some rates with them.
+                let powers = bench.probe.take_log().iter().filter(|access| is_power(access.address)).count();
+                println!("{model} to {to}: {transfers} transfers, {powers} of them powers, {waits} waits");
+                let most = (model.radios() + 1 + powers) as u64;
+                assert!(transfers <= most, "{model} to {to}: {transfers} transfers, {powers} powers");
+                assert_eq!(waits, 1, "{model} to {to}");
+            }
+        }
+        wlan.down().await.unwrap();
+        bench.assert_no_violations();
+    }
+}
+
+/// Mainline's driver takes 113 transfers for the RTL8812AU's change from 6 to 1 (counted in the trace of a run), and by
+/// the same functions 46 for the RTL8821AU's; at 5 GHz it has no powers of CCK to set, and at 40 and 80 MHz it sets three and
+/// two fields more, with a read before each write.
+#[tokio::test]
+async fn w1_a_channel_change_within_a_band_costs_at_most_a_third_of_mainlines() {
+    for model in MODELS {
+        for efuse in [Efuse::ordinary_of(model), Efuse::external_pa_of(model)] {
+            let bench = Bench::new(model.builder().efuse(efuse));
+            let wlan = bench.attach().await.unwrap();
+            for (from, to) in PLACES.iter().flat_map(|from| PLACES.map(|to| (*from, to))) {
+                if from == to || channel(from).band() != channel(to).band() {
+                    continue;
+                }
+                wlan.set_channel(channel(from)).await.unwrap();
+                let (transfers, waits) = cost(&bench, go(&wlan, to, false)).await;
+                println!("{model} {from} to {to}: {transfers} transfers, {waits} waits");
+                let paths = model.radios() as u64;
+                let mainline = if model == Model::Rtl8812au { 113 } else { 46 };
+                let mainline = if channel(to).primary() > 14 { mainline - 2 * paths } else { mainline };
+                let mainline = mainline
+                    + match channel(to).width() {
+                        Width::Mhz20 => 0,
+                        Width::Mhz40 => 6,
+                        Width::Mhz80 => 4,
+                    };
+                // A change of width is more than one of channel: half.
+                let (most, of) = match channel(from).width() == channel(to).width() {
+                    true => (1, 3),
+                    false => (1, 2),
+                };
+                assert!(transfers * of <= mainline * most, "{model} {from} to {to}: {transfers}");
+            }
+            wlan.down().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn w1_frames_are_heard_on_every_channel_of_a_round() {
+    for model in MODELS {
+        let air = Air::default_scene(9);
+        let bench = Bench::new(model.builder().air(&air));
+        let wlan = bench.attach().await.unwrap();
+        let mut frames = wlan.frames();
+        // The default scene is on these.
+        for to in ["11", "36", "6", "11", "36"] {
+            wlan.hop(channel(to)).await.unwrap();
+            let tuning = bench.probe.tuning().map(|tuning| tuning.primary_mhz());
+            assert_eq!(tuning, Some(channel(to).frequency_mhz()));
+            while frames.next().await.expect("a frame").channel() != Some(channel(to)) {}
+        }
+        wlan.down().await.unwrap();
+        bench.assert_no_violations();
+    }
+}
