@@ -15,6 +15,13 @@ use crate::trace::Access;
 /// transmit power. Each write counts, in order, as a whole.
 const PORTS: [u16; 7] = [0x081c, 0x0c90, 0x0e90, 0x1890, 0x1a90, 0x01e0, 0x1998];
 
+/// The windows among them.
+const WINDOWS: [u16; 2] = [0x0c90, 0x0e90];
+
+/// The radio's register CFGCH, of which we write less: between two channels of a band those of its three fields that
+/// differ, as one word, where mainline's driver writes each as a word of its own whether it differs or not.
+const CFGCH: u32 = 0x18;
+
 /// A difference that is meant, with the reason.
 #[derive(Clone, Debug)]
 pub struct Exception {
@@ -131,7 +138,7 @@ impl Written {
 
 /// Where what we wrote is not what mainline wrote: for each byte of a register our values must be a subsequence of
 /// its own in probe and bring-up (we do in one what it does in two), for ports the sequence must be the whole one
-/// of its bring-up.
+/// of its bring-up, but for that of [`CFGCH`].
 pub fn writes(golden: &Golden, ours: &[Step], exceptions: &[Exception]) -> (Vec<String>, Vec<usize>) {
     let up = Written::of(&golden.steps);
     let both = Written::of(&[&golden.probe[..], &golden.steps[..]].concat());
@@ -159,6 +166,16 @@ pub fn writes(golden: &Golden, ours: &[Step], exceptions: &[Exception]) -> (Vec<
         let empty = Vec::new();
         let theirs = up.ports.get(&address).unwrap_or(&empty);
         let values = ours.ports.get(&address).unwrap_or(&empty);
+        let tunes = |word: &u32| WINDOWS.contains(&address) && word >> 20 & 0xff == CFGCH;
+        let apart = |words: &[u32]| -> (Vec<u32>, Vec<u32>) { words.iter().partition(|word| tunes(word)) };
+        let ((their_tunes, theirs), (tunes, values)) = (apart(theirs), apart(values));
+        if let Some((at, word)) = beyond(&their_tunes, &tunes) {
+            found.push(format!(
+                "port {address:04x}: our word number {} to CFGCH, {word:x}, is not in mainline's order; ours \
+                 {tunes:x?}, mainline's {their_tunes:x?}",
+                at + 1
+            ));
+        }
         if theirs == values || excuses.excuse(address) {
             continue;
         }
@@ -177,7 +194,7 @@ pub fn writes(golden: &Golden, ours: &[Step], exceptions: &[Exception]) -> (Vec<
 }
 
 /// The first of `values` that a walk along `theirs` does not find.
-fn beyond(theirs: &[u8], values: &[u8]) -> Option<(usize, u8)> {
+fn beyond<T: PartialEq + Copy>(theirs: &[T], values: &[T]) -> Option<(usize, T)> {
     let mut rest = theirs.iter();
     values.iter().enumerate().find(|(_, value)| !rest.any(|their| their == *value)).map(|(at, v)| (at, *v))
 }

@@ -152,3 +152,26 @@ async fn w3_the_tsf_is_right_after_silences_of_hours() {
     drop(frames);
     wlan.down().await.unwrap();
 }
+
+/// Between the MAC's start and the opening of its filter nothing comes in: it would be without check sequence and signal.
+#[tokio::test]
+async fn w3_no_frame_of_the_time_before_the_filter_is_set_comes_through() {
+    for model in [airlift_emu::Model::Rtl8812au, airlift_emu::Model::Rtl8821au] {
+        // The air is full while the adapter comes up.
+        for seed in 0..12 {
+            let air = Air::default_scene(seed);
+            let bench = Bench::new(model.builder().air(&air));
+            let mut sampled = 0;
+            let wlan = bench.attach().await.unwrap();
+            let mut frames = wlan.frames();
+            while sampled < 5 {
+                let frame = frames.next().await.unwrap();
+                assert!(frame.signal_dbm().is_some(), "{model}, seed {seed}: {frame:?}");
+                let (body, sent) = frame.bytes().split_last_chunk::<4>().unwrap();
+                assert_eq!(airlift_emu::air::fcs(body).to_le_bytes(), *sent, "{model}, seed {seed}");
+                sampled += 1;
+            }
+            wlan.down().await.unwrap();
+        }
+    }
+}

@@ -190,12 +190,17 @@ async fn take(
         session.air.finished().await;
     }
     .fuse();
-    pin_mut!(time_up, replay_over);
+    let hopping = hop(options.hop.as_ref(), session).fuse();
+    pin_mut!(time_up, replay_over, hopping);
     loop {
         tokio::select! {
             biased;
             () = interrupt.come() => return Ok(Ending::Interrupted),
             () = &mut time_up => return Ok(Ending::Enough),
+            failed = &mut hopping => match stream.end() {
+                Some(end) => return Ok(Ending::Stream(end)),
+                None => return Err(failed),
+            },
             frame = stream.next() => {
                 let Some(frame) = frame else {
                     return Ok(stream.end().map_or(Ending::Enough, Ending::Stream));
@@ -209,6 +214,18 @@ async fn take(
             }
         }
     }
+}
+
+/// Goes round the channels, from the second one on; ends only if that fails.
+async fn hop(round: Option<&args::Hop>, session: &Session) -> Failure {
+    let round = round.filter(|round| round.channels.len() > 1);
+    for channel in round.iter().flat_map(|round| &round.channels).cycle().skip(1) {
+        session.sleep(round.map_or(Duration::ZERO, |round| round.dwell)).await;
+        if let Err(error) = session.wlan.hop(*channel).await {
+            return error.into();
+        }
+    }
+    future::pending().await
 }
 
 /// Puts out `frame` and whatever else is queued, then lets it be seen.

@@ -153,6 +153,38 @@ fn wide_and_5_ghz_channels_are_captured() {
 }
 
 #[test]
+fn hopping_hears_frames_of_every_channel_in_turn() {
+    for chip in ["rtl8812au", "rtl8821au"] {
+        let device = format!("emulated:{chip}");
+        let hop =
+            ["--hop", "11,36/80,6+", "--dwell-ms", "220", "--duration", "1.6", "--json", "--device", &device];
+        let output = capture(&hop);
+        let notices = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{notices}");
+        assert!(notices.contains("channel 11 (2462 MHz), 20 MHz"), "{notices}");
+        let mut seen: Vec<u16> = Vec::new();
+        for line in text(&output.stdout).lines() {
+            let channel = line.split("\"channel\":").nth(1).expect("a channel");
+            let channel = channel.split(',').next().unwrap().parse().unwrap();
+            if seen.last() != Some(&channel) {
+                seen.push(channel);
+            }
+        }
+        assert!([11, 36, 6].iter().all(|channel| seen.contains(channel)), "{chip}: {seen:?}");
+        let next = |channel| {
+            if channel == 11 {
+                36
+            } else if channel == 36 {
+                6
+            } else {
+                11
+            }
+        };
+        assert!(seen.windows(2).all(|pair| next(pair[0]) == pair[1]), "{chip}: {seen:?}");
+    }
+}
+
+#[test]
 fn a_written_file_holds_the_frames_that_were_shown() {
     let path = folder("written").join("air.pcapng");
     fs::write(&path, vec![0x55; 1 << 20]).unwrap();

@@ -12,7 +12,7 @@
 //! | power-on and firmware at probe, again when the interface goes up | once |
 //! | CR = 0xff, HWSEQ_CTRL = 0x7f, CR = 0x2ff at probe, 2 ms apart | left out: `up` sets both anew |
 //! | all 512 EFUSE cells | as far as they are programmed; of words that nothing uses the header alone |
-//! | receive filter first as for a station, then as for a monitor | the last value, after the channel is set |
+//! | receive filter as the MAC table leaves it, then as for a station, then as for a monitor | shut once the MAC table is loaded, since what comes through has neither check sequence nor signal; the last value after the channel is set |
 //! | USB receive aggregation by its watchdog, on traffic | once, when reception starts |
 //! | FWHW_TXQ_CTRL bit 7 set and cleared again, USTIME_* and DROP_DATA_EN set twice | the last value, once |
 //! | reads the old value of whole bytes that it overwrites | writes them |
@@ -192,6 +192,7 @@ impl Adapter {
             Mac::With8051(own) => {
                 regs.write(mac_regs::HMETFR, 0x0f).await?;
                 phy.load_mac().await?;
+                mac::shut_filter(regs).await?;
                 mac::configure(regs, &board, own).await?;
             }
             Mac::With3081(own) => mac3081::configure::configure(regs, &board, own, &phy).await?,

@@ -63,6 +63,11 @@ pub(crate) struct Adapter {
 }
 
 impl AdapterArgs {
+    /// The width that was asked for, if it is one.
+    pub(super) fn width(&self) -> Option<Width> {
+        self.width.and_then(|mhz| Width::from_mhz(mhz).ok())
+    }
+
     /// Checks what the options mean together; `command` is whose they are.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use airlift_wifi::Channel;
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 
@@ -15,6 +16,8 @@ Examples:
       Twenty frames of channel 11. Frame lines go to standard output, everything else to standard error.
   airlift capture --channel 6+ --duration 10 --write air.pcapng
       Ten seconds of the 40 MHz channel 6 and 10, also into a file for Wireshark.
+  airlift capture --hop 1,6,11,36 --dwell-ms 250
+      A quarter of a second on each of four channels, round and round.
   airlift capture --write - | tshark -r -
       The file goes to standard output; no lines are shown.
   airlift capture --replay old.pcap.gz --replay-speed max --json
@@ -54,6 +57,20 @@ is left out.
 pub(crate) struct CaptureArgs {
     #[command(flatten)]
     adapter: AdapterArgs,
+
+    /// Go round these channels, written as for --channel, over and over
+    #[arg(
+        long,
+        value_name = "N,N,...",
+        value_delimiter = ',',
+        conflicts_with = "channel",
+        allow_hyphen_values = true
+    )]
+    hop: Vec<String>,
+
+    /// How long to stay on each channel of --hop
+    #[arg(long, value_name = "MS", default_value_t = 250, requires = "hop", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+    dwell_ms: u64,
 
     /// Stop after this many frames
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -98,10 +115,20 @@ pub(crate) enum Target {
     File(PathBuf),
 }
 
+/// Channels to go round.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Hop {
+    /// In order; one at least.
+    pub(crate) channels: Vec<Channel>,
+    /// How long to stay on each.
+    pub(crate) dwell: Duration,
+}
+
 /// A capture as it was asked for, checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Capture {
     pub(crate) adapter: Adapter,
+    pub(crate) hop: Option<Hop>,
     pub(crate) count: Option<u64>,
     pub(crate) duration: Option<Duration>,
     pub(crate) write: Option<Target>,
@@ -116,7 +143,18 @@ impl CaptureArgs {
     /// A usage error as clap shows it.
     pub(crate) fn check(self) -> Result<Capture, clap::Error> {
         let usage = |kind, message: String| Err(usage("capture", kind, message));
-        let adapter = self.adapter.check("capture")?;
+        let dwell = Duration::from_millis(self.dwell_ms);
+        let width = self.adapter.width();
+        let mut adapter = self.adapter.check("capture")?;
+        let parse = |text: &String| Channel::parse(text, width);
+        let channels = match self.hop.iter().map(parse).collect::<Result<Vec<_>, _>>() {
+            Ok(channels) => channels,
+            Err(error) => return usage(ErrorKind::InvalidValue, error.to_string()),
+        };
+        let hop = channels.first().copied().map(|first| {
+            adapter.channel = first;
+            Hop { channels, dwell }
+        });
         let write = self.write.map(|path| match path.as_os_str() == "-" {
             true => Target::Stdout,
             false => Target::File(path),
@@ -133,6 +171,7 @@ impl CaptureArgs {
         }
         Ok(Capture {
             adapter,
+            hop,
             count: self.count,
             duration: self.duration,
             write,
@@ -181,6 +220,26 @@ mod tests {
         assert!(refused("--width 160").contains("unknown channel width 160 MHz"));
         assert!(refused("--channel 11 --width 80").contains("cannot be 80 MHz wide"));
         assert!(refused("--channel 6+ --width 80").contains("leave out one of them"));
+    }
+
+    #[test]
+    fn channels_to_hop_over_are_listed_with_the_width_of_all() {
+        let hop = |line: &str| capture(line).unwrap().hop;
+        assert_eq!(hop(""), None);
+        let round = hop("--hop 1,6+,11,36/80").unwrap();
+        assert_eq!(round.dwell, Duration::from_millis(250));
+        let shown: Vec<String> = round.channels.iter().map(Channel::to_string).collect();
+        assert_eq!(shown, ["1", "6+", "11", "36/80"]);
+        let wide = capture("--hop 36,149 --width 80 --dwell-ms 40").unwrap();
+        assert_eq!(
+            (wide.adapter.channel.to_string(), wide.hop.unwrap().dwell.as_millis()),
+            ("36/80".into(), 40)
+        );
+        assert!(refused("--hop 1,15").contains("channel 15"));
+        assert!(refused("--hop 1,,6").contains("expected a channel"));
+        assert!(refused("--hop 1,6 --channel 11").contains("--channel"));
+        assert!(refused("--dwell-ms 100").contains("--hop"));
+        assert!(refused("--hop 1,6 --dwell-ms 0").contains('0'));
     }
 
     #[test]

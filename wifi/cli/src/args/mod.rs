@@ -17,7 +17,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub(crate) use adapter::{Adapter, AdapterArgs};
-pub(crate) use capture::{Capture, CaptureArgs, ReplaySpeed, Target};
+pub(crate) use capture::{Capture, CaptureArgs, Hop, ReplaySpeed, Target};
 pub(crate) use device::Device;
 pub(crate) use export::{Export, ExportArgs};
 pub(crate) use inject::{Inject, InjectArgs, Source};

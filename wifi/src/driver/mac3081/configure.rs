@@ -57,6 +57,7 @@ pub(in crate::driver) async fn configure(
     let enabled = ALL_ENABLED | cr::MAC_SEC_EN | cr::CAL_32K_TMR_EN;
     regs.write(mac::CR.cast::<u16>(0), enabled as u16).await?;
     phy.load_mac().await?;
+    super::super::mac::shut_filter(regs).await?;
     regs.write(mac::AUTO_LLT_V1.byte(3), board.chip.tx_aggregate_descriptors << 1).await?;
 
     regs.write(sys::HIMR0, 0).await?;
