@@ -179,7 +179,7 @@ pub fn writes(golden: &Golden, ours: &[Step], exceptions: &[Exception]) -> (Vec<
         if theirs == values || excuses.excuse(address) {
             continue;
         }
-        let at = theirs.iter().zip(values).take_while(|(a, b)| a == b).count();
+        let at = theirs.iter().zip(&values).take_while(|(a, b)| a == b).count();
         found.push(format!(
             "port {address:04x}: {} writes, mainline makes {}; the first difference is number {}: ours {:x?}, \
              mainline's {:x?}",
