@@ -63,6 +63,12 @@ pub(crate) struct Adapter {
 }
 
 impl AdapterArgs {
+    /// The same on another channel.
+    pub(super) fn on(mut self, channel: &str) -> Self {
+        channel.clone_into(&mut self.channel);
+        self
+    }
+
     /// The width that was asked for, if it is one.
     pub(super) fn width(&self) -> Option<Width> {
         self.width.and_then(|mhz| Width::from_mhz(mhz).ok())

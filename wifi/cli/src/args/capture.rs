@@ -145,16 +145,16 @@ impl CaptureArgs {
         let usage = |kind, message: String| Err(usage("capture", kind, message));
         let dwell = Duration::from_millis(self.dwell_ms);
         let width = self.adapter.width();
-        let mut adapter = self.adapter.check("capture")?;
+        let adapter = match self.hop.first() {
+            Some(first) => self.adapter.on(first).check("capture")?,
+            None => self.adapter.check("capture")?,
+        };
         let parse = |text: &String| Channel::parse(text, width);
         let channels = match self.hop.iter().map(parse).collect::<Result<Vec<_>, _>>() {
             Ok(channels) => channels,
             Err(error) => return usage(ErrorKind::InvalidValue, error.to_string()),
         };
-        let hop = channels.first().copied().map(|first| {
-            adapter.channel = first;
-            Hop { channels, dwell }
-        });
+        let hop = (!channels.is_empty()).then_some(Hop { channels, dwell });
         let write = self.write.map(|path| match path.as_os_str() == "-" {
             true => Target::Stdout,
             false => Target::File(path),
