@@ -90,7 +90,7 @@ impl Watch {
     }
 }
 
-/// The edges of a line as a stream of counts; made by [`IrqLine::edges`].
+/// The edges of a line as a stream of counts; made by [`IrqLine::edges`](crate::IrqLine::edges).
 ///
 /// `stream.next().await` waits for an interrupt. Each item is the number of edges since the last one, so that their
 /// sum is what was raised, however many were coalesced. `None` after the kernel's shutdown.
