@@ -138,7 +138,7 @@ impl Written {
 
 /// Where what we wrote is not what mainline wrote: for each byte of a register our values must be a subsequence of
 /// its own in probe and bring-up (we do in one what it does in two), for ports the sequence must be the whole one
-/// of its bring-up, but for that of [`CFGCH`].
+/// of its bring-up, but for that of `CFGCH`.
 pub fn writes(golden: &Golden, ours: &[Step], exceptions: &[Exception]) -> (Vec<String>, Vec<usize>) {
     let up = Written::of(&golden.steps);
     let both = Written::of(&[&golden.probe[..], &golden.steps[..]].concat());
