@@ -422,6 +422,12 @@ async fn w1_going_down_sends_what_the_chip_has_and_gives_the_rest_back() {
 
 #[tokio::test]
 async fn w1_frames_go_out_on_the_channel_that_they_were_handed_over_on() {
+    for hop in [false, true] {
+        handed_over_before_a_change(hop).await;
+    }
+}
+
+async fn handed_over_before_a_change(hop: bool) {
     let air = Air::quiet(1);
     let pair = Pair::on("36", &air).await;
     let other: Channel = "149".parse().unwrap();
@@ -430,7 +436,10 @@ async fn w1_frames_go_out_on_the_channel_that_they_were_handed_over_on() {
     for n in 0..20_u8 {
         tickets.push(pair.wlan.send(data(EVERYONE, 300, n)).await);
     }
-    pair.wlan.set_channel(other).await.unwrap();
+    match hop {
+        true => pair.wlan.hop(other).await.unwrap(),
+        false => pair.wlan.set_channel(other).await.unwrap(),
+    }
     let before = join_all(tickets).await.into_iter().filter(Result::is_ok).count();
     assert_eq!(before, 20);
     pair.listener.set_channel(other).await.unwrap();
@@ -495,7 +504,7 @@ async fn w3_without_a_report_the_outcome_is_unknown_in_time() {
     let outcome = pair.wlan.inject(data(EVERYONE, 100, 1)).await.unwrap();
     assert_eq!((outcome.delivery, outcome.retries), (Delivery::Unknown(Unknown::NoReport), None));
     let waited = pair.bench.clock.now() - begin;
-    assert!((500..520).contains(&waited.as_millis()), "{waited:?}");
+    assert!((2000..2020).contains(&waited.as_millis()), "{waited:?}");
     // When none came for long, waiting for the next takes little.
     for outcome in join_all((0..100).map(|_| pair.wlan.inject(data(EVERYONE, 100, 2)))).await {
         assert_eq!(outcome.unwrap().delivery, Delivery::Unknown(Unknown::NoReport));

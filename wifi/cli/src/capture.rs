@@ -35,6 +35,8 @@ enum Ending {
     Interrupted,
     /// The interface ended first.
     Stream(StreamEnd),
+    /// The adapter did not go on to the next channel.
+    Hop(Failure),
 }
 
 /// Carries the command out.
@@ -158,6 +160,7 @@ async fn watch(
             Ok(Exit::Done)
         }
         Ending::Interrupted => Ok(Exit::Interrupted),
+        Ending::Hop(failure) => Err(failure),
         Ending::Stream(StreamEnd::Failed(error)) => Err(error.into()),
         Ending::Stream(StreamEnd::Unplugged) => {
             Err(Failure::new(Exit::Unplugged, "the adapter was unplugged").help("plug the adapter in again"))
@@ -197,10 +200,15 @@ async fn take(
             biased;
             () = interrupt.come() => return Ok(Ending::Interrupted),
             () = &mut time_up => return Ok(Ending::Enough),
-            failed = &mut hopping => match stream.end() {
-                Some(end) => return Ok(Ending::Stream(end)),
-                None => return Err(failed),
-            },
+            failed = &mut hopping => {
+                if let Some(end) = stream.end() {
+                    return Ok(Ending::Stream(end));
+                }
+                // What came before it is not lost.
+                let frame = stream.try_next();
+                let ending = put(options, stream, output, taken, frame)?;
+                return Ok(ending.unwrap_or(Ending::Hop(failed)));
+            }
             frame = stream.next() => {
                 let Some(frame) = frame else {
                     return Ok(stream.end().map_or(Ending::Enough, Ending::Stream));

@@ -222,8 +222,8 @@ async fn run(
     // Transfers wait before the first frame may come.
     let (stop, stopped) = async_channel::bounded::<()>(1);
     let bulk_in = adapter.endpoints.bulk_in;
-    let flights = end.flights.clone();
-    let messages = move |message: &_| flights.report(message);
+    let (flights, clock) = (end.flights.clone(), cpu.clock());
+    let messages = move |message: &_| flights.report(message, clock.now());
     let receiving = receive::run(cpu.clone(), device.clone(), bulk_in, end.sink.clone(), messages, stopped);
     let (report, mut failed) = oneshot::channel();
     let receiving = cpu.spawn("wlan0 rx", move |_| async move {
@@ -373,6 +373,7 @@ async fn serve(
                 let _ = answer.send(tuned(found, end, channel, result));
             }
             Command::Hop(channel, answer) => {
+                let _paused = end.flights.pause(cpu).await;
                 let result = found.phy.hop(channel).await;
                 let _ = answer.send(tuned(found, end, channel, result));
             }

@@ -4,9 +4,12 @@
 //! in time, or when the transfer failed; frames for which there is no place wait in the queue, and their senders with
 //! them. The tasks of one interface share the table, on the kernel's thread: [`transmit`](super::transmit) enters
 //! frames, the receive task hands over reports, and the control task [pauses](Flights::pause) it for a change of
-//! channel, so that no frame goes out on a channel other than the one that it was checked against.
+//! channel, so that no frame goes out on a channel other than the one that it was checked against, but for those that the
+//! chip has had for [`SETTLE`] and not sent.
 //!
-//! Figures: rtw88 `tx.h`, `RTW_TX_PROBE_TIMEOUT` (how long a report may take).
+//! The chip sends one frame after the other, and one that nobody answers takes it more than half a second (48 times
+//! 1,500 bytes at 1 Mbit/s). So the wait for a report begins anew for all frames whenever one comes, as mainline's
+//! begins anew with each frame (rtw88 `tx.c`, `rtw_tx_report_enqueue`).
 
 use core::cell::RefCell;
 use core::future::poll_fn;
@@ -24,8 +27,8 @@ use crate::tx::{
     Delivery, InjectErrorKind, Job, MAX_NUMBER, Outcome, Plan, Report, Status, TxQueue, Unknown,
 };
 
-/// How long a report may take from when the chip has the frame.
-const REPORT_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a report may take from when the chip has the frame, or from the report before.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The same with a firmware that has not reported any of the last [`PATIENCE`] frames.
 const HURRIED_TIMEOUT: Duration = Duration::from_millis(10);
 const PATIENCE: u32 = 64;
@@ -82,8 +85,9 @@ impl Flights {
     }
 
     /// A message of the firmware came; if it is a report, the frame is over.
-    pub(super) fn report(&self, message: &C2h) {
+    pub(super) fn report(&self, message: &C2h, now: Duration) {
         let Some(report) = Report::parse(message) else { return };
+        self.inner.borrow_mut().put_off(now + REPORT_TIMEOUT);
         let number = usize::from(report.number);
         let flight = {
             let mut inner = self.inner.borrow_mut();
@@ -98,7 +102,6 @@ impl Flights {
             tracing::debug!(?report, "a report of a frame that nobody waits for");
             return;
         };
-        self.inner.borrow_mut().missed = 0;
         let delivery = match (flight.plan.answered, report.status) {
             (_, Status::Expired) => Delivery::Expired,
             (true, Status::Good) => Delivery::Acknowledged,
@@ -230,6 +233,19 @@ impl Flights {
 }
 
 impl Inner {
+    /// The firmware reports: nothing that the chip has is given up before `deadline`.
+    fn put_off(&mut self, deadline: Duration) {
+        self.missed = 0;
+        let mut earliest: Option<Duration> = None;
+        for flight in self.places.iter_mut().flatten() {
+            if flight.transferred {
+                flight.deadline = flight.deadline.max(deadline);
+            }
+            earliest = Some(earliest.map_or(flight.deadline, |earliest| earliest.min(flight.deadline)));
+        }
+        self.earliest = earliest;
+    }
+
     fn watch(&mut self, deadline: Duration) {
         self.earliest = Some(self.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
     }

@@ -50,7 +50,8 @@ impl Phy {
     ///
     /// # Errors
     /// [`ErrorKind::Calibration`] if no channel is set, the LC tank does not come to rest or a path finds no
-    /// solution (it then works with neutral values); transfer errors. Registers are put back in either case.
+    /// solution (it then works with neutral values); transfer errors. Registers are put back in either case, if the
+    /// device still answers; after a transfer error no channel is set.
     pub(crate) async fn calibrate(&self) -> Result<(), Error> {
         let _stage = self.during(Stage::Calibrate);
         let Some(channel) = self.channel.get() else {
@@ -59,6 +60,13 @@ impl Phy {
         let calibrated = (self.info.procedures.calibrate)(self, channel).await;
         // The radio has had the synthesizers to itself.
         self.synthesizers.set(Default::default());
+        if calibrated.as_ref().is_err_and(|error| !matches!(error.kind(), ErrorKind::Calibration(_))) {
+            // What the registers hold is not known: the next channel sets everything anew.
+            self.regs.bypass_shadow(false);
+            self.band.set(None);
+            self.channel.set(None);
+            self.forget_power();
+        }
         calibrated
     }
 
@@ -69,8 +77,10 @@ impl Phy {
         // Two pages of registers share their addresses from here on.
         self.regs.bypass_shadow(true);
         let backup = self.back_up().await?;
-        self.stop_traffic().await?;
-        let balance = self.calibrate_iq(channel.band()).await;
+        let balance = match self.stop_traffic().await {
+            Ok(()) => self.calibrate_iq(channel.band()).await,
+            Err(error) => Err(error),
+        };
         self.put_back(&backup).await?;
         self.regs.barrier().await?;
         self.regs.bypass_shadow(false);

@@ -171,15 +171,16 @@ impl TxQueue {
             }
             return Poll::Ready(());
         }
-        let first = inner.waiting.front().map(|(key, _)| *key);
-        let is_next = first.is_none() || first == *place;
+        // Those ahead keep their room, whether they come for it or not; what is beyond that is anybody's.
+        let waits = |key| inner.waiting.iter().position(|(other, _)| *other == key);
+        let ahead = place.and_then(waits).unwrap_or(inner.waiting.len());
         let length = job.as_ref().map_or(0, |job| job.frame().bytes().len());
-        if !is_next || !inner.has_room(length) {
+        if ahead != 0 && ahead >= inner.free() || !inner.has_room(length) {
             inner.wait(place, context.waker());
             return Poll::Pending;
         }
-        if place.take().is_some() {
-            inner.waiting.pop_front();
+        if let Some(key) = place.take() {
+            inner.waiting.retain(|(other, _)| *other != key);
         }
         if let Some(mut job) = job.take() {
             job.accepted = true;
@@ -192,7 +193,7 @@ impl TxQueue {
             inner.jobs.push_back(job);
         }
         let taker = inner.taker.take();
-        let next = inner.next_sender();
+        let next = inner.next_senders();
         drop(inner);
         for waker in taker.into_iter().chain(next) {
             waker.wake();
@@ -206,11 +207,9 @@ impl TxQueue {
         let mut inner = lock(&self.inner);
         inner.waiting.retain(|(other, _)| *other != key);
         // It may have been the one that was woken.
-        let next = inner.next_sender();
+        let next = inner.next_senders();
         drop(inner);
-        if let Some(waker) = next {
-            waker.wake();
-        }
+        next.into_iter().for_each(Waker::wake);
     }
 
     /// The next frame. For the one task that sends.
@@ -222,9 +221,7 @@ impl TxQueue {
         };
         let next = self.taken(&mut inner, &job);
         drop(inner);
-        if let Some(waker) = next {
-            waker.wake();
-        }
+        next.into_iter().for_each(Waker::wake);
         Poll::Ready(job)
     }
 
@@ -235,19 +232,17 @@ impl TxQueue {
         let job = if is_wanted { inner.jobs.pop_front() } else { None }?;
         let next = self.taken(&mut inner, &job);
         drop(inner);
-        if let Some(waker) = next {
-            waker.wake();
-        }
+        next.into_iter().for_each(Waker::wake);
         Some(job)
     }
 
-    /// Counts a job that left the queue, and tells which sender has room now.
-    fn taken(&self, inner: &mut Inner, job: &Job) -> Option<Waker> {
+    /// Counts a job that left the queue, and tells which senders have room now.
+    fn taken(&self, inner: &mut Inner, job: &Job) -> Vec<Waker> {
         inner.bytes -= job.frame().bytes().len();
         let mut counts = lock(&self.counts);
         counts.waiting -= 1;
         counts.in_flight += 1;
-        inner.next_sender()
+        inner.next_senders()
     }
 
     /// Nothing is taken any more, and what waits fails for `reason`. The first reason stays.
@@ -257,11 +252,13 @@ impl TxQueue {
             let reason = inner.closed.get_or_insert_with(|| reason.clone()).clone();
             inner.bytes = 0;
             let jobs = core::mem::take(&mut inner.jobs);
-            lock(&self.counts).waiting -= jobs.len() as u64;
+            let mut counts = lock(&self.counts);
+            counts.waiting -= jobs.len() as u64;
+            counts.in_flight += jobs.len() as u64;
             (jobs, core::mem::take(&mut inner.waiting), reason)
         };
-        for mut job in jobs {
-            job.fail(InjectErrorKind::Interface(reason.clone()), false);
+        for job in jobs {
+            job.failed(InjectErrorKind::Interface(reason.clone()));
         }
         for (_, waker) in waiting {
             waker.wake();
@@ -286,10 +283,15 @@ impl Inner {
         }
     }
 
-    /// The sender that may try now, if there is one.
-    fn next_sender(&self) -> Option<Waker> {
-        let (_, waker) = self.waiting.front()?;
-        self.has_room(0).then(|| waker.clone())
+    /// Frames for which there is room.
+    fn free(&self) -> usize {
+        FRAMES.saturating_sub(self.jobs.len())
+    }
+
+    /// The senders that may try now. Not the first alone: it may have been set aside, and is no reason to stand still.
+    fn next_senders(&self) -> Vec<Waker> {
+        let free = if self.has_room(0) { self.free().max(1) } else { 0 };
+        self.waiting.iter().take(free).map(|(_, waker)| waker.clone()).collect()
     }
 }
 

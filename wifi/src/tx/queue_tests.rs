@@ -1,6 +1,8 @@
 //! The queue between senders and the transmit task.
 
 use core::pin::{Pin, pin};
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::task::Wake;
 
 use futures::FutureExt;
 use futures::executor::block_on;
@@ -58,6 +60,37 @@ fn a7_a_full_queue_makes_senders_wait_in_their_order_and_drops_nothing() {
         core::iter::from_fn(|| take(&queue)).map(|job| job.frame().bytes().len()).collect();
     assert_eq!(order, (102..=100 + FRAMES).collect::<Vec<_>>());
     assert!(sends[FRAMES + 1].as_mut().now_or_never().is_some());
+}
+
+/// A send that waited and was set aside keeps its room, and nobody else from theirs.
+#[test]
+fn a7_a_sender_that_does_not_come_for_its_room_holds_up_nobody() {
+    let queue = Arc::new(TxQueue::new());
+    let tickets: Vec<_> =
+        (0..FRAMES).map(|n| Ticket::issue(queue.clone(), frame(100 + n)).now_or_never().unwrap()).collect();
+    let mut set_aside = Box::pin(Ticket::issue(queue.clone(), frame(1)));
+    let woken = Arc::new(Woken::default());
+    assert!(set_aside.as_mut().now_or_never().is_none());
+    let waker = Waker::from(woken.clone());
+    let mut context = Context::from_waker(&waker);
+    let mut second = Box::pin(Ticket::issue(queue.clone(), frame(2)));
+    assert!(second.as_mut().poll(&mut context).is_pending());
+    drop(take(&queue));
+    assert!(second.as_mut().poll(&mut context).is_pending(), "the only place is the first one's");
+    drop(take(&queue));
+    assert!(woken.0.load(Ordering::Relaxed), "told that there is room");
+    assert!(second.as_mut().poll(&mut context).is_ready());
+    assert!(set_aside.as_mut().now_or_never().is_some(), "the first one's place was kept");
+    drop(tickets);
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
