@@ -15,7 +15,7 @@ use crate::time::clock::Inner;
 
 /// How long the executor waits, in real time, for a busy host thread. One that blocks on the kernel costs the run
 /// its determinism then, not its life.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A seeded generator (SplitMix64) that decides where the clock steps.
 #[derive(Debug)]
