@@ -38,21 +38,21 @@ struct Load {
 }
 
 const LOADS: [Load; 4] = [
-    Load { name: "control reads, one at a time", endpoint: 0, length: 4, in_flight: 1, requests: 1_000 },
-    Load { name: "control reads, 16 in flight", endpoint: 0, length: 4, in_flight: 16, requests: 3_000 },
+    Load { name: "control reads, one at a time", endpoint: 0, length: 4, in_flight: 1, requests: 400 },
+    Load { name: "control reads, 16 in flight", endpoint: 0, length: 4, in_flight: 16, requests: 2_000 },
     Load {
         name: "bulk in of 512 bytes, 4 in flight",
         endpoint: 0x81,
         length: 512,
         in_flight: 4,
-        requests: 3_000,
+        requests: 1_500,
     },
     Load {
         name: "bulk in of 16 KiB, 4 in flight",
         endpoint: 0x81,
         length: 16_384,
         in_flight: 4,
-        requests: 1_000,
+        requests: 500,
     },
 ];
 

@@ -134,7 +134,10 @@ log_pid=$!
 
 # 3. The run.
 plan=$(IFS=,; echo "${steps[*]}")
-timeout "${AIRLIFT_TIMEOUT:-900}" qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem -m 1024 -smp "${AIRLIFT_SMP:-1}" \
+accel='-accel tcg,thread=multi'
+# Of a processor whose time is the number of its instructions, 4 ns each, whatever else the machine does.
+[ -z "$cpu$bench" ] || accel='-accel tcg,thread=single -icount shift=2,sleep=on,align=off'
+timeout "${AIRLIFT_TIMEOUT:-900}" qemu-system-x86_64 $accel -cpu Nehalem -m 1024 -smp "${AIRLIFT_SMP:-1}" \
     -nodefaults -serial stdio -display none -no-reboot -kernel "$vmlinuz" -initrd "$out/initramfs.gz" \
     -netdev user,id=net0 -device e1000,netdev=net0 \
     -append "console=ttyS0 quiet panic=-1 airlift.port=$port airlift.control=$control airlift.module=$module \
