@@ -16,14 +16,13 @@ use airlift_runtime::{Clock, Cpu, IrqLine, IrqReturn, KernelGone, KernelHandle};
 use bytes::BytesMut;
 use futures::future::{Either, select};
 
-use crate::backend::mock::MockBackend;
 use crate::backend::{Connect, Upcall};
 use crate::deadline::Deadlines;
 use crate::device::{DeviceId, DeviceInner, Identity, UsbDevice};
 use crate::function::{Reply, UsbFunction};
-use crate::function_host::FunctionHost;
 use crate::hotplug::{Hotplug, HotplugEvent, Listeners};
-use crate::layer::{Layer, LayerContext};
+use crate::layer::Layer;
+use crate::seat::{Seat, WayBack};
 use crate::status::TransferError;
 
 /// Name of the controller's IRQ line and of its kernel task.
@@ -110,6 +109,9 @@ impl HostController {
     /// Plugs a function into a port of its own, served by a host thread of its own, and chooses its first
     /// configuration. The device is there when this returns.
     ///
+    /// A function that [departs](UsbFunction::departs) and comes back is another device in the same port: see
+    /// [`UsbDevice::returned`].
+    ///
     /// After the kernel core has shut down (and if the system refuses a thread) the device is one that was
     /// unplugged at once.
     pub fn plug(&self, function: impl UsbFunction) -> Port {
@@ -119,46 +121,28 @@ impl HostController {
     /// Like [`plug`](Self::plug), with layers between the controller and the device: the first is the outermost,
     /// next to the controller.
     pub fn plug_with(&self, function: impl UsbFunction, layers: &[&dyn Layer]) -> Port {
-        let host = FunctionHost::new(function);
-        let id = self.next_id();
-        let identity = Identity::of_function(id, host.descriptors());
-        let name = identity.info.location.clone();
-        let clock = &self.user.core.clock;
-        let bottom = |upcall| MockBackend::start(clock, &name, host, upcall);
-        let (port, connected) = self.connect(identity, layers, Box::new(bottom));
-        if let Err(error) = connected {
-            tracing::error!(device = %name, %error, "cannot start the threads of a mock device");
-        }
-        port
+        let seat = Seat::new(&self.user, layers, None);
+        let device = seat.plug(Box::new(function), None);
+        Port { seat, device, user: self.user.clone() }
     }
 
     /// A name for a device that is about to be connected.
     pub(crate) fn next_id(&self) -> DeviceId {
-        DeviceId(self.user.core.next_device.fetch_add(1, Ordering::Relaxed))
+        self.user.core.next_id()
     }
 
-    /// Connects a device through whatever backend `bottom` makes, below `layers`. If that fails, the device is one
-    /// that was unplugged at once.
+    /// Connects a device outside through whatever backend `bottom` makes, below `layers`; `way_back` finds it again when
+    /// it has left by itself. If connecting fails, the device is one that was unplugged at once.
     pub(crate) fn connect(
         &self,
         identity: Identity,
         layers: &[&dyn Layer],
         bottom: Box<Connect<'_>>,
+        way_back: Box<dyn WayBack>,
     ) -> (Port, io::Result<()>) {
-        let core = &self.user.core;
-        let name = identity.info.location.clone();
-        let inner = Arc::new(DeviceInner::new(core.clone(), identity));
-        let upcall: Arc<dyn Upcall> = Arc::new(DeviceUpcall(Arc::downgrade(&inner)));
-        let context = LayerContext { clock: &core.clock, name: &name };
-        let connected = crate::layer::stack(layers, &context, upcall, bottom).map(|backend| {
-            inner.connected(backend);
-        });
-        if connected.is_err() {
-            core.queue([Ended::Device(inner.clone())]);
-        }
-        let device = UsbDevice::new(inner, self.user.clone());
-        core.arrive(&device);
-        (Port { device }, connected)
+        let seat = Seat::new(&self.user, layers, Some(way_back));
+        let (device, connected) = seat.connect(identity, bottom);
+        (Port { seat, device, user: self.user.clone() }, connected)
     }
 
     /// The devices that are there.
@@ -193,24 +177,29 @@ impl fmt::Debug for HostController {
 
 /// The port that a device is plugged into. Dropping it unplugs the device, or, if its hardware is not ours to
 /// unplug, lets go of it.
+///
+/// A device that drops itself off the bus and comes back is another [`UsbDevice`] in the same port.
 #[must_use = "dropping the port unplugs the device"]
 pub struct Port {
-    device: UsbDevice,
+    seat: Arc<Seat>,
+    /// The first one.
+    device: Arc<DeviceInner>,
+    user: Arc<User>,
 }
 
 /// The port of a function in this process.
 pub type MockPort = Port;
 
 impl Port {
-    /// The device in this port.
+    /// The device in this port; the one that was there last, if it is gone.
     pub fn device(&self) -> UsbDevice {
-        self.device.clone()
+        UsbDevice::new(self.seat.occupant().unwrap_or_else(|| self.device.clone()), self.user.clone())
     }
 
-    /// Unplugs the device. Its pending URBs end with [`TransferError::Shutdown`] and its thread ends soon after;
+    /// Unplugs the device, for good: one that has dropped itself off the bus does not come back. Its pending URBs end with [`TransferError::Shutdown`] and its thread ends soon after;
     /// [`UsbDevice::closed`] waits for both. Again: without effect.
     pub fn unplug(&self) {
-        self.device.inner.unplug();
+        self.seat.close();
     }
 }
 
@@ -222,12 +211,12 @@ impl Drop for Port {
 
 impl fmt::Debug for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Port").field("device", &self.device).finish()
+        f.debug_struct("Port").field("device", &self.device()).finish()
     }
 }
 
 /// What a device's backend reports to.
-struct DeviceUpcall(Weak<DeviceInner>);
+pub(crate) struct DeviceUpcall(pub(crate) Weak<DeviceInner>);
 
 impl Upcall for DeviceUpcall {
     fn give_back(&self, replies: &mut Vec<Reply>) {
@@ -254,12 +243,17 @@ impl Core {
         &self.clock
     }
 
+    /// A name for a device that is about to be connected.
+    pub(crate) fn next_id(&self) -> DeviceId {
+        DeviceId(self.next_device.fetch_add(1, Ordering::Relaxed))
+    }
+
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Queues what ended for the IRQ handler, and raises the line.
-    fn queue(self: &Arc<Self>, entries: impl IntoIterator<Item = Ended>) {
+    pub(crate) fn queue(self: &Arc<Self>, entries: impl IntoIterator<Item = Ended>) {
         let dead = {
             let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
             ended.entries.extend(entries);
@@ -294,7 +288,7 @@ impl Core {
     }
 
     /// Makes a device known, unless it is gone already.
-    fn arrive(&self, device: &UsbDevice) {
+    pub(crate) fn arrive(&self, device: &UsbDevice) {
         let (dead, wakers) = {
             let mut registry = self.registry();
             if registry.dead || device.is_unplugged() {

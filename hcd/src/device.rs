@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::task::{Poll, Waker};
 use core::time::Duration;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bytes::{Bytes, BytesMut};
 
@@ -16,6 +16,7 @@ use crate::descriptor::{
     self, Configuration, DescriptorError, DeviceDescriptor, EndpointMap, TransferType, parse_string,
 };
 use crate::function::{Descriptors, Reply, Speed, UrbId};
+use crate::seat::Seat;
 use crate::setup::Setup;
 use crate::status::TransferError;
 use crate::urb::{Urb, UrbHandle, UrbShared};
@@ -121,6 +122,8 @@ impl Identity {
 pub(crate) struct DeviceInner {
     pub(crate) core: Arc<Core>,
     pub(crate) identity: Identity,
+    /// Where it sits.
+    pub(crate) seat: Weak<Seat>,
     backend: OnceLock<Arc<dyn Backend>>,
     next_urb: AtomicU64,
     unplugged: AtomicBool,
@@ -138,7 +141,7 @@ struct State {
 }
 
 impl DeviceInner {
-    pub(crate) fn new(core: Arc<Core>, identity: Identity) -> Self {
+    pub(crate) fn new(core: Arc<Core>, identity: Identity, seat: Weak<Seat>) -> Self {
         let mut state = State::default();
         if let Some(configuration) = identity.configuration.as_ref().filter(|c| c.value() != 0) {
             state.configuration = configuration.value();
@@ -147,6 +150,7 @@ impl DeviceInner {
         Self {
             core,
             identity,
+            seat,
             backend: OnceLock::new(),
             next_urb: AtomicU64::new(1),
             unplugged: AtomicBool::new(false),
@@ -287,6 +291,11 @@ pub struct UsbDevice {
 impl UsbDevice {
     pub(crate) fn new(inner: Arc<DeviceInner>, user: Arc<User>) -> Self {
         Self { inner, user }
+    }
+
+    /// A device of the same controller.
+    pub(crate) fn beside(&self, inner: Arc<DeviceInner>) -> Self {
+        Self::new(inner, self.user.clone())
     }
 
     /// The device's name on its controller.

@@ -157,6 +157,27 @@ pub enum Submit {
     Parked,
 }
 
+/// A device drops itself off the bus: its half of being unplugged, without anybody touching the cable.
+///
+/// Chips do so to come back as something else: at another speed, after new firmware, as the device behind a disc of
+/// drivers. What they come back as is what [`UsbFunction::descriptors`] says then.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Departure {
+    /// How long it stays away; `None`: for good. A port takes 100 ms at least to see a device again (USB 2.0, section
+    /// 7.1.7.3, T_ATTDB), so less counts as that.
+    pub back_after: Option<Duration>,
+}
+
+/// The least time that a device stays away.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+
+impl Departure {
+    /// How long the device stays away, as its port sees it; `None`: for good.
+    pub(crate) fn absence(self) -> Option<Duration> {
+        self.back_after.map(|time| time.max(DEBOUNCE))
+    }
+}
+
 impl From<Reply> for Submit {
     fn from(reply: Reply) -> Self {
         Self::Done(reply)
@@ -170,6 +191,17 @@ impl From<Reply> for Submit {
 pub trait UsbFunction: Send + 'static {
     /// What the device says of itself. Asked once at each connection.
     fn descriptors(&self) -> Descriptors;
+
+    /// Whether the device drops itself off the bus now. Asked after each [`submit`](Self::submit) and before each
+    /// [`poll`](Self::poll); say so once.
+    ///
+    /// What it has ended by then is still given back; every other URB is taken back and ends with
+    /// [`TransferError::Shutdown`]. When it is back it is asked for its [`descriptors`](Self::descriptors) and
+    /// [`plugged`](Self::plugged) anew.
+    fn departs(&mut self, now: Duration) -> Option<Departure> {
+        let _ = now;
+        None
+    }
 
     /// The device was plugged in. `waker` may be kept and woken, from any thread, to have
     /// [`poll`](Self::poll) called when something outside (another radio, a test) gave it work.
@@ -214,6 +246,9 @@ pub trait UsbFunction: Send + 'static {
 impl<F: UsbFunction + ?Sized> UsbFunction for Box<F> {
     fn descriptors(&self) -> Descriptors {
         (**self).descriptors()
+    }
+    fn departs(&mut self, now: Duration) -> Option<Departure> {
+        (**self).departs(now)
     }
     fn plugged(&mut self, now: Duration, waker: Waker) {
         (**self).plugged(now, waker);

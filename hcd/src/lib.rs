@@ -83,6 +83,7 @@ mod function;
 mod function_host;
 mod hotplug;
 mod layer;
+mod seat;
 mod setup;
 mod status;
 mod urb;
@@ -98,13 +99,14 @@ pub use descriptor::{
     TransferType, Walk, parse_string,
 };
 pub use device::{DeviceId, DeviceInfo, StringError, Strings, UsbDevice};
-pub use function::{Descriptors, FunctionUrb, Reply, Speed, Submit, UrbId, UsbFunction};
+pub use function::{Departure, Descriptors, FunctionUrb, Reply, Speed, Submit, UrbId, UsbFunction};
 pub use function_host::FunctionHost;
 pub use hotplug::{Hotplug, HotplugEvent};
 pub use layer::{
-    Fault, FaultTarget, Faults, Latency, LatencyCounters, LatencyModel, Layer, LayerContext, Trace,
-    TraceOptions, TraceSummary,
+    Fault, FaultTarget, Faults, Latency, LatencyCounters, LatencyModel, Layer, LayerClone, LayerContext,
+    Trace, TraceOptions, TraceSummary,
 };
+pub use seat::ReturnError;
 pub use setup::Setup;
 pub use status::TransferError;
 pub use urb::{Completion, InBuffer, Urb, UrbHandle};

@@ -2,7 +2,8 @@
 //!
 //! The thread owns the function's [`FunctionHost`]. Submissions and cancellations reach it through a mailbox, and
 //! what it gives back goes up as one batch, so that the controller raises its IRQ line once for all of it. The
-//! thread sleeps on the kernel's clock and so takes part in virtual time; between events it is parked.
+//! thread sleeps on the kernel's clock and so takes part in virtual time; between events it is parked. A function that
+//! drops itself off the bus ends its thread, and goes to whoever plugs it in again.
 
 use core::fmt;
 use core::time::Duration;
@@ -16,7 +17,7 @@ use airlift_runtime::{Clock, HostTimer, Notifier};
 use bytes::BytesMut;
 
 use super::{Backend, DeviceOp, FlatUrb, Upcall};
-use crate::function::{FunctionUrb, Reply, UrbId};
+use crate::function::{Departure, FunctionUrb, Reply, UrbId, UsbFunction};
 use crate::function_host::FunctionHost;
 use crate::setup::Setup;
 use crate::status::TransferError;
@@ -45,6 +46,9 @@ struct Shared {
     upcall: Arc<dyn Upcall>,
 }
 
+/// Takes a function that has dropped itself off the bus. Called when its device is gone.
+pub(crate) type Departed = Box<dyn FnOnce(Box<dyn UsbFunction>, Departure) + Send>;
+
 /// The handle on the thread that serves one function.
 pub(crate) struct MockBackend {
     shared: Arc<Shared>,
@@ -58,11 +62,13 @@ impl MockBackend {
         name: &str,
         host: FunctionHost,
         upcall: Arc<dyn Upcall>,
+        departed: Departed,
     ) -> io::Result<Arc<dyn Backend>> {
         let timer = clock.host_timer(name);
         let shared = Arc::new(Shared { mailbox: Mutex::default(), notifier: timer.notifier(), upcall });
         let served = Server { shared: shared.clone(), clock: clock.clone(), host, replies: Vec::new() };
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || served.run(timer))?;
+        let thread =
+            thread::Builder::new().name(name.to_owned()).spawn(move || served.run(timer, departed))?;
         Ok(Arc::new(Self { shared, thread: Mutex::new(Some(thread)) }))
     }
 }
@@ -145,16 +151,16 @@ struct Server {
 }
 
 impl Server {
-    fn run(mut self, mut timer: HostTimer) {
+    fn run(mut self, mut timer: HostTimer, departed: Departed) {
         // A function that panics is a device that fell off the bus: its URBs end, the rest runs on.
         let served = catch_unwind(AssertUnwindSafe(|| self.serve(&mut timer)));
         if served.is_err() {
             tracing::error!("USB function panicked; its device is unplugged");
         }
-        let commands = {
+        let (commands, closing) = {
             let mut mailbox = self.shared.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
             mailbox.closed = true;
-            core::mem::take(&mut mailbox.commands)
+            (core::mem::take(&mut mailbox.commands), mailbox.closing)
         };
         _ = catch_unwind(AssertUnwindSafe(|| {
             self.host.unplug();
@@ -172,9 +178,17 @@ impl Server {
         if !replies.is_empty() {
             shared.upcall.give_back(&mut replies);
         }
-        // The function's own `Drop` may panic as well.
-        _ = catch_unwind(AssertUnwindSafe(|| drop(host)));
-        shared.upcall.gone();
+        match host.departure().filter(|_| served.is_ok() && !closing) {
+            Some(departure) => {
+                shared.upcall.gone();
+                departed(host.into_function(), departure);
+            }
+            None => {
+                // The function's own `Drop` may panic as well.
+                _ = catch_unwind(AssertUnwindSafe(|| drop(host)));
+                shared.upcall.gone();
+            }
+        }
     }
 
     fn serve(&mut self, timer: &mut HostTimer) {
@@ -200,7 +214,7 @@ impl Server {
             if !self.replies.is_empty() {
                 self.shared.upcall.give_back(&mut self.replies);
             }
-            if closing {
+            if closing || self.host.departure().is_some() {
                 return;
             }
             timer.wait_until(self.host.next_deadline());

@@ -20,7 +20,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::backend::DeviceOp;
 use crate::descriptor::{Configuration, EndpointMap, TransferType, endpoint_slot};
-use crate::function::{Descriptors, FunctionUrb, Reply, Submit, UrbId, UsbFunction};
+use crate::function::{Departure, Descriptors, FunctionUrb, Reply, Submit, UrbId, UsbFunction};
 use crate::status::TransferError;
 
 /// A function's own endless stream of replies to URBs that nobody submitted is cut here, per poll.
@@ -51,6 +51,7 @@ pub struct FunctionHost {
     /// When the function last said that it has nothing to give back.
     polled_at: Option<Duration>,
     unplugged: bool,
+    departure: Option<Departure>,
 }
 
 /// What standard requests set and ask (USB 2.0, section 9.4).
@@ -90,7 +91,11 @@ enum Stage {
 impl FunctionHost {
     /// Takes a function over. Nothing is connected until [`plug`](Self::plug).
     pub fn new(function: impl UsbFunction) -> Self {
-        let function: Box<dyn UsbFunction> = Box::new(function);
+        Self::of(Box::new(function))
+    }
+
+    /// The same for one that is in a box already.
+    pub(crate) fn of(function: Box<dyn UsbFunction>) -> Self {
         let descriptors = function.descriptors();
         let parsed = Configuration::parse(Bytes::copy_from_slice(&descriptors.configuration)).ok();
         Self {
@@ -104,6 +109,7 @@ impl FunctionHost {
             sequence: 0,
             polled_at: None,
             unplugged: false,
+            departure: None,
         }
     }
 
@@ -181,8 +187,12 @@ impl FunctionHost {
             if let Some(reply) = self.finished.pop_front() {
                 return Some(reply);
             }
+            self.look_whether_it_departs(now);
             if self.unplugged {
-                return None;
+                match self.finished.is_empty() {
+                    true => return None,
+                    false => continue,
+                }
             }
             self.start_all(now);
             if !self.finished.is_empty() {
@@ -283,6 +293,26 @@ impl FunctionHost {
         }
     }
 
+    /// How the function dropped itself off the bus, once it has. It is as [unplugged](Self::unplug) then; to have it
+    /// back take [`into_function`](Self::into_function) to a new host when its time has come.
+    pub fn departure(&self) -> Option<Departure> {
+        self.departure
+    }
+
+    fn look_whether_it_departs(&mut self, now: Duration) {
+        if self.unplugged {
+            return;
+        }
+        let Some(departure) = self.function.departs(now) else { return };
+        // What has ended has ended, the transfer that made it leave among it.
+        while let Some(slot) = self.due_slot(now) {
+            let reply = self.release(slot);
+            self.finished.extend(reply);
+        }
+        self.unplug();
+        self.departure = Some(departure);
+    }
+
     /// The device is gone: every URB, and every later one, comes back with [`TransferError::Shutdown`].
     pub fn unplug(&mut self) {
         self.flush(u32::MAX, TransferError::Shutdown);
@@ -341,6 +371,7 @@ impl FunctionHost {
                 Submit::After(delay, reply) => _ = self.end_at(now, now.saturating_add(delay), reply),
                 Submit::Parked => {}
             }
+            self.look_whether_it_departs(now);
         }
     }
 

@@ -28,7 +28,9 @@ pub struct LayerContext<'a> {
 }
 
 /// Something that can be put between the controller and a device, any number of times.
-pub trait Layer: Send + Sync {
+///
+/// A clone of a layer is the same layer: a port keeps one, to put it above a device that left and came back.
+pub trait Layer: LayerClone + Send + Sync {
     /// Connects what is `below`, with an upcall of the layer's own, and returns the layer as a backend that
     /// reports to `upcall`.
     ///
@@ -40,6 +42,18 @@ pub trait Layer: Send + Sync {
         upcall: Arc<dyn Upcall>,
         below: Box<Connect<'_>>,
     ) -> io::Result<Arc<dyn Backend>>;
+}
+
+/// What every [`Layer`] that is `Clone` can do.
+pub trait LayerClone {
+    /// The same layer.
+    fn boxed(&self) -> Box<dyn Layer>;
+}
+
+impl<T: Layer + Clone + 'static> LayerClone for T {
+    fn boxed(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
 }
 
 /// Puts `layers` above `bottom`; the first is the outermost.

@@ -28,11 +28,12 @@ use bytes::Bytes;
 use futures::channel::oneshot;
 
 use super::protocol::{self, Answer, Command, DEVICE_LEN, DeviceRecord, OpHeader, ProtocolError};
-use crate::backend::{DeviceOp, usbip};
+use crate::backend::{Connect, DeviceOp, usbip};
 use crate::controller::{HostController, Port};
 use crate::descriptor::{CONFIGURATION, Configuration, DEVICE, DeviceDescriptor};
-use crate::device::Identity;
+use crate::device::{DeviceId, Identity};
 use crate::layer::Layer;
+use crate::seat::{Found, Look, WayBack};
 use crate::setup::Setup;
 
 /// Devices that a list may name; more is no list of devices.
@@ -208,25 +209,51 @@ impl HostController {
         if self.clock().is_virtual() {
             return Err(ImportError::VirtualTime);
         }
-        let thread = |error: io::Error| ImportError::Thread(error.to_string());
+        let import = Reimport { server: server.to_owned(), bus_id: bus_id.to_owned(), options };
+        let (identity, bottom) = import.found(self.next_id()).await?;
+        let (port, connected) = self.connect(identity, layers, bottom, Box::new(import));
+        connected.map_err(refused)?;
+        Ok(port)
+    }
+}
+
+fn refused(error: io::Error) -> ImportError {
+    ImportError::Thread(error.to_string())
+}
+
+/// What is imported, once and again.
+struct Reimport {
+    server: String,
+    bus_id: String,
+    options: ImportOptions,
+}
+
+impl Reimport {
+    /// Imports on a thread of its own.
+    async fn found(&self, id: DeviceId) -> Result<Found, ImportError> {
+        let Self { server, bus_id, options } = self;
         let (tell, told) = oneshot::channel();
-        let (of, wanted) = (server.to_owned(), bus_id.to_owned());
+        let (of, wanted, options) = (server.clone(), bus_id.clone(), *options);
         let importing = move || {
             let _ = tell.send(import(&of, &wanted, &options));
         };
-        thread::Builder::new().name("usbip-import".into()).spawn(importing).map_err(thread)?;
+        thread::Builder::new().name("usbip-import".into()).spawn(importing).map_err(refused)?;
         let imported = told.await.map_err(|_| ImportError::Thread("it ended".into()))??;
         let identity = Identity::new(
-            self.next_id(),
+            id,
             format!("{server}/{bus_id}"),
             imported.record.speed,
             imported.descriptor,
             imported.configuration.clone(),
         );
-        let bottom = move |upcall| usbip::start(imported, upcall);
-        let (port, connected) = self.connect(identity, layers, Box::new(bottom));
-        connected.map_err(thread)?;
-        Ok(port)
+        let bottom: Box<Connect<'static>> = Box::new(move |upcall| usbip::start(imported, upcall));
+        Ok((identity, bottom))
+    }
+}
+
+impl WayBack for Reimport {
+    fn look(&self, id: DeviceId) -> Look<'_> {
+        Box::pin(async move { self.found(id).await.map_err(|error| error.to_string()) })
     }
 }
 

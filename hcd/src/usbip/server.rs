@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -49,16 +49,38 @@ impl Default for Limits {
 struct Export {
     record: DeviceRecord,
     device: Option<FunctionHost>,
+    /// It has dropped itself off the bus, and is back then.
+    back_at: Option<Duration>,
+}
+
+impl Export {
+    fn new(bus_id: &str, number: u32, device: FunctionHost, back_at: Option<Duration>) -> Self {
+        Self {
+            record: DeviceRecord::new(bus_id, number, device.descriptors()),
+            device: Some(device),
+            back_at,
+        }
+    }
+
+    /// Whether it is on the server's bus at `now`.
+    fn is_there(&self, now: Duration) -> bool {
+        self.back_at.is_none_or(|back_at| back_at <= now)
+    }
 }
 
 struct Shared {
     exports: Mutex<BTreeMap<String, Export>>,
+    /// The number of the next device that comes to the server's bus.
+    next_number: AtomicU32,
     /// A handle to each open connection, by number, so that stopping can end it.
     connections: Mutex<BTreeMap<u64, TcpStream>>,
     stopping: AtomicBool,
     limits: Limits,
     origin: Instant,
 }
+
+/// The bus's own hub is device 1.
+const FIRST_NUMBER: u32 = 2;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -91,11 +113,13 @@ impl Server {
 
     /// Offers `function` under `bus_id` (`1-1`; at most 31 bytes count). A second one of the same name
     /// replaces the first.
+    ///
+    /// One that [departs](UsbFunction::departs) ends its peer's connection. When it is back it is on offer as before
+    /// under its bus id, with another device number and as its descriptors are then; the peer imports it anew.
     pub fn export(mut self, bus_id: &str, function: Box<dyn UsbFunction>) -> Self {
-        let device = FunctionHost::new(function);
-        let number = self.exports.len() as u32 + 2;
-        let record = DeviceRecord::new(bus_id, number, device.descriptors());
-        self.exports.insert(bus_id.to_owned(), Export { record, device: Some(device) });
+        let number = self.exports.len() as u32 + FIRST_NUMBER;
+        let export = Export::new(bus_id, number, FunctionHost::of(function), None);
+        self.exports.insert(bus_id.to_owned(), export);
         self
     }
 
@@ -108,8 +132,10 @@ impl Server {
     /// Starts to accept connections on a thread of its own.
     pub fn start(self) -> io::Result<ServerHandle> {
         let address = self.listener.local_addr()?;
+        let next_number = AtomicU32::new(self.exports.len() as u32 + FIRST_NUMBER);
         let shared = Arc::new(Shared {
             exports: Mutex::new(self.exports),
+            next_number,
             connections: Mutex::default(),
             stopping: AtomicBool::new(false),
             limits: self.limits,
@@ -303,8 +329,10 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> Result<(), session::SessionE
 }
 
 fn device_list(shared: &Shared) -> Vec<u8> {
+    let now = shared.origin.elapsed();
     let exports = lock(&shared.exports);
-    let free: Vec<&Export> = exports.values().filter(|export| export.device.is_some()).collect();
+    let free: Vec<&Export> =
+        exports.values().filter(|export| export.device.is_some() && export.is_there(now)).collect();
     let mut out = OpHeader { code: protocol::OP_REP_DEVLIST, status: protocol::ST_OK }.emit().to_vec();
     out.extend_from_slice(&(free.len() as u32).to_be_bytes());
     for export in free {
@@ -317,13 +345,15 @@ fn device_list(shared: &Shared) -> Vec<u8> {
 }
 
 fn take(shared: &Shared, id: &str) -> Result<(DeviceRecord, FunctionHost), u32> {
+    let now = shared.origin.elapsed();
     let mut exports = lock(&shared.exports);
-    let export = exports.get_mut(id).ok_or(protocol::ST_NODEV)?;
+    let export = exports.get_mut(id).filter(|export| export.is_there(now)).ok_or(protocol::ST_NODEV)?;
     let device = export.device.take().ok_or(protocol::ST_DEV_BUSY)?;
     Ok((export.record.clone(), device))
 }
 
-/// Gives the device back to the list however the session ends. One whose function panicked has fallen off the bus.
+/// Gives the device back to the list however the session ends. One whose function panicked has fallen off the bus; one
+/// that has dropped itself off it is on the list when it is back.
 struct GiveBack<'a> {
     shared: &'a Shared,
     id: &'a str,
@@ -332,12 +362,33 @@ struct GiveBack<'a> {
 
 impl Drop for GiveBack<'_> {
     fn drop(&mut self) {
-        let mut exports = lock(&self.shared.exports);
+        let (shared, id) = (self.shared, self.id);
+        let Some(device) = self.device.take() else { return };
         if std::thread::panicking() {
-            tracing::error!(id = self.id, "its function panicked; it is on offer no more");
-            exports.remove(self.id);
-        } else if let Some(export) = exports.get_mut(self.id) {
-            export.device = self.device.take();
+            tracing::error!(id, "its function panicked; it is on offer no more");
+            lock(&shared.exports).remove(id);
+            return;
+        }
+        let back = match device.departure() {
+            None => {
+                if let Some(export) = lock(&shared.exports).get_mut(id) {
+                    export.device = Some(device);
+                }
+                return;
+            }
+            Some(departure) => departure.absence(),
+        };
+        let export = back.map(|absence| {
+            // Number after number as on a bus; those of a protocol header end at 16 bits.
+            let number = shared.next_number.fetch_add(1, Ordering::Relaxed) & 0xffff;
+            let back_at = shared.origin.elapsed().saturating_add(absence);
+            Export::new(id, number, FunctionHost::of(device.into_function()), Some(back_at))
+        });
+        tracing::info!(id, ?back, "it has left the bus");
+        let mut exports = lock(&shared.exports);
+        match export {
+            Some(export) => _ = exports.insert(id.to_owned(), export),
+            None => _ = exports.remove(id),
         }
     }
 }

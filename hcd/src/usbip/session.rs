@@ -40,6 +40,9 @@ pub enum SessionError {
     /// The connection failed.
     #[error("connection: {0}")]
     Io(#[from] io::Error),
+    /// The device dropped itself off the bus, so there is nothing to serve any more.
+    #[error("the device has left the bus")]
+    Departed,
     /// The peer sent what is no message.
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
@@ -238,11 +241,15 @@ impl Desk<'_> {
         book.collect(self.origin.elapsed());
         self.alarm.set(book.device.next_deadline());
         book.write(self.stream)?;
-        Ok(())
+        match book.device.departure() {
+            Some(_) => Err(SessionError::Departed),
+            None => Ok(()),
+        }
     }
 }
 
-/// Serves an imported device until the peer leaves, breaks the protocol, or the server stops.
+/// Serves an imported device until the peer leaves, breaks the protocol, the device drops itself off the bus, or the
+/// server stops. Of a device that does, every URB has been answered.
 pub(super) fn serve(
     stream: &TcpStream,
     device: &mut FunctionHost,
@@ -274,9 +281,14 @@ pub(super) fn serve(
             Err(panic) => std::panic::resume_unwind(panic),
         }
     });
-    device.reset(origin.elapsed());
+    if device.departure().is_none() {
+        device.reset(origin.elapsed());
+    }
     while device.poll(origin.elapsed()).is_some() {}
-    result
+    match result {
+        Err(SessionError::Departed) => Ok(()),
+        result => result,
+    }
 }
 
 /// The book of what the peer has in flight, and the answers not yet written.

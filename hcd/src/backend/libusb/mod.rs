@@ -31,8 +31,11 @@
 //! is looked at each second. Every URB in flight and each one submitted later ends with
 //! [`TransferError::Shutdown`](crate::TransferError::Shutdown).
 //!
+//! A device that drops itself off the bus to come back at another speed is found again while
+//! [`UsbDevice::returned`](crate::UsbDevice::returned) waits for it.
+//!
 //! Inside: `transfer` is the one file with unsafe code; `schedule` knows which URBs are where; `open` gets a device
-//! and gives it back; `thread` runs it all; `sysfs` reads what Linux tells of drivers.
+//! and gives it back, `returning` finds it again; `thread` runs it all; `sysfs` reads what Linux tells of drivers.
 //!
 //! [`HostController::open`]: crate::HostController::open
 //! [`UsbDevice`]: crate::UsbDevice
@@ -40,6 +43,7 @@
 mod error;
 mod list;
 mod open;
+mod returning;
 mod schedule;
 mod status;
 mod sysfs;
@@ -55,8 +59,6 @@ pub use sysfs::{HostInterface, Network};
 pub use watch::{Watch, WatchEvent, watch_blocking};
 
 use crate::controller::{HostController, Port};
-use crate::descriptor::DeviceDescriptor;
-use crate::device::Identity;
 use crate::layer::Layer;
 
 impl HostController {
@@ -79,20 +81,13 @@ impl HostController {
         if self.clock().is_virtual() {
             return Err(OpenError::VirtualTime);
         }
-        let failed = |problem: String| OpenError::Failed { device: device.to_string(), problem };
-        let (opening, opened) = thread::Opening::start(device.clone(), options)
-            .map_err(|error| failed(format!("its thread does not start: {error}")))?;
-        let opened = opened.await.map_err(|_| failed("its thread ended".into()))??;
-        let identity = Identity::new(
-            self.next_id(),
-            device.location.clone(),
-            device.speed,
-            DeviceDescriptor::from_bytes(opened.descriptor),
-            opened.configuration.clone(),
-        );
-        let bottom = move |upcall| Ok(opening.serve(&opened, upcall));
-        let (port, connected) = self.connect(identity, layers, Box::new(bottom));
-        connected.map_err(|error| failed(format!("the threads of its layers do not start: {error}")))?;
+        let (identity, bottom) = returning::open(self.next_id(), device, &options).await?;
+        let way_back = returning::Reopen::new(device.clone(), options);
+        let (port, connected) = self.connect(identity, layers, bottom, Box::new(way_back));
+        connected.map_err(|error| OpenError::Failed {
+            device: device.to_string(),
+            problem: format!("the threads of its layers do not start: {error}"),
+        })?;
         Ok(port)
     }
 }

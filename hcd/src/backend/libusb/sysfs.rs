@@ -55,6 +55,31 @@ impl Sysfs {
         text(&self.root.join(location).join(attribute))
     }
 
+    /// Where a device at `location` is found when it connects to the other half of its port: that of USB 3 if it is at
+    /// that of USB 2, and the other way round. `None` where Linux does not know.
+    pub(super) fn peer(&self, location: &str) -> Option<String> {
+        let (hub, port) = match location.rsplit_once('.') {
+            Some((hub, port)) => (hub.to_owned(), port),
+            None => {
+                let (bus, port) = location.split_once('-')?;
+                (format!("usb{bus}"), port)
+            }
+        };
+        // A hub's one interface; that of a root hub has a name of its own.
+        let interface = match hub.strip_prefix("usb") {
+            Some(bus) => format!("{bus}-0:1.0"),
+            None => format!("{hub}:1.0"),
+        };
+        let folder = self.root.join(&hub).join(interface).join(format!("{hub}-port{port}"));
+        let peer = fs::read_link(folder.join("peer")).ok()?;
+        let peer = peer.file_name()?.to_str()?;
+        let (hub, port) = peer.rsplit_once("-port")?;
+        Some(match hub.strip_prefix("usb") {
+            Some(bus) => format!("{bus}-{port}"),
+            None => format!("{hub}.{port}"),
+        })
+    }
+
     /// The interfaces of the device at `location`, by number. Those that cannot be read are left out.
     pub(super) fn interfaces(&self, location: &str) -> Vec<HostInterface> {
         let folder = self.root.join(location);
@@ -180,6 +205,26 @@ mod tests {
                 },
             ]
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_port_of_usb_2_tells_that_of_usb_3_beside_it() {
+        let tree = Tree::new("peer");
+        let link = |port: &str, peer: &str| {
+            fs::create_dir_all(tree.0.join(port)).unwrap();
+            std::os::unix::fs::symlink(peer, tree.0.join(port).join("peer")).unwrap();
+        };
+        link("usb3/3-0:1.0/usb3-port2", "../../../usb4/4-0:1.0/usb4-port1");
+        link("1-4/1-4:1.0/1-4-port3", "../../../../usb2/2-1/2-1:1.0/2-1-port3");
+        link("1-4.3/1-4.3:1.0/1-4.3-port1", "../2-1.3-port1");
+        let peer = |location: &str| tree.sysfs().peer(location);
+        assert_eq!(peer("3-2").as_deref(), Some("4-1"));
+        assert_eq!(peer("1-4.3").as_deref(), Some("2-1.3"));
+        assert_eq!(peer("1-4.3.1").as_deref(), Some("2-1.3.1"));
+        for unknown in ["3-1", "nonsense", "", "1-@7"] {
+            assert_eq!(peer(unknown), None, "{unknown}");
+        }
     }
 
     #[test]
