@@ -7,13 +7,15 @@
 mod tally;
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Cursor, Read};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use airlift_wifi::pcapng::{LINK_IEEE802_11, LINK_IEEE802_11_RADIOTAP, Packet, PacketReader, ReadError};
 use airlift_wifi::{InjectError, InjectErrorKind, Outcome, StreamEnd, Ticket, TxFrame};
+use flate2::read::MultiGzDecoder;
 use futures::channel::mpsc;
 use futures::future::{FusedFuture as _, OptionFuture};
 use futures::stream::FuturesUnordered;
@@ -33,6 +35,8 @@ use tally::Tally;
 const AHEAD: usize = 64;
 /// Bytes of a frame's check sequence.
 const FCS_LEN: usize = 4;
+/// First bytes of a gzip member (RFC 1952, section 2.3.1).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Why no more frames are sent.
 #[derive(Debug)]
@@ -82,7 +86,11 @@ fn read(source: &Source) -> Result<mpsc::Receiver<Result<Packet, ReadError>>, Fa
     };
     let (mut give, packets) = mpsc::channel(AHEAD);
     let reader = std::thread::Builder::new().name("airlift reader".into()).spawn(move || {
-        for packet in PacketReader::new(BufReader::new(input)) {
+        let (packets, unreadable) = match unpacked(input) {
+            Ok(plain) => (Some(PacketReader::new(BufReader::new(plain))), None),
+            Err(error) => (None, Some(Err(ReadError::Io(Arc::new(error))))),
+        };
+        for packet in packets.into_iter().flatten().chain(unreadable) {
             // Nobody wants any more.
             if futures::executor::block_on(give.send(packet)).is_err() {
                 break;
@@ -92,6 +100,15 @@ fn read(source: &Source) -> Result<mpsc::Receiver<Result<Packet, ReadError>>, Fa
     // The thread ends with the file or with the program: it may wait for a pipe on which nothing comes.
     reader.map(drop).map_err(|error| Failure::failed(format!("cannot start a thread: {error}")))?;
     Ok(packets)
+}
+
+/// What a file holds, unpacked if it is packed with gzip.
+fn unpacked(mut input: impl Read + 'static) -> io::Result<Box<dyn Read>> {
+    let mut head = Vec::new();
+    input.by_ref().take(GZIP.len() as u64).read_to_end(&mut head)?;
+    let packed = head == GZIP;
+    let whole = Cursor::new(head).chain(input);
+    Ok(if packed { Box::new(MultiGzDecoder::new(whole)) } else { Box::new(whole) })
 }
 
 /// Sends the packets, waits for what becomes of them, and tells the account.
@@ -147,11 +164,8 @@ fn cannot_read(source: &Source, error: &ReadError) -> Failure {
         Source::Stdin => "standard input".into(),
         Source::File(path) => path.display().to_string(),
     };
-    let failure = Failure::failed(format!("cannot read {name}: {error}"));
-    match error {
-        ReadError::Gzip => failure.help("gunzip -c FILE | airlift inject --read -"),
-        _ => failure,
-    }
+    Failure::failed(format!("cannot read {name}: {error}"))
+        .help("--read takes pcap and pcapng files with 802.11 frames, plain or gzip")
 }
 
 /// A ticket with the frame's number in the file.

@@ -4,6 +4,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
 /// The access point "coffee" of the emulated air, on channel 11.
 const COFFEE: [u8; 6] = [0x02, 0, 0, 0, 0x0a, 0x01];
 const EVERYONE: [u8; 6] = [0xff; 6];
@@ -126,7 +129,8 @@ fn w3_frames_that_cannot_be_sent_are_told_with_the_reason_and_the_others_sent() 
 fn w1_what_is_no_capture_is_an_error_that_says_what_to_do() {
     for (input, what) in [
         (&b"GIF89a"[..], "error: cannot read standard input: expected a pcap or pcapng capture"),
-        (&[0x1f, 0x8b, 8, 0], "help:  gunzip -c FILE | airlift inject --read -"),
+        (&b"GIF89a"[..], "help:  --read takes pcap and pcapng files with 802.11 frames, plain or gzip"),
+        (&[0x1f, 0x8b, 8, 0], "error: cannot read standard input: "),
         (&pcap(127, &[vec![0; 40]])[..50], "it ends within a record, after 0 packets"),
     ] {
         let output = piped(&["--read", "-"], input);
@@ -139,6 +143,11 @@ fn w1_what_is_no_capture_is_an_error_that_says_what_to_do() {
     // Before any adapter is touched.
     assert!(said.starts_with("error: cannot read /nonexistent/file: "), "{said}");
     assert_eq!(output.status.code(), Some(1));
+    // What is packed is unpacked.
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(&pcap(105, &[data(EVERYONE, 60)])).unwrap();
+    let said = self::said(&piped(&["--read", "-"], &packed.finish().unwrap()));
+    assert!(said.contains("1 sent without waiting for an answer"), "{said}");
     // Nothing to send is done.
     assert_eq!(piped(&["--read", "-"], &[]).status.code(), Some(0));
 }

@@ -3,7 +3,7 @@
 //! `pcap-parser` takes the blocks apart; this adds what it leaves to its caller: endianness by section, time
 //! resolution by interface, and errors that say where the file broke.
 
-use std::io::Read;
+use std::io::{Cursor, Read};
 
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
@@ -21,7 +21,7 @@ pub(super) fn contents(mut reader: impl Read, limit: u64) -> Result<Bytes, Captu
     let mut head = Vec::new();
     reader.by_ref().take(2).read_to_end(&mut head).map_err(CaptureError::io)?;
     let gzip = head == GZIP;
-    let whole = head.chain(reader);
+    let whole = Cursor::new(head).chain(reader);
     let mut contents = Vec::new();
     // One byte more than allowed tells a file of just that size from a larger one.
     let read = if gzip {
@@ -34,16 +34,6 @@ pub(super) fn contents(mut reader: impl Read, limit: u64) -> Result<Bytes, Captu
         return Err(CaptureError::TooLarge { limit });
     }
     Ok(contents.into())
-}
-
-trait Chain: Sized {
-    fn chain<R: Read>(self, rest: R) -> std::io::Chain<std::io::Cursor<Self>, R>;
-}
-
-impl Chain for Vec<u8> {
-    fn chain<R: Read>(self, rest: R) -> std::io::Chain<std::io::Cursor<Self>, R> {
-        Read::chain(std::io::Cursor::new(self), rest)
-    }
 }
 
 /// Where records go, one by one, as they stand in the file.

@@ -42,6 +42,8 @@ const FIELDS: [(usize, usize); 28] = [
 const NAMESPACE: u32 = 29;
 const VENDOR: u32 = 30;
 const MORE: u32 = 31;
+/// The others.
+const FIELD_BITS: u32 = (1 << NAMESPACE) - 1;
 
 /// Where a frame's signal in dB over a floor stands for dBm: the floor of a 20 MHz receiver with a noise figure
 /// of 6 dB.
@@ -82,19 +84,35 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Info, usize), &'static str> {
     }
     let mut walk = Walk { header, at: 4 + 4 * words.len() };
     let mut found = Found::default();
-    let mut known = true;
+    let mut kind = Word::Fields;
     for word in words {
-        if known {
-            walk.word(word, &mut found)?;
+        match kind {
+            Word::Fields => walk.word(word, &mut found)?,
+            // Where a field ends that nobody has defined cannot be told, nor what comes behind it.
+            Word::Undefined if word & FIELD_BITS != 0 => break,
+            Word::Undefined | Word::Vendor => {}
         }
         if word >> VENDOR & 1 != 0 {
             walk.skip_vendor()?;
-            known = false;
         }
-        // Back from a vendor's fields to radiotap's own.
-        known |= word >> NAMESPACE & 1 != 0;
+        kind = match kind {
+            _ if word >> NAMESPACE & 1 != 0 => Word::Fields,
+            _ if word >> VENDOR & 1 != 0 => Word::Vendor,
+            Word::Vendor => Word::Vendor,
+            Word::Fields | Word::Undefined => Word::Undefined,
+        };
     }
     Ok((found.info(), length))
+}
+
+/// What the bits of a word stand for.
+enum Word {
+    /// radiotap's own fields, from bit 0.
+    Fields,
+    /// radiotap's own fields, from bit 32 on: none is defined yet.
+    Undefined,
+    /// Fields of a vendor's, which are skipped as a whole.
+    Vendor,
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -292,6 +310,19 @@ mod tests {
         let fields = [1, 2, 3, 0, 3, 0, 9, 9, 9, -33i8 as u8];
         let (info, _) = parse(&header(&words, &fields)).unwrap();
         assert_eq!(info.signal_dbm.map(|dbm| dbm[0]), Some(-33));
+    }
+
+    #[test]
+    fn e2_a_header_is_read_up_to_a_field_that_nobody_has_defined() {
+        // A second word without a namespace of its own: the bits 32 and 34, of unknown sizes, then antenna 1's signal.
+        let words = [1 << 5 | 1 << MORE, 0b101 | 1 << NAMESPACE | 1 << MORE, 1 << 5];
+        let (info, length) = parse(&header(&words, &[-44i8 as u8, 9])).unwrap();
+        assert_eq!(info.signal_dbm, Some([-44; 4]));
+        assert_eq!(length, 18);
+        // With none of its fields present it only leads on to the next namespace.
+        let words = [1 << MORE, 1 << NAMESPACE | 1 << MORE, 1 << 5];
+        let (info, _) = parse(&header(&words, &[-33i8 as u8])).unwrap();
+        assert_eq!(info.signal_dbm, Some([-33; 4]));
     }
 
     #[test]
