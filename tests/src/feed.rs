@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use airlift_hcd::{Descriptors, FunctionUrb, Reply, Submit, UrbId, UsbFunction};
+use airlift_hcd::{Departure, Descriptors, FunctionUrb, Reply, Submit, UrbId, UsbFunction};
 
 #[derive(Default)]
 struct Shared {
@@ -80,6 +80,10 @@ impl<F: UsbFunction> Fed<F> {
 impl<F: UsbFunction> UsbFunction for Fed<F> {
     fn descriptors(&self) -> Descriptors {
         self.inner.descriptors()
+    }
+
+    fn departs(&mut self, now: Duration) -> Option<Departure> {
+        self.inner.departs(now)
     }
 
     fn plugged(&mut self, now: Duration, waker: Waker) {

@@ -17,7 +17,7 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use airlift_hcd::{Descriptors, FunctionUrb, Reply, Submit, UrbId, UsbFunction};
+use airlift_hcd::{Departure, Descriptors, FunctionUrb, Reply, Submit, UrbId, UsbFunction};
 
 /// The request that accesses registers.
 const REGISTER_REQUEST: u8 = 5;
@@ -131,6 +131,10 @@ impl<F: UsbFunction> Traced<F> {
 impl<F: UsbFunction> UsbFunction for Traced<F> {
     fn descriptors(&self) -> Descriptors {
         self.inner.descriptors()
+    }
+
+    fn departs(&mut self, now: Duration) -> Option<Departure> {
+        self.inner.departs(now)
     }
 
     fn plugged(&mut self, now: Duration, waker: Waker) {

@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use airlift_hcd::{Descriptors, FunctionUrb, Reply, Setup, Speed, Submit, TransferError, UrbId, UsbFunction};
+use airlift_hcd::{
+    Departure, Descriptors, FunctionUrb, Reply, Setup, Speed, Submit, TransferError, UrbId, UsbFunction,
+};
 
 use crate::chip::{Chip, Host, Options, Outgoing};
 use crate::descriptors;
@@ -151,11 +153,11 @@ fn write(chip: &mut Chip, setup: Setup, urb: FunctionUrb) -> Reply {
 
 impl UsbFunction for Adapter {
     fn descriptors(&self) -> Descriptors {
-        let mut chip = self.chip();
-        if core::mem::take(&mut chip.switch_to_super) {
-            chip.speed = Speed::Super;
-        }
-        descriptors::descriptors(&self.model.facts().usb, self.identity, chip.speed)
+        descriptors::descriptors(&self.model.facts().usb, self.identity, self.chip().speed)
+    }
+
+    fn departs(&mut self, _now: Duration) -> Option<Departure> {
+        self.chip().departs()
     }
 
     fn plugged(&mut self, now: Duration, waker: Waker) {
@@ -164,7 +166,7 @@ impl UsbFunction for Adapter {
         self.parked.clear();
         let mut chip = self.chip();
         chip.advance_to(now);
-        chip.cold_reset();
+        chip.plugged();
         chip.set_waker(waker);
     }
 
@@ -313,7 +315,9 @@ impl Builder {
         self
     }
 
-    /// Whether the port that it sits in could do super speed, so that a switch of the USB mode succeeds.
+    /// Whether the port that it sits in could do super speed, so that a switch of the USB mode succeeds; it could not
+    /// unless told otherwise. A driver does that with an adapter whose [EFUSE](Efuse::with_usb3_switch) asks for it: it
+    /// drops off the bus, and comes back at super speed, or in a port without at high speed again.
     #[must_use]
     pub fn usb3_port(mut self, usb3_port: bool) -> Self {
         self.options.usb3_port = usb3_port;

@@ -27,7 +27,9 @@ pub(crate) fn descriptors(usb: &Usb, (vendor, product): (u16, u16), speed: Speed
         let size = size.to_le_bytes();
         configuration.extend_from_slice(&[7, 0x05, address, attributes, size[0], size[1], interval]);
         if super_speed {
-            configuration.extend_from_slice(&[6, 0x30, burst, 0, 0, 0]);
+            // What an interrupt endpoint sends in an interval; bulk endpoints have none.
+            let interval = if attributes == 0x03 { size } else { [0; 2] };
+            configuration.extend_from_slice(&[6, 0x30, burst, 0, interval[0], interval[1]]);
         }
     };
     for which in usb.endpoints {

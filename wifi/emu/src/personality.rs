@@ -57,4 +57,13 @@ pub enum Personality {
         /// Register accesses that are still answered.
         after: u64,
     },
+    /// Drops off the bus after this many register accesses, and comes back as it was; each time anew.
+    Leaves {
+        /// Register accesses since it was plugged in that are still answered.
+        after: u64,
+    },
+    /// Once it has dropped off the bus, to switch its USB mode for example, it does not come back.
+    NeverReturns,
+    /// Comes back from a switch of its USB mode without a memory of it.
+    ForgetsUsbMode,
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use airlift_hcd::Speed;
+
 use crate::air::RadioId;
 use crate::chip::{Access, Chip, ReceiveStats, TransmitStats};
 use crate::personality::Poll;
@@ -164,9 +166,15 @@ impl Probe {
         self.chip().transfers()
     }
 
-    /// Whether the host has asked the device to leave and come back at super speed.
-    pub fn wants_super_speed(&self) -> bool {
-        self.chip().switch_to_super
+    /// How often the device has dropped itself off the bus: to switch its USB mode, or because it is as a
+    /// [`Personality`](crate::Personality) has it.
+    pub fn departures(&self) -> u64 {
+        self.chip().departures()
+    }
+
+    /// The speed at which it is connected, or will be when it is back.
+    pub fn speed(&self) -> Speed {
+        self.chip().speed
     }
 
     /// Changes a byte behind the driver's back.

@@ -55,6 +55,8 @@ rules! {
     SuspendWithMacOn: "the card suspended while the MAC is powered",
     SuspendWithMcuEnabled: "the card suspended while the MCU block is on (0x03 bit 2)",
     MacOnWithoutMcuClock: "MAC power-on requested with the MCU's clock not chosen (0x81 bits 5:4)",
+    UsbDownWithMacOn: "the chip's USB powered down while the MAC is powered (0x05 bit 7)",
+    UsbDownUnprepared: "the chip's USB powered down without USB 3 chosen to come back by (0x3d bits 1:0, 0x3e bit 0, 0x70 bit 1, 0x74 bits 3:2)",
     EfuseWithoutGrant: "an EFUSE read before access was ever granted (0xcf = 0x69)",
     EfuseWithoutLoader: "an EFUSE read without the loader (0x03 bit 4)",
     EfuseWithoutClock: "an EFUSE read without the loader's clocks (0x08 bits 1 and 5)",

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use airlift_emu::{Air, AirFrame, Efuse, Model, Personality, RadioOptions, Rate, ResetValues, Tuning};
+use airlift_emu::{Air, AirFrame, Efuse, Model, Personality, RadioOptions, Rate, ResetValues, Rule, Tuning};
 use airlift_hcd::{Speed, UsbFunction};
 use common::{Host, outgoing, packets};
 
@@ -151,10 +151,11 @@ fn e3_only_a_chip_with_usb_3_comes_back_at_super_speed() {
         let efuse = Efuse::ordinary_of(*model);
         assert_eq!(efuse.clone().with_usb3_switch() != efuse, switches, "{model}");
         let mut host = Host::new(model.builder().efuse(efuse.with_usb3_switch()).usb3_port(true));
-        for (address, value) in [(0x74, 0x08), (0x70, 0x02), (0x3e, 0x01), (0x3d, 0x03), (0x05, 0x80)] {
-            host.write8(address, value).unwrap();
-        }
-        assert_eq!(host.probe.wants_super_speed(), switches, "{model}");
+        assert_eq!(host.switch_usb_mode().is_some(), switches, "{model}");
+        assert_eq!(host.probe.departures(), u64::from(switches), "{model}");
+        // One without USB 3 would go down and stay there.
+        let rules: Vec<Rule> = host.probe.violations().iter().map(|violation| violation.rule).collect();
+        assert_eq!(rules == [Rule::UsbDownUnprepared], !switches, "{model}: {rules:?}");
         let speed = if switches { Speed::Super } else { Speed::High };
         assert_eq!(host.device.descriptors().speed, speed, "{model}");
         let made = model.builder().speed(Speed::Super).build();

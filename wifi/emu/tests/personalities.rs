@@ -3,7 +3,7 @@
 mod common;
 
 use airlift_emu::{Air, Efuse, Personality, Poll, Rtl8812au, efuse, stand_in_firmware};
-use airlift_hcd::{Setup, Speed, TransferError, UsbFunction};
+use airlift_hcd::{Departure, Setup, Speed, TransferError, UsbFunction};
 use common::Host;
 
 fn with(personality: Personality) -> Host {
@@ -127,13 +127,54 @@ fn e3_a_host_that_switches_the_usb_mode_finds_the_device_at_super_speed() {
     let builder = Rtl8812au::builder().efuse(Efuse::ordinary().with_usb3_switch()).usb3_port(true);
     let mut host = Host::new(builder);
     assert_eq!(host.device.descriptors().speed, Speed::High);
-    for (address, value) in [(0x74, 0x08), (0x70, 0x02), (0x3e, 0x01), (0x3d, 0x03), (0x05, 0x80)] {
-        host.write8(address, value).unwrap();
-    }
-    assert!(host.probe.wants_super_speed());
+    assert_eq!(host.read8(0x74).unwrap() & 0x0c, 0, "nobody has switched it yet");
+    assert!(host.switch_usb_mode().is_some());
     let descriptors = host.device.descriptors();
-    assert_eq!((descriptors.speed, descriptors.device[3]), (Speed::Super, 3));
+    assert_eq!((descriptors.speed, descriptors.device[3], descriptors.device[7]), (Speed::Super, 3, 9));
+    assert_eq!((host.read8(0x74).unwrap(), host.read8(0xff).unwrap()), (0x08, 0x20));
+    assert_eq!((host.probe.departures(), host.probe.violations()), (1, vec![]));
     assert_eq!(Efuse::ordinary().with_usb3_switch().logical()[8] & 2, 2);
+}
+
+#[test]
+fn e3_in_a_port_without_usb_3_the_device_comes_back_at_high_speed_and_knows_that_it_was_switched() {
+    let builder = Rtl8812au::builder().efuse(Efuse::ordinary().with_usb3_switch());
+    let mut host = Host::new(builder.clone());
+    assert!(host.switch_usb_mode().is_some());
+    assert_eq!((host.device.descriptors().speed, host.probe.speed()), (Speed::High, Speed::High));
+    assert_eq!((host.read8(0x74).unwrap(), host.read8(0xff).unwrap()), (0x08, 0x00));
+    // Also after a reset of the bus, but not without power.
+    host.device.reset(host.now);
+    assert_eq!(host.read8(0x74).unwrap(), 0x08);
+    host.device.plugged(host.now, std::task::Waker::noop().clone());
+    assert_eq!(host.read8(0x74).unwrap(), 0x00);
+    // One that forgets.
+    let mut host = Host::new(builder.personality(Personality::ForgetsUsbMode));
+    assert!(host.switch_usb_mode().is_some());
+    assert_eq!(host.read8(0x74).unwrap(), 0x00);
+}
+
+#[test]
+fn e3_a_device_that_does_not_come_back_says_so() {
+    let builder = Rtl8812au::builder().usb3_port(true).personality(Personality::NeverReturns);
+    let mut host = Host::new(builder);
+    assert_eq!(host.switch_usb_mode(), Some(Departure { back_after: None }));
+}
+
+#[test]
+fn e3_a_device_that_leaves_by_itself_does_so_each_time_it_is_there() {
+    let mut host = with(Personality::Leaves { after: 3 });
+    for departures in 1..=3 {
+        for _ in 0..3 {
+            host.read8(0x100).unwrap();
+            assert_eq!(host.device.departs(host.now), None);
+        }
+        host.read8(0x100).unwrap();
+        assert!(host.device.departs(host.now).is_some_and(|departure| departure.back_after.is_some()));
+        assert_eq!(host.device.departs(host.now), None, "it says so once");
+        host.device.plugged(host.now, std::task::Waker::noop().clone());
+        assert_eq!((host.probe.departures(), host.probe.speed()), (departures, Speed::High));
+    }
 }
 
 #[test]

@@ -38,6 +38,15 @@ fn efuse_without(host: &mut Host, step: &'static str) -> Outcome<()> {
     host.efuse_byte(0).map(drop)
 }
 
+/// The switch of the USB mode without the write to `register`.
+fn usb_down_without(host: &mut Host, register: u16) -> Outcome<()> {
+    let steps = [(0x74, 0x08), (0x70, 0x02), (0x3e, 0x01), (0x3d, 0x03), (0x05, 0x80)];
+    steps
+        .into_iter()
+        .filter(|step| step.0 != register)
+        .try_for_each(|(address, value)| host.write8(address, value))
+}
+
 const A: Model = Model::Rtl8812au;
 const B: Model = Model::Rtl8821au;
 const C: Model = Model::Rtl8814au;
@@ -208,6 +217,19 @@ const BREAKERS: &[(Model, Rule, Script)] = &[
         host.power_on(&[])?;
         host.power_off(&[Step("mcu block off")])
     }),
+    (A, Rule::UsbDownWithMacOn, |host| {
+        host.power_on(&[])?;
+        usb_down_without(host, 0)
+    }),
+    (C, Rule::UsbDownWithMacOn, |host| {
+        host.power_on(&[])?;
+        usb_down_without(host, 0)
+    }),
+    (A, Rule::UsbDownUnprepared, |host| usb_down_without(host, 0x74)),
+    (A, Rule::UsbDownUnprepared, |host| usb_down_without(host, 0x70)),
+    (C, Rule::UsbDownUnprepared, |host| usb_down_without(host, 0x3e)),
+    (C, Rule::UsbDownUnprepared, |host| usb_down_without(host, 0x3d)),
+    (B, Rule::UsbDownUnprepared, |host| usb_down_without(host, 0)),
     (A, Rule::EfuseWithoutGrant, |host| efuse_without(host, "grant")),
     (A, Rule::EfuseWithoutLoader, |host| efuse_without(host, "loader")),
     (A, Rule::EfuseWithoutClock, |host| efuse_without(host, "clock")),

@@ -138,6 +138,9 @@ impl Chip {
 
     fn power_rule(&self, write: &Write<'_>) -> Option<Rule> {
         let (old, new) = (self.byte(at::POWER), write.byte(at::POWER)?);
+        if let Some(rule) = self.power_down_rule(old, new) {
+            return Some(rule);
+        }
         let rises = |bit: u8| new & bit != 0 && old & bit == 0;
         if rises(SUSPEND) {
             if self.power.mac_is_on() {

@@ -27,6 +27,7 @@ mod power;
 mod receive;
 mod reset;
 mod transmit;
+mod usb_mode;
 
 pub use bus::Access;
 pub(crate) use check::Host;
@@ -112,8 +113,7 @@ pub(crate) struct Chip {
     stuck_polls: Vec<Poll>,
     pub(crate) speed: Speed,
     usb3_port: bool,
-    /// The host asked the device to come back at super speed.
-    pub(crate) switch_to_super: bool,
+    usb_mode: usb_mode::UsbMode,
     strict: bool,
     violations: Vec<Violation>,
     pub(crate) violations_seen: u64,
@@ -156,7 +156,7 @@ impl Chip {
             stuck_polls: Vec::new(),
             speed: options.speed,
             usb3_port: options.usb3_port,
-            switch_to_super: false,
+            usb_mode: usb_mode::UsbMode::default(),
             strict: options.strict,
             violations: Vec::new(),
             violations_seen: 0,
@@ -178,17 +178,25 @@ impl Chip {
             Personality::StuckPoll(poll) => self.stuck_polls.push(poll),
             Personality::Slow(factor) => self.slow = factor.max(1),
             Personality::Silent { after } => self.silent_after = Some(after),
+            Personality::Leaves { after } => self.usb_mode.leaves_after = Some(after),
+            Personality::NeverReturns => self.usb_mode.never_returns = true,
+            Personality::ForgetsUsbMode => self.usb_mode.forgets = true,
         }
     }
 
-    /// The supply comes back, or the bus resets a chip that did not forbid it: all state is gone.
-    pub(crate) fn cold_reset(&mut self) {
+    /// The supply comes back, or the bus resets a chip that did not forbid it: all state is gone, but for the USB mode
+    /// if it is kept.
+    fn cold_reset(&mut self, keeps_usb_mode: bool) {
+        let choice = self.usb_choice();
         self.regs.fill(0);
         self.power = power::Power::new();
         self.efuse = memories::EfusePort::new(self.efuse.fuses.clone());
         self.mac_reset();
         self.mcu.commands.clear();
         self.reset_plain_registers(0);
+        if keeps_usb_mode {
+            choice.into_iter().for_each(|(address, value)| self.set_byte(address, value));
+        }
         self.power_registers();
     }
 
@@ -196,7 +204,7 @@ impl Chip {
     /// `rtw88xxa_power_on`).
     pub(crate) fn bus_reset(&mut self) {
         if self.byte(airlift_regs::sys::RSV_CTRL.addr()) & 0x60 != 0x60 {
-            self.cold_reset();
+            self.cold_reset(true);
         }
     }
 
@@ -210,6 +218,7 @@ impl Chip {
         self.host_now = self.host_now.max(now);
         self.now = now.max(self.now + TRANSFER);
         self.transfers += 1;
+        self.usb_accessed();
         self.advance();
     }
 
@@ -346,6 +355,9 @@ impl Chip {
     }
     pub(crate) fn transfers(&self) -> u64 {
         self.transfers
+    }
+    pub(crate) fn departures(&self) -> u64 {
+        self.usb_mode.departures
     }
     pub(crate) fn poke(&mut self, address: u16, value: u8) {
         self.set_byte(address, value);

@@ -86,11 +86,7 @@ impl Chip {
         if control & MAC_OFF != 0 && self.power.off_at.is_none() {
             self.power.off_at = Some(self.now + self.latency(Latency::MacOff));
         }
-        // Bit 7 drops the device off the bus; mainline does so to come back at super speed.
-        let asked = control & 0x80 != 0 && self.byte(sys::HCI_OPT_CTRL.addr()) & 0x0c == 0x08;
-        if asked && self.usb3_port && self.facts.usb.super_speed {
-            self.switch_to_super = true;
-        }
+        self.usb_power_written();
     }
 
     pub(super) fn advance_power(&mut self) {

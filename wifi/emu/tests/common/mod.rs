@@ -9,7 +9,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use airlift_emu::{Adapter, Builder, Model, Probe};
-use airlift_hcd::{FunctionUrb, Reply, Setup, Submit, TransferError, UrbId, UsbFunction};
+use airlift_hcd::{Departure, FunctionUrb, Reply, Setup, Submit, TransferError, UrbId, UsbFunction};
 use bytes::{Bytes, BytesMut};
 use power::{PowerStep, Sequence};
 
@@ -134,6 +134,21 @@ impl Host {
         self.steps(sequence.on, skip)?;
         self.write16(0x100, 0)?;
         self.write16(0x100, 0x063f)
+    }
+
+    /// Switches the device to USB 3, and plugs it in again if it has left and comes back.
+    pub(crate) fn switch_usb_mode(&mut self) -> Option<Departure> {
+        for (address, value) in [(0x74, 0x08), (0x70, 0x02), (0x3e, 0x01), (0x3d, 0x03), (0x05, 0x80)] {
+            if self.write8(address, value).is_err() {
+                return None;
+            }
+        }
+        let departure = self.device.departs(self.now)?;
+        if let Some(away) = departure.back_after {
+            self.now += away;
+            self.device.plugged(self.now, Waker::noop().clone());
+        }
+        Some(departure)
     }
 
     /// The power-off sequence.
