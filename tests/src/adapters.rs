@@ -4,6 +4,7 @@
 
 use airlift_emu::efuse::offset;
 use airlift_emu::{Builder, Efuse, Model, ResetValues};
+use airlift_hcd::Speed;
 
 /// A chip of the family, as the harness knows it.
 #[derive(Clone, Copy, Debug)]
@@ -27,21 +28,21 @@ pub const CHIPS: &[Chip] = &[
         folder: "rtl8812a",
         module: "rtw88_8812au",
         firmware: "rtw8812a_fw.bin",
-        adapters: &[ORDINARY, EXTERNAL_PA, BLANK, SCRAMBLED],
+        adapters: &[ORDINARY, EXTERNAL_PA, BLANK, SCRAMBLED, SUPER_SPEED],
     },
     Chip {
         model: Model::Rtl8821au,
         folder: "rtl8821a",
         module: "rtw88_8821au",
         firmware: "rtw8821a_fw.bin",
-        adapters: &[ORDINARY, EXTERNAL_PA, SCRAMBLED],
+        adapters: &[ORDINARY, EXTERNAL_PA, SCRAMBLED, BLANK],
     },
     Chip {
         model: Model::Rtl8814au,
         folder: "rtl8814a",
         module: "rtw88_8814au",
         firmware: "rtw8814a_fw.bin",
-        adapters: &[ORDINARY, EXTERNAL_PA, SCRAMBLED],
+        adapters: &[ORDINARY, EXTERNAL_PA, SCRAMBLED, BLANK, SUPER_SPEED],
     },
 ];
 
@@ -58,7 +59,7 @@ impl Chip {
 
     /// Begins one.
     pub fn builder(&self, adapter: &Adapter) -> Builder {
-        (adapter.special)(self.model.builder(), self.model)
+        (adapter.special)(self.model.builder(), self.model).speed(adapter.speed)
     }
 
     /// The adapter that is offered on a bus; the first one's number is 1.
@@ -74,32 +75,81 @@ pub struct Adapter {
     pub name: &'static str,
     /// What is special about it.
     pub what: &'static str,
+    /// The speed at which it is plugged in.
+    pub speed: Speed,
+    /// The golden files that there are of it.
+    pub places: &'static [Place],
     /// Makes one of the plain ones special.
     pub special: fn(Builder, Model) -> Builder,
 }
 
-const ORDINARY: Adapter = Adapter { name: "ordinary", what: "ordinary EFUSE", special: |plain, _| plain };
+/// Where a golden file is taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The channels that a driver is tuned to one after the other, from channel 1 on.
+    pub route: &'static [u16],
+    /// The width, as `iw` calls it.
+    pub width: &'static str,
+}
+
+const fn place(route: &'static [u16], width: &'static str) -> Place {
+    Place { route, width }
+}
+
+/// Both bands, all widths.
+const THREE: &[Place] = &[place(&[11], "HT20"), place(&[36], "80MHz"), place(&[149], "HT40+")];
+
+/// The edges of bands and sub-bands too, and channel 1 reached from another.
+const EIGHT: &[Place] = &[
+    place(&[11], "HT20"),
+    place(&[6, 1], "HT20"),
+    place(&[6], "HT40+"),
+    place(&[36], "HT20"),
+    place(&[36], "80MHz"),
+    place(&[100], "HT20"),
+    place(&[149], "HT40+"),
+    place(&[165], "HT20"),
+];
+
+const ORDINARY: Adapter = Adapter {
+    name: "ordinary",
+    what: "ordinary EFUSE",
+    speed: Speed::High,
+    places: EIGHT,
+    special: |plain, _| plain,
+};
 
 const EXTERNAL_PA: Adapter = Adapter {
     name: "external-pa",
     what: "EFUSE with external amplifiers",
     special: |plain, model| plain.efuse(Efuse::external_pa_of(model)),
+    ..ORDINARY
 };
 
 const BLANK: Adapter = Adapter {
     name: "blank",
     what: "EFUSE blank but for MAC address and USB mode",
     special: |plain, model| plain.efuse(blank(model)),
+    ..ORDINARY
 };
 
 const SCRAMBLED: Adapter = Adapter {
     name: "scrambled",
     what: "ordinary EFUSE, registers other than zero after a reset",
+    places: THREE,
     special: |plain, _| plain.reset_values(ResetValues::Scrambled(0x8812)),
+    ..ORDINARY
 };
+
+/// Only chips with USB 3 have it.
+const SUPER_SPEED: Adapter = Adapter { name: "super-speed", speed: Speed::Super, places: THREE, ..ORDINARY };
 
 /// Nothing but a MAC address, without which Linux makes up a new one each time, and a USB mode that does not ask
 /// for super speed, for which the adapter would leave the bus.
 fn blank(model: Model) -> Efuse {
-    Efuse::blank_of(model).with(offset::USB_MODE, &[0xfd]).with_mac_address([0x02, 0x88, 0x12, 0, 0, 3])
+    let (at, mode) = match model {
+        Model::Rtl8814au => (offset::USB_MODE_8814A, 0xef),
+        _ => (offset::USB_MODE, 0xfd),
+    };
+    Efuse::blank_of(model).with(at, &[mode]).with_mac_address([0x02, 0x88, 0x12, 0, 0, 3])
 }

@@ -21,6 +21,7 @@ use airlift_hcd::usbip::{Server, ServerHandle};
 
 use crate::feed::{Fed, Feed};
 use crate::golden::is_watchdogs;
+use crate::sent;
 use crate::trace::{Access, Trace, Traced};
 
 /// What the guest may leave in one file.
@@ -272,8 +273,12 @@ impl Orders {
         );
         device.marked = accesses.len();
         let late = accesses.iter().any(is_watchdogs);
+        let transfers = device.sent.is_some().then(|| device.trace.transfers());
         self.write(&format!("{id}.{label}.trace"), &trace_text(&accesses))?;
         self.write(&format!("{id}.{label}.state"), &state)?;
+        if let Some(transfers) = transfers {
+            self.write(&format!("{id}.{label}.bulk"), &sent::transfers_to_text(&transfers))?;
+        }
         Ok(if late { "late" } else { "ok" })
     }
 

@@ -3,9 +3,10 @@
 //!
 //! [`trace`] records what a driver does to a device, whichever driver it is, and [`state`] is what it leaves
 //! behind; [`export`] offers [`adapters`] over USB/IP and takes orders from the guest in which that driver runs.
-//! A [`plan`] says which of them go where. [`feed`] has made-up packets, the [`vectors`], arrive at a device; [`inject`] knows what the guest sends.
-//! `mainline/run.sh` in this package puts them together, and [`golden`] and [`received`] are the files that it leaves
-//! for ordinary tests to [`compare`] with.
+//! A [`plan`] says which of them go where. [`feed`] has made-up packets, the [`vectors`], arrive at a device; [`inject`]
+//! knows what the guest sends.
+//! `mainline/run.sh` in this package puts them together, and [`golden`], [`received`] and [`sent`] are the files
+//! that it leaves for ordinary tests to [`compare`] with.
 #![forbid(unsafe_code)]
 
 pub mod adapters;
@@ -18,6 +19,7 @@ pub mod golden;
 pub mod inject;
 pub mod plan;
 pub mod received;
+pub mod sent;
 pub mod state;
 pub mod trace;
 pub mod vectors;

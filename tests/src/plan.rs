@@ -1,9 +1,9 @@
 //! [`Step`]: one step of the ground-truth harness, as `mainline/run.sh` takes it:
-//! `BUSID:CHANNEL[/CHANNEL...]:WIDTH:FRAMES:MODE`.
+//! `BUSID:CHANNEL[/CHANNEL...]:WIDTH:FRAMES:MODE`; and [`steps`], those of the golden files.
 
 use std::io;
 
-use crate::adapters::{Adapter, Chip};
+use crate::adapters::{Adapter, Chip, Place};
 
 /// A step.
 #[derive(Clone, Copy, Debug)]
@@ -42,21 +42,81 @@ impl<'a> Step<'a> {
 
     /// Where it ends, as golden files are called: `36-80`, or `6-1-20` for channel 1 reached from 6.
     pub fn file(&self) -> String {
-        let width = match self.width {
-            "HT20" => "20",
-            "HT40+" => "40",
-            "HT40-" => "40minus",
-            "80MHz" => "80",
-            other => other,
-        };
-        format!("{}-{width}", self.route.replace('/', "-"))
+        file(&self.route.replace('/', "-"), self.width)
     }
+}
+
+impl Place {
+    /// It as channel and width of a step, `6/1:HT20`.
+    fn step(&self) -> String {
+        let route: Vec<String> = self.route.iter().map(u16::to_string).collect();
+        format!("{}:{}", route.join("/"), self.width)
+    }
+
+    /// What its golden file is called: `36-80`, or `6-1-20` for channel 1 reached from 6.
+    pub fn file(&self) -> String {
+        let route: Vec<String> = self.route.iter().map(u16::to_string).collect();
+        file(&route.join("-"), self.width)
+    }
+}
+
+/// The name of a golden file: the route with dashes, and the width in MHz.
+fn file(route: &str, width: &str) -> String {
+    let width = match width {
+        "HT20" => "20",
+        "HT40+" => "40",
+        "HT40-" => "40minus",
+        "80MHz" => "80",
+        other => other,
+    };
+    format!("{route}-{width}")
+}
+
+/// The steps that all golden files of a chip are taken with, the first with a capture; or, if it is to be `quick`, one
+/// of each mode, in both bands.
+pub fn steps(chip: &Chip, quick: bool) -> Vec<String> {
+    let mut steps = Vec::new();
+    for (bus, adapter) in (1..).zip(chip.adapters) {
+        for (number, place) in (1..).zip(adapter.places) {
+            // Of a quick one: capture, the widest channel, another EFUSE, super speed.
+            let chosen = match (adapter.name, place.file().as_str()) {
+                ("ordinary", "11-20" | "36-80") | ("external-pa" | "super-speed", "149-40") => true,
+                _ => !quick,
+            };
+            if chosen {
+                let frames = if steps.is_empty() { 20 } else { 0 };
+                steps.push(format!("{bus}-{number}:{}:{frames}:no", place.step()));
+            }
+        }
+    }
+    steps.push("1-9:11:HT20:0:feed".into());
+    steps.push("1-11:11:HT20:0:inject".into());
+    if !quick {
+        steps.push("1-10:36:80MHz:0:feed".into());
+        steps.push("1-12:6:HT40+:0:inject".into());
+    }
+    steps
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::adapters::CHIPS;
+
+    #[test]
+    fn v2_the_steps_of_a_chip_are_understood_and_no_two_share_a_device() {
+        for chip in CHIPS {
+            let all = steps(chip, false);
+            let mut ids: Vec<&str> =
+                all.iter().map(|step| Step::parse(chip, step).expect("a step").id).collect();
+            let places: usize = chip.adapters.iter().map(|adapter| adapter.places.len()).sum();
+            assert_eq!(ids.len(), places + 4);
+            ids.sort_unstable();
+            ids.dedup();
+            assert_eq!(ids.len(), places + 4);
+            assert!(steps(chip, true).iter().all(|step| all.contains(step)));
+        }
+    }
 
     #[test]
     fn v1_steps_say_which_adapter_goes_where() {

@@ -1,4 +1,5 @@
-//! [`Traced`]: a device that records its register accesses, whichever driver makes them.
+//! [`Traced`]: a device that records its register accesses, and what is sent to its bulk OUT endpoints, whichever driver
+//! makes them.
 //!
 //! The Realtek chips of this family know one vendor request, 5, whose value is the address and whose data the
 //! register's bytes (`rtw88 usb.c`, `rtw_usb_read`, `rtw_usb_write`). A trace is written one access a line:
@@ -21,6 +22,8 @@ use airlift_hcd::{Departure, Descriptors, FunctionUrb, Reply, Submit, UrbId, Usb
 
 /// The request that accesses registers.
 const REGISTER_REQUEST: u8 = 5;
+/// Bytes of bulk OUT transfers that are kept at most: what comes later is only counted.
+const BULK_MAX: usize = 4 << 20;
 
 /// One register access.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,6 +73,19 @@ pub fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
 struct Record {
     accesses: Vec<Access>,
     bulk_out: u64,
+    /// Endpoint and bytes.
+    transfers: Vec<(u8, Vec<u8>)>,
+    kept: usize,
+}
+
+impl Record {
+    fn bulk_out(&mut self, endpoint: u8, bytes: &[u8]) {
+        self.bulk_out += 1;
+        if self.kept + bytes.len() <= BULK_MAX {
+            self.kept += bytes.len();
+            self.transfers.push((endpoint, bytes.to_vec()));
+        }
+    }
 }
 
 /// Reads a trace while the device is in use.
@@ -104,6 +120,11 @@ impl Trace {
     /// Bulk OUT transfers so far.
     pub fn bulk_out(&self) -> u64 {
         self.lock().bulk_out
+    }
+
+    /// The first of them, endpoint and bytes, as far as there was room for them.
+    pub fn transfers(&self) -> Vec<(u8, Vec<u8>)> {
+        self.lock().transfers.clone()
     }
 }
 
@@ -146,7 +167,7 @@ impl<F: UsbFunction> UsbFunction for Traced<F> {
             urb.setup().filter(|s| s.request == REGISTER_REQUEST && s.request_type & 0x60 == 0x40)
         else {
             if urb.endpoint() & 0x8f != 0 && !urb.is_in() {
-                self.trace.lock().bulk_out += 1;
+                self.trace.lock().bulk_out(urb.endpoint(), urb.data());
             }
             return self.inner.submit(now, urb);
         };

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use airlift_emu::Model;
 use airlift_hcd::HostController;
 use airlift_runtime::{Clock, Kernel};
-use airlift_tests::adapters::Chip;
+use airlift_tests::adapters::{Adapter, CHIPS, Chip, Place};
 use airlift_tests::compare::{self, Exception};
 use airlift_tests::golden::{Golden, Step};
 use airlift_tests::state::State;
@@ -12,50 +13,20 @@ use airlift_tests::trace::{Access, Traced};
 use airlift_wifi::{Channel, Firmware, Width, Wlan, WlanOptions};
 use futures::executor::block_on;
 
-/// A golden file, and how our driver gets to where it was taken.
+/// A golden file: the chip, the adapter, and where it was taken.
 #[derive(Clone, Copy)]
 struct Run {
-    chip: &'static str,
-    adapter: &'static str,
-    file: &'static str,
-    /// The channels that it is tuned to one after the other, from channel 1 on, as the program names them.
-    route: &'static [&'static str],
-    mhz: u16,
+    chip: &'static Chip,
+    adapter: &'static Adapter,
+    place: &'static Place,
 }
-
-/// What there is of a chip: all channels of an ordinary adapter, three of the others.
-fn runs_of(
-    chip: &'static str,
-    others: &'static [&'static str],
-    ordinary: &'static [Place],
-) -> impl Iterator<Item = Run> {
-    let run = move |adapter| move |&(file, route, mhz): &Place| Run { chip, adapter, file, route, mhz };
-    let others = others.iter().flat_map(move |adapter| THREE.iter().map(run(*adapter)));
-    ordinary.iter().map(run("ordinary")).chain(others)
-}
-
-/// A golden file's name, the route and the width.
-type Place = (&'static str, &'static [&'static str], u16);
-
-const THREE: &[Place] = &[("11-20", &["11"], 20), ("36-80", &["36"], 80), ("149-40", &["149+"], 40)];
-
-const ORDINARY: &[Place] = &[
-    ("11-20", &["11"], 20),
-    // mac80211 has mainline's driver go to the second channel twice.
-    ("6-1-20", &["6", "1", "1"], 20),
-    ("6-40", &["6+"], 40),
-    ("36-20", &["36"], 20),
-    ("36-80", &["36"], 80),
-    ("100-20", &["100"], 20),
-    ("149-40", &["149+"], 40),
-    ("165-20", &["165"], 20),
-];
 
 fn runs() -> impl Iterator<Item = Run> {
-    let rtl8812a = runs_of("rtl8812au", &["external-pa", "blank", "scrambled"], ORDINARY);
-    let rtl8821a = runs_of("rtl8821au", &["external-pa", "scrambled"], ORDINARY);
-    let rtl8814a = runs_of("rtl8814au", &["external-pa", "scrambled"], ORDINARY);
-    rtl8812a.chain(rtl8821a).chain(rtl8814a)
+    CHIPS.iter().flat_map(|chip| {
+        chip.adapters
+            .iter()
+            .flat_map(move |adapter| adapter.places.iter().map(move |place| Run { chip, adapter, place }))
+    })
 }
 
 /// Registers that may differ at the end, beside the [`VOLATILE`](compare::VOLATILE) ones.
@@ -128,13 +99,24 @@ const WRITES: &[Exception] = &[
 ];
 
 impl Run {
-    fn chip(&self) -> &'static Chip {
-        Chip::named(self.chip).expect("a chip")
+    fn golden(&self) -> Golden {
+        let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(self.chip.folder);
+        Golden::load(&folder.join(self.adapter.name), &self.place.file()).expect("golden files")
     }
 
-    fn golden(&self) -> Golden {
-        let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(self.chip().folder);
-        Golden::load(&folder.join(self.adapter), self.file).expect("golden files")
+    /// The channels that our driver is to go to. mac80211 has mainline's go to the second one twice.
+    fn route(&self) -> Vec<Channel> {
+        let (width, side) = match self.place.width {
+            "HT20" => (Width::Mhz20, ""),
+            "HT40+" => (Width::Mhz40, "+"),
+            "80MHz" => (Width::Mhz80, ""),
+            other => panic!("no width {other}"),
+        };
+        let again = self.place.route.last().filter(|_| self.place.route.len() > 1);
+        let route = self.place.route.iter().chain(again);
+        route
+            .map(|channel| Channel::parse(&format!("{channel}{side}"), Some(width)).expect("a channel"))
+            .collect()
     }
 
     /// What our driver does and leaves, on an adapter like the one that mainline had, in virtual time. Like mainline's
@@ -142,18 +124,15 @@ impl Run {
     fn ours(&self) -> (Vec<Access>, State) {
         let kernel = Kernel::builder().clock(Clock::virtual_time()).build().expect("a kernel");
         let controller = HostController::new(&kernel.handle()).expect("a controller");
-        let adapter = self.chip().adapter(self.adapter).expect("an adapter");
-        let adapter = self.chip().builder(adapter).build();
+        let adapter = self.chip.builder(self.adapter).build();
         let probe = adapter.probe();
         let (traced, trace) = Traced::new(adapter);
         let port = controller.plug(traced);
-        let width = Width::from_mhz(self.mhz).expect("a width");
         let options = WlanOptions::new()
             .channel(Channel::new(1, Width::Mhz20).expect("a channel"))
-            .firmware(Firmware::bytes("stand-in", self.chip().model.stand_in_firmware()));
+            .firmware(Firmware::bytes("stand-in", self.chip.model.stand_in_firmware()));
         let wlan = block_on(Wlan::attach(port.device(), options)).expect("the interface comes up");
-        for name in self.route {
-            let channel = Channel::parse(name, Some(width)).expect("a channel");
+        for channel in self.route() {
             block_on(wlan.set_channel(channel)).expect("the channel is there");
         }
         let (accesses, state) = (trace.accesses(), State::of(&probe));
@@ -166,7 +145,7 @@ impl Run {
 
 impl std::fmt::Display for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} {}", self.chip, self.adapter, self.file)
+        write!(f, "{} {} {}", self.chip.model, self.adapter.name, self.place.file())
     }
 }
 
@@ -177,7 +156,7 @@ fn v2_we_leave_the_chip_as_mainline_does() {
     let mut needed = Vec::new();
     for run in runs() {
         let mut golden = run.golden().state;
-        if run.chip == "rtl8821au" {
+        if run.chip.model == Model::Rtl8821au {
             // Those about Bluetooth, as the mailboxes'.
             golden.memories.retain(|name, _| !name.starts_with("command "));
         }
@@ -217,10 +196,10 @@ fn v2_our_writes_are_mainlines_in_its_order() {
 
 #[test]
 fn v2_no_pause_is_shorter_than_mainlines() {
-    for (chip, pauses) in [("rtl8812au", 1), ("rtl8821au", 1), ("rtl8814au", 1)] {
-        let run = runs().find(|run| run.chip == chip).expect("a run");
+    for chip in CHIPS {
+        let run = runs().find(|run| run.chip.model == chip.model).expect("a run");
         let (found, compared) = compare::pauses(&run.golden(), &run.ours().0);
         assert!(found.is_empty(), "{run}: {}", found.join("\n"));
-        assert_eq!(compared, pauses, "{run}: the radio table of path A has long pauses");
+        assert_eq!(compared, 1, "{run}: the radio table of path A has long pauses");
     }
 }

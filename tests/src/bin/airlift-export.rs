@@ -7,9 +7,9 @@
 //! and that of a step `bench` is a [`Source`].
 //!
 //! `--lenient` lets accesses pass that break a rule of strict mode. They are listed either way.
-//! `--facts CHIP` writes the chip's module, firmware file, USB identity, folder of golden files and number of kinds of
-//! adapters to standard output, and ends; `--stand-in-firmware CHIP` the firmware that the golden files are made with; `--frames` the frames to
-//! inject.
+//! `--facts CHIP` writes the chip's module, firmware file, USB identity and folder of golden files to standard output, and
+//! ends; `--steps CHIP [--quick]` the steps of its golden files; `--stand-in-firmware CHIP` the firmware that the golden
+//! files are made with; `--frames` the frames to inject.
 #![forbid(unsafe_code)]
 
 use std::fmt::Write as _;
@@ -23,7 +23,7 @@ use airlift_emu::{Air, Probe, RadioOptions, ReplayOptions};
 use airlift_tests::adapters::{CHIPS, Chip};
 use airlift_tests::export::{Exporter, Snapshot};
 use airlift_tests::gadget::{self, Source};
-use airlift_tests::plan::Step;
+use airlift_tests::plan::{self, Step};
 use airlift_tests::state::State;
 use airlift_tests::{inject, vectors};
 
@@ -39,10 +39,13 @@ fn main() -> ExitCode {
     let done = match words[..] {
         ["--frames"] => print(&inject::file(&inject::frames())),
         ["--facts", name] => chip(name).and_then(|chip| {
-            let Chip { model, module, firmware, folder, adapters } = chip;
+            let Chip { model, module, firmware, folder, .. } = chip;
             let (vendor, product) = model.identity();
             let identity = format!("{vendor:04x}:{product:04x}");
-            print(format!("{module} {firmware} {identity} {folder} {}\n", adapters.len()).as_bytes())
+            print(format!("{module} {firmware} {identity} {folder}\n").as_bytes())
+        }),
+        ["--steps", name, ref options @ ..] => chip(name).and_then(|chip| {
+            print(format!("{}\n", plan::steps(chip, options == ["--quick"]).join(" ")).as_bytes())
         }),
         ["--stand-in-firmware", name] => chip(name).and_then(|chip| print(&chip.model.stand_in_firmware())),
         [folder, name, "--lenient", ref steps @ ..] => {

@@ -8,11 +8,12 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+use airlift_hcd::Speed;
 use airlift_tests::adapters::Chip;
 use airlift_tests::golden::{Golden, Recorded, parse_trace};
 use airlift_tests::plan::Step;
 use airlift_tests::state::State;
-use airlift_tests::{compare, received, vectors};
+use airlift_tests::{compare, inject, received, sent, vectors};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -50,7 +51,8 @@ fn write(chip: &Chip, kernel: &str, run: &Path, golden: &Path, steps: &[String])
         let of_it = steps.iter().filter(|step| step.mode == "no" && step.adapter.name == adapter.name);
         let runs = of_it.map(|step| read(step, run)).collect::<io::Result<Vec<_>>>()?;
         if !runs.is_empty() {
-            let what = format!("emulated {}, high speed, {}, stand-in firmware", chip.model, adapter.what);
+            let speed = if adapter.speed == Speed::Super { "super" } else { "high" };
+            let what = format!("emulated {}, {speed} speed, {}, stand-in firmware", chip.model, adapter.what);
             let folder = golden.join(adapter.name);
             std::fs::create_dir_all(&folder)?;
             Recorded::write_all(runs, kernel, &what, &folder)?;
@@ -62,6 +64,14 @@ fn write(chip: &Chip, kernel: &str, run: &Path, golden: &Path, steps: &[String])
         let folder = golden.join("received");
         std::fs::create_dir_all(&folder)?;
         let text = received::to_text(&headers, kernel, &step.file());
+        std::fs::write(folder.join(format!("{}.txt", step.file())), text)?;
+    }
+    for step in steps.iter().filter(|step| step.mode == "inject") {
+        let transfers = std::fs::read_to_string(run.join(format!("{}.injected.bulk", step.id)))?;
+        let sent = sent::find(&inject::frames(), &sent::transfers(&transfers)?)?;
+        let folder = golden.join("sent");
+        std::fs::create_dir_all(&folder)?;
+        let text = sent::to_text(&sent, kernel, &step.file());
         std::fs::write(folder.join(format!("{}.txt", step.file())), text)?;
     }
     Ok(())
@@ -102,6 +112,11 @@ fn differences(golden: &Path, other: &Path) -> io::Result<Vec<String>> {
                 let (before, now) = (headers(&before)?, headers(&now)?);
                 let differ = |number: &u32| before.get(number) != now.get(number);
                 (0..vectors::COUNT).filter(differ).map(|number| format!("vector {number}")).collect()
+            } else if name == "sent" {
+                let sent = |folder: &Path| {
+                    sent::parse(&std::fs::read_to_string(folder.join(format!("{stem}.txt")))?)
+                };
+                sent::differences(&sent(&before)?, &sent(&now)?)
             } else if stem == "bring-up" {
                 continue;
             } else {
