@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
 # Fetches what the harness boots, beside the system's own packages and without touching them: a Debian `sid`
-# kernel with its modules, and the vendor's firmware. Usage: fetch.sh FOLDER
+# kernel with those of its modules that stand in `parts`, and the vendor's firmware. Usage: fetch.sh FOLDER
+#
+# What stays is about 25 MB; it takes 250 MB on the way, of which most are the archive of all modules.
 #
 # The mirror is AIRLIFT_APT_MIRROR, or the one that this system's own apt already uses.
 set -euo pipefail
 
+here=$(dirname "$(realpath "$0")")
 folder=$1
 mkdir -p "$folder"/apt/{lists/partial,cache/archives/partial} "$folder/debs"
 folder=$(realpath "$folder")
+trap 'rm -rf "${folder:?}"/{apt,debs,part}' EXIT
 mirror=${AIRLIFT_APT_MIRROR:-$(apt-get indextargets --format '$(SITE)' | grep '/debian/\?$' | sort -u | head -1)}
 if [ -z "$mirror" ]; then
     echo "fetch: no Debian mirror known; set AIRLIFT_APT_MIRROR" >&2
@@ -21,6 +25,10 @@ Dir::Etc::SourceList "$folder/apt/sources.list";
 Dir::Etc::SourceParts "-";
 Dir::State::Lists "$folder/apt/lists";
 Dir::Cache "$folder/apt/cache";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+Acquire::GzipIndexes "true";
+Acquire::Languages "none";
 CONF
 export APT_CONFIG=$folder/apt/apt.conf
 
@@ -35,12 +43,20 @@ if [ -z "$kernel" ]; then
     exit 1
 fi
 cd "$folder/debs"
-apt-get $retried download "linux-binary-$kernel" "linux-modules-$kernel" firmware-realtek
-# The kernel last: it is what tells that all is there.
-for package in firmware-realtek "linux-modules-$kernel" "linux-binary-$kernel"; do
+# take PACKAGE [PATTERN...]: downloads a package, unpacks it or what the patterns name of it, and throws the archive away.
+take() {
+    local package=$1
+    shift
+    apt-get $retried download "$package"
     rm -rf "${folder:?}/$package" "$folder/part"
-    dpkg-deb -x "$package"_*.deb "$folder/part"
+    mkdir "$folder/part"
+    # An archive of patterns that match nothing is an error, of one that matches little it is not.
+    dpkg-deb --fsys-tarfile "$package"_*.deb | tar -x -C "$folder/part" --wildcards "$@"
+    rm -f "$package"_*.deb
     mv "$folder/part" "$folder/$package"
-done
-rm -rf "$folder/debs"
+}
+take firmware-realtek '*/rtw88/*'
+take "linux-modules-$kernel" $(sed 's|.*|*/kernel/&/*|' "$here/parts")
+# The kernel last: it is what tells that all is there.
+take "linux-binary-$kernel" '*/vmlinuz*'
 echo "fetch: kernel $kernel in $folder"

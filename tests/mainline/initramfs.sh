@@ -16,11 +16,10 @@ frames=$6
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# depmod looks only at the parts of the tree that the harness needs: the whole one takes it ten seconds.
+# depmod looks only at the parts of the tree that the harness needs, should the whole be there.
 tree=$work/tree/lib/modules/$kernel
 modules=$fetched/linux-modules-$kernel/usr/lib/modules/$kernel/kernel
-for part in drivers/usb drivers/net/wireless/realtek/rtw88 drivers/net/ethernet/intel/e1000 net/mac80211 \
-    net/wireless net/rfkill lib crypto; do
+for part in $(cat "$here/parts"); do
     mkdir -p "$tree/kernel/$(dirname $part)"
     ln -s "$modules/$part" "$tree/kernel/$part"
 done
