@@ -3,8 +3,8 @@
 //!
 //! [`trace`] records what a driver does to a device, whichever driver it is, and [`state`] is what it leaves
 //! behind; [`export`] offers [`adapters`] over USB/IP and takes orders from the guest in which that driver runs.
-//! A [`plan`] says which of them go where. [`feed`] has made-up packets, the [`vectors`], arrive at a device; [`inject`]
-//! knows what the guest sends.
+//! A [`plan`] says which of them go where. [`feed`] has made-up packets, the [`vectors`], arrive at a device,
+//! [`meddled`] spoils what passes over its cable; [`inject`] knows what the guest sends.
 //! `mainline/run.sh` in this package puts them together, and [`golden`], [`received`] and [`sent`] are the files
 //! that it leaves for ordinary tests to [`compare`] with.
 #![forbid(unsafe_code)]
@@ -17,6 +17,7 @@ pub mod feed;
 pub mod gadget;
 pub mod golden;
 pub mod inject;
+pub mod meddled;
 pub mod plan;
 pub mod received;
 pub mod sent;

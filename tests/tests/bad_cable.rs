@@ -2,59 +2,34 @@
 
 mod common;
 
-use core::task::Waker;
 use core::time::Duration;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use airlift_emu::{Adapter, Air, Probe, Rtl8812au};
-use airlift_hcd::{
-    Descriptors, Fault, Faults, FunctionUrb, HostController, Reply, Submit, TransferError, TransferType,
-    UrbId, UsbFunction,
-};
+use airlift_emu::{Air, Probe, Rtl8812au};
+use airlift_hcd::{Fault, Faults, FunctionUrb, HostController, Reply, TransferError, TransferType};
 use airlift_runtime::{Clock, Kernel};
+use airlift_tests::meddled::{Meddled, Meddler};
 use airlift_wifi::{ErrorKind, StreamEnd, Wlan};
 use common::options;
 use futures::StreamExt;
 
-/// An adapter behind a cable that loses bulk-in transfers: every `every`-th, or all once `dead` is reached.
+/// A cable that loses every `every`-th bulk-in transfer.
 struct BadCable {
-    adapter: Adapter,
     error: TransferError,
     every: u64,
     seen: Arc<AtomicU64>,
 }
 
-impl UsbFunction for BadCable {
-    fn descriptors(&self) -> Descriptors {
-        self.adapter.descriptors()
-    }
-    fn plugged(&mut self, now: Duration, waker: Waker) {
-        self.adapter.plugged(now, waker);
-    }
-    fn submit(&mut self, now: Duration, urb: FunctionUrb) -> Submit {
+impl Meddler for BadCable {
+    fn urb(&mut self, urb: FunctionUrb) -> Result<FunctionUrb, Reply> {
         if urb.endpoint() & 0x80 != 0 && urb.setup().is_none() {
             let count = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
             if count.is_multiple_of(self.every) {
-                return urb.fail(self.error).into();
+                return Err(urb.fail(self.error));
             }
         }
-        self.adapter.submit(now, urb)
-    }
-    fn poll(&mut self, now: Duration) -> Option<Reply> {
-        self.adapter.poll(now)
-    }
-    fn next_deadline(&self) -> Option<Duration> {
-        self.adapter.next_deadline()
-    }
-    fn cancel(&mut self, id: UrbId) -> Option<FunctionUrb> {
-        self.adapter.cancel(id)
-    }
-    fn set_configuration(&mut self, now: Duration, value: u8) {
-        self.adapter.set_configuration(now, value);
-    }
-    fn reset(&mut self, now: Duration) {
-        self.adapter.reset(now);
+        Ok(urb)
     }
 }
 
@@ -72,7 +47,7 @@ async fn lab(error: TransferError, every: u64) -> Lab {
     let adapter = Rtl8812au::builder().air(&Air::default_scene(4)).build();
     let probe = adapter.probe();
     let seen = Arc::new(AtomicU64::new(0));
-    let port = controller.plug(BadCable { adapter, error, every, seen: seen.clone() });
+    let port = controller.plug(Meddled::new(adapter, BadCable { error, every, seen: seen.clone() }));
     let wlan = Wlan::attach(port.device(), options()).await.unwrap();
     Lab { kernel, wlan, probe, seen, _port: port }
 }
