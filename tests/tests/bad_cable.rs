@@ -1,4 +1,4 @@
-//! Reception over a bus that fails: transfers end in error, and nothing falls silent.
+//! A bus that fails: transfers end in error, nothing falls silent, and nothing holds up the end.
 
 mod common;
 
@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use airlift_emu::{Air, Probe, Rtl8812au};
-use airlift_hcd::{Fault, Faults, FunctionUrb, HostController, Reply, TransferError, TransferType};
+use airlift_hcd::{
+    Fault, FaultTarget, Faults, FunctionUrb, HostController, Reply, TransferError, TransferType,
+};
 use airlift_runtime::{Clock, Kernel};
 use airlift_tests::meddled::{Meddled, Meddler};
-use airlift_wifi::{ErrorKind, StreamEnd, Wlan};
+use airlift_wifi::tx::InjectErrorKind;
+use airlift_wifi::{Delivery, ErrorKind, StreamEnd, Wlan};
 use common::options;
 use futures::StreamExt;
 
@@ -83,11 +86,7 @@ async fn w6_an_adapter_that_stops_answering_after_a_stall_does_not_hold_up_the_e
             },
             Fault::Fail(TransferError::Stall),
         )
-        // CLEAR_FEATURE of an endpoint: the end of its halt.
-        .when(
-            |target| target.setup.is_some_and(|setup| (setup.request_type, setup.request) == (2, 1)),
-            Fault::Silence,
-        );
+        .when(ends_a_halt, Fault::Silence);
     let port = controller.plug_with(adapter, &[&faults]);
     let wlan = Wlan::attach(port.device(), options()).await.unwrap();
     let mut frames = wlan.frames();
@@ -102,6 +101,80 @@ async fn w6_an_adapter_that_stops_answering_after_a_stall_does_not_hold_up_the_e
     drop(hold);
     down.await.unwrap();
     assert!(clock.now() - before < Duration::from_secs(2), "{:?}", clock.now() - before);
+    drop(kernel.shutdown().await);
+}
+
+/// The end of an endpoint's halt: CLEAR_FEATURE.
+fn ends_a_halt(target: &FaultTarget) -> bool {
+    target.setup.is_some_and(|setup| (setup.request_type, setup.request) == (2, 1))
+}
+
+#[tokio::test]
+async fn w6_a_send_endpoint_whose_halt_does_not_end_holds_up_neither_reports_nor_the_end() {
+    let kernel = Kernel::builder().clock(Clock::virtual_time()).build().unwrap();
+    let clock = kernel.handle().clock();
+    let controller = HostController::new(&kernel.handle()).unwrap();
+    let adapter = Rtl8812au::builder().air(&Air::quiet(4)).build();
+    let sent = AtomicU64::new(0);
+    let faults = Faults::new()
+        .when(
+            move |target| {
+                target.endpoint & 0x80 == 0
+                    && target.transfer_type == TransferType::Bulk
+                    && sent.fetch_add(1, Ordering::Relaxed) == 1
+            },
+            Fault::Fail(TransferError::Stall),
+        )
+        .when(ends_a_halt, Fault::Silence);
+    let port = controller.plug_with(adapter, &[&faults]);
+    let wlan = Wlan::attach(port.device(), options()).await.unwrap();
+    let frame = [&[8, 0, 0, 0][..], &[0xff; 6], &[2; 90]].concat();
+    let hold = clock.hold();
+    let (first, stalls) = (wlan.send(frame.clone()).await, wlan.send(frame.clone()).await);
+    drop(hold);
+    let error = stalls.await.unwrap_err();
+    assert!(matches!(error.kind(), InjectErrorKind::Transfer(TransferError::Stall)), "{error}");
+    assert!(error.may_have_been_sent());
+    // The endpoint is halted from here on; the report of the frame before comes all the same.
+    let hold = clock.hold();
+    let before = clock.now();
+    let waits = wlan.send(frame).await;
+    drop(hold);
+    assert_eq!(first.await.unwrap().delivery, Delivery::Sent);
+    wlan.down().await.unwrap();
+    assert!(clock.now() - before < Duration::from_millis(200), "{:?}", clock.now() - before);
+    assert!(!waits.await.unwrap_err().may_have_been_sent());
+    drop(kernel.shutdown().await);
+}
+
+#[tokio::test]
+async fn w6_after_a_stall_frames_are_sent_on() {
+    let kernel = Kernel::builder().clock(Clock::virtual_time()).build().unwrap();
+    let controller = HostController::new(&kernel.handle()).unwrap();
+    let adapter = Rtl8812au::builder().air(&Air::quiet(4)).build();
+    let (sent, cleared) = (AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
+    let count = cleared.clone();
+    let faults = Faults::new()
+        .when(
+            move |target| {
+                target.endpoint & 0x80 == 0
+                    && target.transfer_type == TransferType::Bulk
+                    && sent.fetch_add(1, Ordering::Relaxed).is_multiple_of(3)
+            },
+            Fault::Fail(TransferError::Stall),
+        )
+        .when(
+            move |target| ends_a_halt(target) && count.fetch_add(1, Ordering::Relaxed) == u64::MAX,
+            Fault::Silence,
+        );
+    let port = controller.plug_with(adapter, &[&faults]);
+    let wlan = Wlan::attach(port.device(), options()).await.unwrap();
+    let frame = [&[8, 0, 0, 0][..], &[0xff; 6], &[2; 90]].concat();
+    for n in 0..12 {
+        assert_eq!(wlan.inject(frame.clone()).await.is_err(), n % 3 == 0, "frame {n}");
+    }
+    wlan.down().await.unwrap();
+    assert_eq!(cleared.load(Ordering::Relaxed), 4);
     drop(kernel.shutdown().await);
 }
 

@@ -2,9 +2,14 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use airlift_emu::{Air, Efuse, Model};
+use airlift_hcd::{Fault, Faults, HostController, TransferError};
+use airlift_runtime::{Clock, Kernel};
 use airlift_wifi::{Channel, Width, Wlan};
-use common::Bench;
+use common::{Bench, options_of};
 use futures::StreamExt;
 
 fn channel(text: &str) -> Channel {
@@ -161,5 +166,47 @@ async fn w1_frames_are_heard_on_every_channel_of_a_round() {
         }
         wlan.down().await.unwrap();
         bench.assert_no_violations();
+    }
+}
+
+/// Where the radio is after a change that failed halfway nobody knows: frames carry no channel then, not the old one.
+#[tokio::test]
+async fn w3_after_a_change_that_failed_frames_have_no_channel() {
+    for &model in Model::ALL {
+        for quick in [false, true] {
+            let clock = Clock::virtual_time();
+            let kernel = Kernel::builder().clock(clock.clone()).build().unwrap();
+            let controller = HostController::new(&kernel.handle()).unwrap();
+            let fails = Arc::new(AtomicBool::new(false));
+            let armed = fails.clone();
+            let faults = Faults::new().when(
+                move |target| target.setup.is_some() && armed.load(Ordering::Relaxed),
+                Fault::Fail(TransferError::Timeout),
+            );
+            let adapter = model.builder().air(&Air::default_scene(9)).build();
+            let port = controller.plug_with(adapter, &[&faults]);
+            let wlan = Wlan::attach(port.device(), options_of(model)).await.unwrap();
+            wlan.set_channel(channel("11")).await.unwrap();
+            let mut frames = wlan.frames();
+            while frames.next().await.unwrap().channel() != Some(channel("11")) {}
+
+            fails.store(true, Ordering::Relaxed);
+            let change = match quick {
+                true => wlan.hop(channel("6")).await,
+                false => wlan.set_channel(channel("6")).await,
+            };
+            assert!(change.is_err() && wlan.channel().is_none(), "{model}");
+            fails.store(false, Ordering::Relaxed);
+            // The first may have been on the air before.
+            while frames.next().await.unwrap().channel().is_some() {}
+            for _ in 0..20 {
+                assert_eq!(frames.next().await.unwrap().channel(), None, "{model}");
+            }
+            wlan.set_channel(channel("36")).await.unwrap();
+            while frames.next().await.unwrap().channel() != Some(channel("36")) {}
+            wlan.down().await.unwrap();
+            drop((port, controller));
+            kernel.shutdown().await;
+        }
     }
 }

@@ -1,20 +1,22 @@
 //! `airlift inject`: sends the frames of a file, and tells what became of them.
 //!
 //! A thread reads the file, so that a pipe may keep it waiting; at most [`AHEAD`] packets wait here, and frames go to
-//! the interface as fast as its queue takes them or as the user allows. Neighbours: [`crate::session`] brings the
-//! adapter up, [`tally`] keeps the account.
+//! the interface as fast as its queue takes them or as the user allows. An interrupt takes the interface down, which
+//! tells what became of every frame that it had. Neighbours: [`crate::session`] brings the adapter up, [`fate`] says how
+//! a frame ended, [`tally`] keeps the account.
 
+mod fate;
 mod tally;
 
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read, Write as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use airlift_wifi::pcapng::{LINK_IEEE802_11, LINK_IEEE802_11_RADIOTAP, Packet, PacketReader, ReadError};
-use airlift_wifi::{InjectError, InjectErrorKind, Outcome, StreamEnd, Ticket, TxFrame};
+use airlift_wifi::{StreamEnd, Ticket, TxFrame};
 use flate2::read::MultiGzDecoder;
 use futures::channel::mpsc;
 use futures::future::{FusedFuture as _, OptionFuture};
@@ -29,6 +31,7 @@ use crate::interrupt::Interrupt;
 use crate::progress::{Counter, notice, shown};
 use crate::render::counted;
 use crate::session::Session;
+use fate::Fate;
 use tally::Tally;
 
 /// Packets that are read ahead.
@@ -111,6 +114,32 @@ fn unpacked(mut input: impl Read + 'static) -> io::Result<Box<dyn Read>> {
     Ok(if packed { Box::new(MultiGzDecoder::new(whole)) } else { Box::new(whole) })
 }
 
+/// What is told of frames: the account, and a line of JSON for each if that is asked for.
+struct Told {
+    tally: Tally,
+    line: Counter,
+    /// The way to standard output, until it cannot be written to any more.
+    json: bool,
+    failed: Option<Failure>,
+}
+
+impl Told {
+    fn over(&mut self, number: u64, fate: impl Into<Fate>) {
+        let fate = fate.into();
+        self.tally.add(number, &fate);
+        self.line.show(self.tally.read);
+        if !self.json {
+            return;
+        }
+        if let Err(error) = writeln!(io::stdout().lock(), "{}", fate.json(number)) {
+            // Frames are sent whether or not somebody reads of them.
+            self.json = false;
+            self.failed = (error.kind() != io::ErrorKind::BrokenPipe)
+                .then(|| Failure::failed(format!("cannot write standard output: {error}")));
+        }
+    }
+}
+
 /// Sends the packets, waits for what becomes of them, and tells the account.
 async fn send(
     options: &args::Inject,
@@ -119,23 +148,22 @@ async fn send(
     interrupt: &mut Interrupt,
 ) -> Result<Exit, Failure> {
     let begin = Instant::now();
-    let mut tally = Tally::default();
-    let line = Counter::new();
+    let mut told = Told { tally: Tally::default(), line: Counter::new(), json: options.json, failed: None };
     let mut tickets = FuturesUnordered::new();
-    let mut ending =
-        pass_on(options, session, &mut packets, &mut tickets, &mut tally, &line, interrupt).await;
-    // What was handed over is waited for, unless the user is tired of it.
-    while !tickets.is_empty() {
+    let mut ending = pass_on(options, session, &mut packets, &mut tickets, &mut told, interrupt).await;
+    while !tickets.is_empty() && !matches!(ending, Ending::Interrupted) {
         tokio::select! {
             biased;
-            Some((number, sent)) = tickets.next() => tally.sent(number, sent),
-            () = interrupt.come(), if !matches!(ending, Ending::Interrupted) => {
-                ending = Ending::Interrupted;
-                break;
-            }
+            Some((number, fate)) = tickets.next() => told.over(number, fate),
+            () = interrupt.come() => ending = Ending::Interrupted,
         }
-        line.show(tally.read);
     }
+    // What the adapter has is sent, all else is given back, and every ticket tells which.
+    let down = if tickets.is_empty() { Ok(()) } else { session.wlan.down().await };
+    while let Some((number, fate)) = tickets.next().await {
+        told.over(number, fate);
+    }
+    let Told { tally, line, failed, .. } = told;
     drop(line);
     if let Some(end) = session.wlan.end().filter(|_| matches!(ending, Ending::Enough)) {
         ending = Ending::Interface(end);
@@ -144,6 +172,8 @@ async fn send(
     for text in tally.lines() {
         notice(text);
     }
+    debug_assert!(tally.is_complete(), "{tally:?}");
+    down?;
     match ending {
         Ending::Interrupted => Ok(Exit::Interrupted),
         Ending::Source(error) => Err(cannot_read(&options.read, &error)),
@@ -155,7 +185,7 @@ async fn send(
         Ending::Enough if tally.not_sent() > 0 => {
             Err(Failure::failed(format!("{} could not be sent", counted(tally.not_sent(), "frame"))))
         }
-        Ending::Enough => Ok(Exit::Done),
+        Ending::Enough => failed.map_or(Ok(Exit::Done), Err),
     }
 }
 
@@ -175,11 +205,11 @@ struct Numbered {
 }
 
 impl Future for Numbered {
-    type Output = (u64, Result<Outcome, InjectError>);
+    type Output = (u64, Fate);
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let number = self.number;
-        Pin::new(&mut self.ticket).poll(context).map(|sent| (number, sent))
+        Pin::new(&mut self.ticket).poll(context).map(|sent| (number, sent.into()))
     }
 }
 
@@ -189,13 +219,12 @@ async fn pass_on(
     session: &Session,
     packets: &mut mpsc::Receiver<Result<Packet, ReadError>>,
     tickets: &mut FuturesUnordered<Numbered>,
-    tally: &mut Tally,
-    line: &Counter,
+    told: &mut Told,
     interrupt: &mut Interrupt,
 ) -> Ending {
     let gap = options.rate_limit.map(|rate| Duration::from_secs_f64(1.0 / rate));
     let mut due = session.clock.now();
-    while options.count.is_none_or(|count| tally.read < count) {
+    while options.count.is_none_or(|count| told.tally.read < count) {
         let wait = due.saturating_sub(session.clock.now());
         let turn = OptionFuture::from((!wait.is_zero()).then(|| session.sleep(wait))).fuse();
         pin_mut!(turn);
@@ -210,10 +239,7 @@ async fn pass_on(
                 biased;
                 () = interrupt.come() => return Ending::Interrupted,
                 end = session.wlan.closed() => return Ending::Interface(end),
-                Some((number, sent)) = tickets.next() => {
-                    tally.sent(number, sent);
-                    line.show(tally.read);
-                }
+                Some((number, fate)) = tickets.next() => told.over(number, fate),
                 packet = next => break packet,
             }
         };
@@ -222,52 +248,46 @@ async fn pass_on(
             Some(Err(error)) => return Ending::Source(error),
             Some(Ok(packet)) => packet,
         };
-        tally.read += 1;
-        let number = tally.read;
+        told.tally.read += 1;
+        let number = told.tally.read;
         // Behind with the pace, nothing is caught up: a limit is a limit.
         if let Some(gap) = gap {
             due = due.max(session.clock.now()) + gap;
         }
         let frame = match frame(packet) {
             Ok(frame) => frame,
-            Err(reason) => {
-                tally.left_out(number, reason);
+            Err(fate) => {
+                told.over(number, fate);
                 continue;
             }
         };
         tokio::select! {
             biased;
             ticket = session.wlan.send(frame) => tickets.push(Numbered { number, ticket }),
-            () = interrupt.come() => return Ending::Interrupted,
+            () = interrupt.come() => {
+                told.over(number, Fate::NotSent("interrupted before the adapter had room for it".into()));
+                return Ending::Interrupted;
+            }
         }
-        line.show(tally.read);
     }
     Ending::Enough
 }
 
 /// The frame in a packet, or why there is none that can be sent.
-fn frame(packet: Packet) -> Result<TxFrame, String> {
+fn frame(packet: Packet) -> Result<TxFrame, Fate> {
     if packet.is_cut_short() {
-        return Err("the capture holds only its beginning".into());
+        return Err(Fate::Refused("the capture holds only its beginning".into()));
     }
     match packet.link_type {
-        LINK_IEEE802_11_RADIOTAP => TxFrame::from_radiotap(packet.bytes).map_err(|error| reason(&error)),
+        LINK_IEEE802_11_RADIOTAP => {
+            TxFrame::from_radiotap(packet.bytes).map_err(|error| Fate::from(Err(error)))
+        }
         LINK_IEEE802_11 => {
             let end = packet.bytes.len().saturating_sub(if packet.has_fcs { FCS_LEN } else { 0 });
             Ok(TxFrame::new(packet.bytes.slice(..end)))
         }
-        other => Err(format!(
+        other => Err(Fate::Refused(format!(
             "link type {other}, expected {LINK_IEEE802_11_RADIOTAP} (802.11 with radiotap) or {LINK_IEEE802_11} (802.11)"
-        )),
-    }
-}
-
-/// Why a frame was not sent, without saying that it was not.
-fn reason(error: &InjectError) -> String {
-    match error.kind() {
-        InjectErrorKind::Refused(refusal) => refusal.to_string(),
-        InjectErrorKind::Transfer(error) => error.to_string(),
-        InjectErrorKind::Interface(error) => error.to_string(),
-        _ => error.to_string(),
+        ))),
     }
 }

@@ -1,6 +1,7 @@
 //! `--json`: a frame as one object a line. The shape is told by `airlift capture --help`; [`VERSION`] names it.
 //!
-//! Neighbours: [`crate::render`] is the other way to show a frame.
+//! Neighbours: [`crate::render`] is the other way to show a frame; [`crate::inject`] makes lines of its own of the same
+//! parts.
 
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
@@ -26,17 +27,7 @@ pub(crate) fn line(frame: &Frame, since: Duration) -> String {
         object.number("center", channel.center_frequency_mhz());
     }
     if let Some(modulation) = meta.modulation {
-        let mut rate = Object::new();
-        match modulation.rate {
-            Rate::Legacy(legacy) => {
-                rate.number("mbps", format_args!("{:.1}", f32::from(legacy.half_mbps()) / 2.0));
-            }
-            Rate::Ht { mcs } => rate.number("mcs", mcs),
-            Rate::Vht { mcs, nss } => {
-                rate.number("mcs", mcs);
-                rate.number("nss", nss);
-            }
-        }
+        let mut rate = rate(modulation.rate);
         rate.some("bandwidth", modulation.bandwidth.map(|width| width.mhz()));
         rate.some("short_gi", modulation.short_gi);
         object.raw("rate", &rate.finish());
@@ -65,6 +56,22 @@ pub(crate) fn line(frame: &Frame, since: Duration) -> String {
     object.finish()
 }
 
+/// A rate; keys may be added to it.
+pub(crate) fn rate(rate: Rate) -> Object {
+    let mut object = Object::new();
+    match rate {
+        Rate::Legacy(legacy) => {
+            object.number("mbps", format_args!("{:.1}", f32::from(legacy.half_mbps()) / 2.0));
+        }
+        Rate::Ht { mcs } => object.number("mcs", mcs),
+        Rate::Vht { mcs, nss } => {
+            object.number("mcs", mcs);
+            object.number("nss", nss);
+        }
+    }
+    object
+}
+
 /// What the 802.11 header and a management body say.
 fn parts(object: &mut Object, header: &Header<'_>) {
     object.text("type", header.subtype().name());
@@ -91,10 +98,10 @@ fn parts(object: &mut Object, header: &Header<'_>) {
 
 /// A JSON object (RFC 8259), written key by key.
 #[derive(Debug)]
-struct Object(String);
+pub(crate) struct Object(String);
 
 impl Object {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self("{".into())
     }
 
@@ -106,25 +113,25 @@ impl Object {
     }
 
     /// A value that is JSON already.
-    fn raw(&mut self, key: &str, value: &str) {
+    pub(crate) fn raw(&mut self, key: &str, value: &str) {
         self.key(key);
         self.0.push_str(value);
     }
 
     /// A number, or `true` and `false`.
-    fn number(&mut self, key: &str, value: impl Display) {
+    pub(crate) fn number(&mut self, key: &str, value: impl Display) {
         self.key(key);
         let _ = write!(self.0, "{value}");
     }
 
-    fn some(&mut self, key: &str, value: Option<impl Display>) {
+    pub(crate) fn some(&mut self, key: &str, value: Option<impl Display>) {
         if let Some(value) = value {
             self.number(key, value);
         }
     }
 
     /// A string. Beyond what JSON asks for, everything that a terminal should not see is escaped too.
-    fn text(&mut self, key: &str, value: &str) {
+    pub(crate) fn text(&mut self, key: &str, value: &str) {
         self.key(key);
         self.0.push('"');
         for c in value.chars() {
@@ -144,7 +151,7 @@ impl Object {
         self.0.push('"');
     }
 
-    fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         self.0.push('}');
         self.0
     }

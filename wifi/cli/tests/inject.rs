@@ -1,6 +1,6 @@
 //! `airlift inject` from end to end on the emulated adapter: what it reads, what it says, how it ends.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -115,10 +115,10 @@ fn w3_frames_that_cannot_be_sent_are_told_with_the_reason_and_the_others_sent() 
     assert_eq!(output.status.code(), Some(1), "{said}");
     for line in [
         "6 frames in ",
-        "2 sent without waiting for an answer, 4 not sent",
-        "not sent: MCS23 needs 3 chains, the adapter has 2 (2 frames, the first is frame 2)\n",
-        "not sent: a frame to be sent needs 10 bytes, 2 came (frame 3)\n",
-        "not sent: radiotap: version 1, expected 0 (frame 5)\n",
+        "2 sent without waiting for an answer, 4 refused, ",
+        "refused: MCS23 needs 3 chains, the adapter has 2 (2 frames, the first is frame 2)\n",
+        "refused: a frame to be sent needs 10 bytes, 2 came (frame 3)\n",
+        "refused: radiotap: version 1, expected 0 (frame 5)\n",
         "error: 4 frames could not be sent\n",
     ] {
         assert!(said.contains(line), "{line:?} is not in {said}");
@@ -159,4 +159,66 @@ fn the_help_says_what_it_knows_of_radio_law_and_what_not() {
     for words in ["Radio law", "does not know in which country", "radar", "Exit codes"] {
         assert!(help.contains(words), "{words}");
     }
+}
+
+#[test]
+fn w3_json_tells_what_became_of_each_frame() {
+    let packets = [
+        [POWER, &data(EVERYONE, 100)].concat(),
+        [MCS_23, &data(EVERYONE, 100)].concat(),
+        [RETRIES, &data(NOBODY, 100)].concat(),
+    ];
+    let output = piped(&["--read", "-", "--json"], &pcap(127, &packets));
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let mut lines: Vec<&str> = lines.lines().collect();
+    lines.sort_unstable();
+    let rate = r#""rate":{"mbps":54.0},"not_honoured":"tx power"}"#;
+    assert_eq!(
+        lines,
+        [
+            &format!(r#"{{"v":1,"frame":1,"outcome":"sent","retries":0,{rate}"#),
+            r#"{"v":1,"frame":2,"outcome":"refused","reason":"MCS23 needs 3 chains, the adapter has 2"}"#,
+            r#"{"v":1,"frame":3,"outcome":"not-acknowledged","retries":2,"rate":{"mbps":1.0}}"#,
+        ]
+    );
+}
+
+#[test]
+fn w3_an_empty_capture_is_told_in_one_line() {
+    let output = piped(&["--read", "-"], &pcap(127, &[]));
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("0 frames in ") && !said.contains("retries"), "{said}");
+}
+
+/// Frames that nobody answers take the adapter half a second each: when the interrupt comes, right after the first
+/// frame was told, most are waiting.
+#[cfg(unix)]
+#[test]
+fn w3_at_an_interrupt_every_frame_is_told() {
+    let packets: Vec<_> = (0..300).map(|n| data(if n == 0 { EVERYONE } else { NOBODY }, 1_500)).collect();
+    let path = file("interrupted.pcap", &pcap(105, &packets));
+    let mut command = program(&["--read", path.to_str().unwrap(), "--json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.contains(r#""frame":1,"outcome":"sent""#), "{first}");
+    let done = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(done.success());
+    let mut numbers: Vec<u64> = lines
+        .map(|line| {
+            let line = line.unwrap();
+            let rest = line.strip_prefix(r#"{"v":1,"frame":"#).unwrap();
+            rest.split(',').next().unwrap().parse().unwrap()
+        })
+        .collect();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    numbers.push(1);
+    numbers.sort_unstable();
+    let read = numbers.len() as u64;
+    assert!(numbers.iter().copied().eq(1..=read), "{numbers:?}");
+    assert!(read > 1 && said.contains(&format!("{read} frames in ")), "{read}: {said}");
+    assert!(said.contains(" not sent"), "{said}");
 }

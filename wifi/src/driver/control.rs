@@ -214,7 +214,7 @@ async fn run(
     };
 
     let mut receiver = Receiver::new(found.board.chip.chip, found.board.chains).with_clock(&cpu.clock());
-    receiver.set_channel(channel);
+    receiver.set_channel(Some(channel), cpu.now());
     let frames = receiver.source();
     end.sink.replace(Some(receiver));
     lock(&end.state).channel = Some(channel);
@@ -328,14 +328,25 @@ async fn give_up(adapter: &Adapter, device: &UsbDevice) {
     }
 }
 
-/// Says everywhere where the radio is after it was told to go to `channel`.
-fn tuned(found: &Found, end: &End, channel: Channel, result: Result<(), Error>) -> Result<(), Error> {
-    // Also after a failure: what is received now may be of either channel, but not of the one before as far as anybody
-    // knows.
-    lock(&end.state).channel = found.phy.channel();
-    if let (Ok(()), Some(receiver)) = (&result, end.sink.borrow_mut().as_mut()) {
-        receiver.set_channel(channel);
-    }
+/// Has the radio `change` its channel, and says everywhere where it is: nowhere while that lasts, nor after a failure,
+/// since what is received then may be of either channel.
+async fn tune(
+    cpu: &Cpu,
+    found: &Found,
+    end: &End,
+    change: impl Future<Output = Result<(), Error>>,
+) -> Result<(), Error> {
+    let _paused = end.flights.pause(cpu).await;
+    let stamp = |channel| {
+        if let Some(receiver) = end.sink.borrow_mut().as_mut() {
+            receiver.set_channel(channel, cpu.now());
+        }
+    };
+    stamp(None);
+    let result = change.await;
+    let channel = found.phy.channel();
+    stamp(channel);
+    lock(&end.state).channel = channel;
     result
 }
 
@@ -368,14 +379,10 @@ async fn serve(
         let _time_runs = frames_of(end).map(|frames| frames.let_time_run());
         match command {
             Command::SetChannel(channel, answer) => {
-                let _paused = end.flights.pause(cpu).await;
-                let result = found.phy.set_channel(channel).await;
-                let _ = answer.send(tuned(found, end, channel, result));
+                let _ = answer.send(tune(cpu, found, end, found.phy.set_channel(channel)).await);
             }
             Command::Hop(channel, answer) => {
-                let _paused = end.flights.pause(cpu).await;
-                let result = found.phy.hop(channel).await;
-                let _ = answer.send(tuned(found, end, channel, result));
+                let _ = answer.send(tune(cpu, found, end, found.phy.hop(channel)).await);
             }
             Command::SetTxPower(power, answer) => {
                 let half_dbm = power.map(|dbm| i16::from(dbm) * 2);

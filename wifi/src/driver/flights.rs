@@ -1,15 +1,16 @@
 //! [`Flights`]: the frames that the chip has, and what its firmware reports of them.
 //!
-//! One place for each number that a report can carry. A place is free again when the report came, when it did not come
-//! in time, or when the transfer failed; frames for which there is no place wait in the queue, and their senders with
-//! them. The tasks of one interface share the table, on the kernel's thread: [`transmit`](super::transmit) enters
-//! frames, the receive task hands over reports, and the control task [pauses](Flights::pause) it for a change of
-//! channel, so that no frame goes out on a channel other than the one that it was checked against, but for those that the
-//! chip has had for [`SETTLE`] and not sent.
+//! As many places as there are [numbers](super::numbers) for reports. A place is free again when the report came, when it
+//! did not come in time, or when the transfer failed; frames for which there is no place or no number wait in the queue,
+//! and their senders with them. The tasks of one interface share the table, on the kernel's thread:
+//! [`transmit`](super::transmit) enters frames, the receive task hands over reports, and the control task
+//! [pauses](Flights::pause) it for a change of channel, so that no frame goes out on a channel other than the one that it
+//! was checked against, but for those that the chip has had for [`SETTLE`] and not sent.
 //!
 //! The chip sends one frame after the other, and one that nobody answers takes it more than half a second (48 times
 //! 1,500 bytes at 1 Mbit/s). So the wait for a report begins anew for all frames whenever one comes, as mainline's
-//! begins anew with each frame (rtw88 `tx.c`, `rtw_tx_report_enqueue`).
+//! begins anew with each frame (rtw88 `tx.c`, `rtw_tx_report_enqueue`); not for one that was overtaken, whose report is
+//! lost.
 
 use core::cell::RefCell;
 use core::future::poll_fn;
@@ -21,17 +22,20 @@ use std::sync::Arc;
 use airlift_hcd::TransferError;
 use airlift_runtime::Cpu;
 
+use super::numbers::{self, Key, Numbers};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::rx::C2h;
-use crate::tx::{
-    Delivery, InjectErrorKind, Job, MAX_NUMBER, Outcome, Plan, Report, Status, TxQueue, Unknown,
-};
+use crate::tx::{Delivery, InjectErrorKind, Job, Outcome, Plan, Report, Status, TxQueue, Unknown};
 
 /// How long a report may take from when the chip has the frame, or from the report before.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The same with a firmware that has not reported any of the last [`PATIENCE`] frames.
 const HURRIED_TIMEOUT: Duration = Duration::from_millis(10);
 const PATIENCE: u32 = 64;
+/// How long it may take once a later frame of its queue was reported.
+const OVERTAKEN_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long it may take at all, however many others are reported: other queues may keep the air from one.
+const LONGEST: Duration = Duration::from_secs(30);
 /// How long frames that the chip has may take to be sent before the channel changes, or the interface goes down.
 pub(super) const SETTLE: Duration = Duration::from_millis(50);
 
@@ -41,8 +45,11 @@ pub(super) struct Flight {
     pub(super) plan: Plan,
     /// When waiting for it is given up.
     pub(super) deadline: Duration,
-    /// The transfer is over: the report is waited for.
-    pub(super) transferred: bool,
+    /// Since when the report is waited for: the transfer is over.
+    since: Option<Duration>,
+    /// A later frame of its queue was reported.
+    overtaken: bool,
+    serial: u64,
 }
 
 /// The frames that the chip has. Shared by the tasks of one interface, on the kernel's thread.
@@ -52,11 +59,11 @@ pub(super) struct Flights {
 }
 
 struct Inner {
-    /// By report number.
     places: Vec<Option<Flight>>,
     taken: usize,
-    /// The number that was given last.
-    last: usize,
+    numbers: Numbers,
+    /// Of the frame that comes next.
+    next_serial: u64,
     /// No deadline is before this; `None` if there is none.
     earliest: Option<Duration>,
     /// Frames without a report one after the other.
@@ -70,11 +77,11 @@ struct Inner {
 
 impl Flights {
     pub(super) fn new(queue: Arc<TxQueue>) -> Rc<Self> {
-        let places = (0..=MAX_NUMBER).map(|_| None).collect();
         let inner = Inner {
-            places,
+            places: (0..numbers::COUNT).map(|_| None).collect(),
             taken: 0,
-            last: 0,
+            numbers: Numbers::new(),
+            next_serial: 0,
             earliest: None,
             missed: 0,
             paused: false,
@@ -87,15 +94,14 @@ impl Flights {
     /// A message of the firmware came; if it is a report, the frame is over.
     pub(super) fn report(&self, message: &C2h, now: Duration) {
         let Some(report) = Report::parse(message) else { return };
-        self.inner.borrow_mut().put_off(now + REPORT_TIMEOUT);
-        let number = usize::from(report.number);
         let flight = {
             let mut inner = self.inner.borrow_mut();
-            let known = inner.places.get(number).and_then(Option::as_ref);
-            let fits = known.is_some_and(|flight| {
-                flight.plan.repr.report.is_some() && flight.plan.repr.queue.code() == report.queue
-            });
-            if fits { inner.vacate(number) } else { None }
+            let key = inner.numbers.reported(report.number, report.queue);
+            key.and_then(|key| {
+                let flight = inner.vacate(key);
+                inner.put_off(now, key.serial, report.queue);
+                flight
+            })
         };
         let Some(flight) = flight else {
             self.queue.stray_report();
@@ -132,48 +138,62 @@ impl Flights {
         self.inner.borrow().taken == 0
     }
 
-    /// Whether a frame could be given to the chip now.
-    pub(super) fn has_place(&self) -> bool {
+    /// Whether a frame could be given to the chip now. While frames with numbers are out and no number is free, the next
+    /// one waits for theirs; once all numbers are withdrawn, it goes without.
+    pub(super) fn has_place(&self, now: Duration) -> bool {
         let inner = self.inner.borrow();
-        !inner.paused && inner.taken < inner.places.len()
+        let numbered = || inner.numbers.free(now).is_some() || !inner.numbers.any_given();
+        !inner.paused && inner.taken < inner.places.len() && numbered()
     }
 
-    /// The next number that is free. Numbers go round, so that one is not used again soon.
-    pub(super) fn next_number(&self) -> Option<usize> {
-        let inner = self.inner.borrow();
-        let count = inner.places.len();
-        (1..=count).map(|step| (inner.last + step) % count).find(|&number| inner.places[number].is_none())
+    /// The number for the report of the next frame, if there is one.
+    pub(super) fn next_number(&self, now: Duration) -> Option<u8> {
+        self.inner.borrow().numbers.free(now)
     }
 
-    pub(super) fn enter(&self, number: usize, flight: Flight) {
+    /// The chip is given a frame, to be transferred until `deadline`; its plan has the number of its report, if it has
+    /// one. There must [be a place](Self::has_place).
+    pub(super) fn enter(&self, mut job: Job, plan: Plan, deadline: Duration) -> Key {
         let mut inner = self.inner.borrow_mut();
-        inner.watch(flight.deadline);
-        inner.places[number] = Some(flight);
+        let place =
+            inner.places.iter().position(Option::is_none).expect("a frame is taken if there is a place");
+        let serial = inner.next_serial;
+        inner.next_serial += 1;
+        job.given_to_chip();
+        // There are as many places as numbers, which are bytes.
+        let key = Key { place: place as u8, serial };
+        if let Some(number) = plan.repr.report {
+            inner.numbers.give(number, key, plan.repr.queue.code());
+        }
+        inner.watch(deadline);
+        inner.places[place] = Some(Flight { job, plan, deadline, since: None, overtaken: false, serial });
         inner.taken += 1;
-        inner.last = number;
+        key
     }
 
-    /// A transfer is over.
-    pub(super) fn transferred(&self, number: usize, status: Result<(), TransferError>, now: Duration) {
+    /// A transfer is over. Of a frame that is over already, nothing more is to be said.
+    pub(super) fn transferred(&self, key: Key, status: Result<(), TransferError>, now: Duration) {
         let mut inner = self.inner.borrow_mut();
         let patient = inner.missed < PATIENCE;
-        let Some(flight) = inner.places[number].as_mut() else { return };
+        let Some(flight) = inner.flight(key) else { return };
         if let Err(error) = status {
-            let flight = inner.vacate(number);
+            let flight = inner.give_up(key, now);
             drop(inner);
             if let Some(flight) = flight {
                 flight.job.failed(failure(error));
             }
         } else if flight.plan.repr.report.is_some() {
             let deadline = now + if patient { REPORT_TIMEOUT } else { HURRIED_TIMEOUT };
-            flight.transferred = true;
+            flight.since = Some(now);
             flight.deadline = deadline;
             inner.watch(deadline);
         } else {
-            let flight = inner.vacate(number);
+            let flight = inner.vacate(key);
             drop(inner);
             if let Some(flight) = flight {
-                flight.over(Delivery::Unknown(Unknown::NotAsked), None);
+                let asked = flight.job.frame().report;
+                let unknown = if asked { Unknown::NoNumber } else { Unknown::NotAsked };
+                flight.over(Delivery::Unknown(unknown), None);
             }
         }
     }
@@ -184,21 +204,22 @@ impl Flights {
     }
 
     /// Gives up on frames whose report did not come. Tells which transfers take too long.
-    pub(super) fn expire(&self, now: Duration) -> Vec<usize> {
+    pub(super) fn expire(&self, now: Duration) -> Vec<Key> {
         let mut missed = Vec::new();
         let mut slow = Vec::new();
         let mut next: Option<Duration> = None;
         {
             let mut inner = self.inner.borrow_mut();
-            for number in 0..inner.places.len() {
-                let Some(flight) = &inner.places[number] else { continue };
+            for place in 0..inner.places.len() {
+                let Some(flight) = &inner.places[place] else { continue };
+                let key = Key { place: place as u8, serial: flight.serial };
                 if flight.deadline > now {
                     next = Some(next.map_or(flight.deadline, |next| next.min(flight.deadline)));
-                } else if flight.transferred {
-                    missed.extend(inner.vacate(number));
+                } else if flight.since.is_some() {
+                    missed.extend(inner.give_up(key, now));
                     inner.missed = inner.missed.saturating_add(1);
                 } else {
-                    slow.push(number);
+                    slow.push(key);
                 }
             }
             inner.earliest = next;
@@ -214,7 +235,9 @@ impl Flights {
         self.queue.close(reason);
         let flights: Vec<Flight> = {
             let mut inner = self.inner.borrow_mut();
-            (0..inner.places.len()).filter_map(|number| inner.vacate(number)).collect()
+            inner.earliest = None;
+            inner.taken = 0;
+            inner.places.iter_mut().filter_map(Option::take).collect()
         };
         for flight in flights {
             flight.job.failed(InjectErrorKind::Interface(reason.clone()));
@@ -233,13 +256,21 @@ impl Flights {
 }
 
 impl Inner {
-    /// The firmware reports: nothing that the chip has is given up before `deadline`.
-    fn put_off(&mut self, deadline: Duration) {
+    /// The firmware reported the frame of that serial and queue. Those of its queue that were there before are given up
+    /// soon, all others later.
+    fn put_off(&mut self, now: Duration, serial: u64, queue: u8) {
         self.missed = 0;
         let mut earliest: Option<Duration> = None;
         for flight in self.places.iter_mut().flatten() {
-            if flight.transferred {
-                flight.deadline = flight.deadline.max(deadline);
+            if let Some(since) = flight.since
+                && !flight.overtaken
+            {
+                flight.overtaken = flight.plan.repr.queue.code() == queue && flight.serial < serial;
+                flight.deadline = if flight.overtaken {
+                    flight.deadline.min(now + OVERTAKEN_TIMEOUT)
+                } else {
+                    flight.deadline.max(now + REPORT_TIMEOUT).min(since + LONGEST)
+                };
             }
             earliest = Some(earliest.map_or(flight.deadline, |earliest| earliest.min(flight.deadline)));
         }
@@ -250,8 +281,22 @@ impl Inner {
         self.earliest = Some(self.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
     }
 
-    fn vacate(&mut self, number: usize) -> Option<Flight> {
-        let flight = self.places[number].take()?;
+    fn flight(&mut self, key: Key) -> Option<&mut Flight> {
+        self.places.get_mut(usize::from(key.place))?.as_mut().filter(|flight| flight.serial == key.serial)
+    }
+
+    /// A frame is over, and its report may still come.
+    fn give_up(&mut self, key: Key, now: Duration) -> Option<Flight> {
+        let flight = self.vacate(key)?;
+        if let Some(number) = flight.plan.repr.report {
+            self.numbers.withdraw(number, self.next_serial, now);
+        }
+        Some(flight)
+    }
+
+    fn vacate(&mut self, key: Key) -> Option<Flight> {
+        self.flight(key)?;
+        let flight = self.places[usize::from(key.place)].take()?;
         self.taken -= 1;
         if self.taken == 0 {
             self.earliest = None;
@@ -299,3 +344,7 @@ fn failure(error: TransferError) -> InjectErrorKind {
         error => InjectErrorKind::Transfer(error),
     }
 }
+
+#[cfg(test)]
+#[path = "flights_tests.rs"]
+mod tests;

@@ -27,6 +27,7 @@ mod efuse_read;
 mod flights;
 mod mac;
 mod mac3081;
+mod numbers;
 mod power;
 mod queues;
 mod receive;

@@ -3,7 +3,8 @@
 //! A task of its own takes frames from the [`TxQueue`](crate::tx::TxQueue), lays each behind its descriptor in a buffer
 //! (the one copy on their way; buffers come back and are used again), enters it in [`Flights`] and submits it on the
 //! endpoint of its queue. Frames that wait together share a transfer, if the chip takes several in one; no frame waits
-//! for another.
+//! for another. An endpoint that stalls is freed beside all that, which may take its time: frames wait for it, going
+//! down does not.
 //!
 //! Sources: rtw88 `usb.c`, `rtw_usb_tx_agg_skb` (several frames to a transfer), `rtw_usb_write_port` (the empty packet
 //! at its end).
@@ -21,7 +22,8 @@ use airlift_runtime::{Cpu, Sleep};
 use bytes::BytesMut;
 
 use super::control::State;
-use super::flights::{Flight, Flights, SETTLE};
+use super::flights::{Flights, SETTLE};
+use super::numbers::Key;
 use crate::stream::{FrameSource, TimeRuns};
 use crate::tx::{DESCRIPTOR_LEN, EndpointMap, InjectErrorKind, Job, Plan, Planner, set_frames};
 
@@ -50,33 +52,42 @@ pub(super) struct Transmit {
     pub(super) frames: FrameSource,
 }
 
-/// The numbers of the frames in a transfer.
+/// The frames in a transfer.
 #[derive(Clone, Copy, Default)]
 struct Carried {
-    numbers: [u8; 8],
+    keys: [Key; Self::MOST],
     count: u8,
 }
 
 impl Carried {
     const MOST: usize = 8;
 
-    fn push(&mut self, number: usize) {
-        self.numbers[usize::from(self.count)] = number as u8;
+    fn push(&mut self, key: Key) {
+        self.keys[usize::from(self.count)] = key;
         self.count += 1;
     }
 
-    fn iter(self) -> impl Iterator<Item = usize> {
-        self.numbers.into_iter().take(usize::from(self.count)).map(usize::from)
+    fn iter(self) -> impl Iterator<Item = Key> {
+        self.keys.into_iter().take(usize::from(self.count))
     }
 }
 
 /// A transfer on its way, and its frames.
 type Transfer = (UrbHandle, Carried);
 
+/// An endpoint's halt, being ended.
+struct Halt {
+    clearing: Pin<Box<dyn Future<Output = ()>>>,
+    /// Another stall came meanwhile.
+    again: bool,
+}
+
 struct Task {
     with: Transmit,
     /// By endpoint, in order.
     flying: Vec<VecDeque<Transfer>>,
+    /// By endpoint.
+    halts: Vec<Option<Halt>>,
     spare: Vec<BytesMut>,
     /// Readers must not hold virtual time while a frame is on its way: who awaits it may be one of them.
     time_runs: Option<TimeRuns>,
@@ -88,6 +99,8 @@ enum Event {
     Ended(usize, Completion, Carried),
     /// A frame is to be sent.
     Frame(Job),
+    /// The halt of an endpoint is over, as far as the device was willing.
+    Freed(usize),
     /// It is time to look at the deadlines.
     Late,
     /// The interface goes down.
@@ -99,7 +112,8 @@ enum Event {
 /// Dropping the future cancels the transfers; their frames are answered as the kernel having gone.
 pub(super) async fn run(with: Transmit, stop: async_channel::Receiver<()>) {
     let flying = (0..with.endpoints.len()).map(|_| VecDeque::new()).collect();
-    let mut task = Task { with, flying, spare: Vec::new(), time_runs: None };
+    let halts = (0..with.endpoints.len()).map(|_| None).collect();
+    let mut task = Task { with, flying, halts, spare: Vec::new(), time_runs: None };
     let cpu = task.with.cpu.clone();
     let mut stopped = pin!(stop.recv());
     let mut stopping: Option<Duration> = None;
@@ -128,8 +142,9 @@ pub(super) async fn run(with: Transmit, stop: async_channel::Receiver<()>) {
         })
         .await;
         match event {
-            Event::Ended(endpoint, completion, frames) => task.ended(endpoint, completion, frames).await,
+            Event::Ended(endpoint, completion, frames) => task.ended(endpoint, completion, frames),
             Event::Frame(job) => task.send(job),
+            Event::Freed(endpoint) => task.freed(endpoint),
             Event::Late => {
                 timer = None;
                 task.expire();
@@ -156,10 +171,18 @@ impl Task {
                 return Poll::Ready(Event::Ended(endpoint, completion, frames));
             }
         }
+        for (endpoint, halt) in self.halts.iter_mut().enumerate() {
+            if let Some(halt) = halt
+                && halt.clearing.as_mut().poll(context).is_ready()
+            {
+                return Poll::Ready(Event::Freed(endpoint));
+            }
+        }
         // A transfer that leads nowhere must not keep the others from being sent, so each endpoint has room of its own;
         // the frame that comes next is not known before it is taken, and so there must be room on all.
         let room = self.flying.iter().all(|flying| flying.len() < IN_FLIGHT);
-        if takes && room && self.with.flights.has_place() {
+        let room = room && self.halts.iter().all(Option::is_none);
+        if takes && room && self.with.flights.has_place(self.with.cpu.now()) {
             if let Poll::Ready(job) = self.with.flights.queue.poll_take(context) {
                 return Poll::Ready(Event::Frame(job));
             }
@@ -187,7 +210,7 @@ impl Task {
         let mut frames = Carried::default();
         self.load(&mut buffer, &mut frames, job, plan);
         let most = self.with.most_frames.min(Carried::MOST);
-        while usize::from(frames.count) < most && self.with.flights.has_place() {
+        while usize::from(frames.count) < most && self.with.flights.has_place(self.with.cpu.now()) {
             let mut next = None;
             let job = self.with.flights.queue.take_if(|frame| {
                 let start = buffer.len().next_multiple_of(ALIGNMENT);
@@ -211,33 +234,29 @@ impl Task {
     }
 
     /// Lays a frame behind its descriptor, and gives it a place in the table.
-    fn load(&mut self, buffer: &mut BytesMut, frames: &mut Carried, mut job: Job, mut plan: Plan) {
-        // There is a place, or the frame would not have been taken.
-        let Some(number) = self.with.flights.next_number() else { return };
-        plan.repr.report = job.frame().report.then_some(number as u8);
+    fn load(&mut self, buffer: &mut BytesMut, frames: &mut Carried, job: Job, mut plan: Plan) {
+        let now = self.with.cpu.now();
+        plan.repr.report = if job.frame().report { self.with.flights.next_number(now) } else { None };
         let mpdu = job.frame().bytes();
         let start = buffer.len();
         buffer.reserve(DESCRIPTOR_LEN + mpdu.len());
         buffer.resize(start + DESCRIPTOR_LEN, 0);
         plan.repr.emit(&mut buffer[start..]);
         buffer.extend_from_slice(mpdu);
-        job.given_to_chip();
-        let deadline = self.with.cpu.now() + TRANSFER_TIMEOUT;
-        self.with.flights.enter(number, Flight { job, plan, deadline, transferred: false });
-        frames.push(number);
+        frames.push(self.with.flights.enter(job, plan, now + TRANSFER_TIMEOUT));
     }
 
     /// Gives up on what takes too long.
     fn expire(&mut self) {
         let slow = self.with.flights.expire(self.with.cpu.now());
         for (handle, frames) in self.flying.iter().flatten() {
-            if frames.iter().any(|number| slow.contains(&number)) {
+            if frames.iter().any(|key| slow.contains(&key)) {
                 handle.kill();
             }
         }
     }
 
-    async fn ended(&mut self, endpoint: usize, completion: Completion, frames: Carried) {
+    fn ended(&mut self, endpoint: usize, completion: Completion, frames: Carried) {
         let Completion { status, buffer, .. } = completion;
         if self.spare.len() < SPARE && buffer.capacity() <= SPARE_SIZE {
             self.spare.push(buffer);
@@ -247,29 +266,48 @@ impl Task {
             Err(TransferError::Cancelled) => Err(TransferError::Timeout),
             status => status,
         };
-        for number in frames.iter() {
-            self.with.flights.transferred(number, status, self.with.cpu.now());
+        for key in frames.iter() {
+            self.with.flights.transferred(key, status, self.with.cpu.now());
         }
         if let Err(source) = status {
             tracing::warn!(%source, endpoint, "a transmit transfer failed");
         }
         if status == Err(TransferError::Stall) {
-            // Each URB behind it ends with a stall of its own; the halt is ended all the same.
-            let address = self.with.endpoints.address(endpoint);
-            let _ = self.with.device.clear_halt(address).await;
+            self.halted(endpoint);
+        }
+    }
+
+    /// Ends an endpoint's halt. Each URB behind the one that stalled ends with a stall of its own.
+    fn halted(&mut self, endpoint: usize) {
+        if let Some(halt) = &mut self.halts[endpoint] {
+            halt.again = true;
+            return;
+        }
+        let (device, address) = (self.with.device.clone(), self.with.endpoints.address(endpoint));
+        let clearing = Box::pin(async move {
+            // If it does not obey, the next transfer tells.
+            let _ = device.clear_halt(address).await;
+        });
+        self.halts[endpoint] = Some(Halt { clearing, again: false });
+    }
+
+    fn freed(&mut self, endpoint: usize) {
+        if self.halts[endpoint].take().is_some_and(|halt| halt.again) {
+            self.halted(endpoint);
         }
     }
 
     /// Takes every transfer back. Frames whose transfer took place and of which no report came are failed by the caller.
     async fn recall(&mut self) {
+        self.halts.clear();
         for (handle, _) in self.flying.iter().flatten() {
             handle.kill();
         }
         let now = self.with.cpu.now();
         for (handle, frames) in core::mem::take(&mut self.flying).into_iter().flatten() {
             let completion = handle.await;
-            for number in frames.iter() {
-                self.with.flights.transferred(number, completion.status, now);
+            for key in frames.iter() {
+                self.with.flights.transferred(key, completion.status, now);
             }
         }
     }

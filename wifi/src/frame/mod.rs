@@ -145,8 +145,9 @@ impl Frame {
     }
 
     /// Says when the frame was on the air, once its receiver knows.
-    pub(crate) fn set_time(&mut self, time: Duration) {
+    pub(crate) fn place(&mut self, time: Duration, channel: Option<Channel>) {
         self.meta.time = time;
+        self.meta.channel = channel;
     }
 
     pub(crate) fn with_lost_before(mut self, lost_before: u64) -> Self {

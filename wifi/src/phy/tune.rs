@@ -141,6 +141,8 @@ impl Phy {
             Ok(()) => self.channel.set(Some(channel)),
             // A posted write that failed may have been one of the band's, or of the power's.
             Err(_) => {
+                // Others that are still on their way belong to this change, and so do their failures.
+                let _ = self.regs.barrier().await;
                 self.band.set(None);
                 self.synthesizers.set(Default::default());
                 self.forget_power();

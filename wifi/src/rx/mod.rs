@@ -2,7 +2,7 @@
 //!
 //! The driver's receive task hands each transfer over as it comes. It is taken apart (`aggregate`), the
 //! descriptor (`descriptor`) and the PHY's report (`phy_status`) of each packet become a [`Meta`], the
-//! time stamp is unwrapped (`tsf`), and the frames, slices of the transfer's buffer, go to all streams.
+//! time stamp is unwrapped (`tsf`), its channel looked up (`tuned`), and the frames, slices of the transfer's buffer, go to all streams.
 //!
 //! There is no I/O, no clock and no chip in here: a test feeds it bytes and times.
 
@@ -13,6 +13,7 @@ mod phy_status;
 #[cfg(test)]
 mod testing;
 mod tsf;
+mod tuned;
 
 use core::time::Duration;
 
@@ -25,6 +26,7 @@ use descriptor::Descriptor;
 pub(crate) use descriptor::rate as rate_of_code;
 pub(crate) use phy_status::{ReadPhyStatus, phy_status_8812a, phy_status_8814a, phy_status_8821a};
 use tsf::TsfClock;
+use tuned::TunedLog;
 
 use crate::channel::{Channel, Width};
 use crate::chip::Chip;
@@ -74,7 +76,7 @@ pub struct Receiver {
     sender: FrameSender,
     read_phy_status: ReadPhyStatus,
     chains: usize,
-    channel: Option<Channel>,
+    channel: TunedLog,
     tsf: TsfClock,
     ampdus: AmpduTracker,
     /// The frames of the transfer at hand; kept for its memory.
@@ -88,7 +90,7 @@ impl Receiver {
             sender: FrameSender::new(),
             read_phy_status: chip.info().read_phy_status,
             chains: usize::from(chains),
-            channel: None,
+            channel: TunedLog::default(),
             tsf: TsfClock::default(),
             ampdus: AmpduTracker::default(),
             batch: Vec::new(),
@@ -109,9 +111,10 @@ impl Receiver {
         self.sender.source()
     }
 
-    /// Says to which channel the radio is tuned from now on. Frames that come before the first call have none.
-    pub fn set_channel(&mut self, channel: Channel) {
-        self.channel = Some(channel);
+    /// Says to which channel the radio is tuned from `since` on (kernel's clock); `None` while that is not known. Frames
+    /// that were on the air then have no channel, nor have any before the first call.
+    pub fn set_channel(&mut self, channel: Option<Channel>, since: Duration) {
+        self.channel.set(channel, since);
     }
 
     /// Says what the chip's 64-bit TSF is at the time `at` of the kernel's clock; else the upper half starts
@@ -152,7 +155,8 @@ impl Receiver {
             self.tsf.observe(frame.tsf().unwrap_or_default(), at);
         }
         for frame in &mut batch {
-            frame.set_time(self.tsf.place(frame.tsf().unwrap_or_default(), at));
+            let time = self.tsf.place(frame.tsf().unwrap_or_default(), at);
+            frame.place(time, self.channel.at(time));
         }
         let buffer = self.sender.buffer(size);
         self.sender.send_transfer(&batch, buffer, &malformed, |stats| {
@@ -207,10 +211,10 @@ impl Receiver {
         let ampdu = self.ampdus.next(descriptor.is_ampdu(), descriptor.ppdu_count(), modulation, tsf);
         Some(Meta {
             tsf: Some(tsf),
-            // Set when all frames of the transfer are known.
+            // Both are set when all frames of the transfer are known.
             time: at,
+            channel: None,
             received_at: at,
-            channel: self.channel,
             modulation: Some(modulation),
             signal_dbm: report.map(|report| report.overall_dbm),
             chains: report.map_or(ChainSignals::NONE, |report| report.chains),

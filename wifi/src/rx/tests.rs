@@ -39,7 +39,7 @@ fn w2_frames_are_slices_of_the_transfers_buffer() {
 fn w3_a_frame_carries_what_descriptor_and_phy_status_say() {
     let mut receiver = receiver();
     let channel: Channel = Channel::new(36, Width::Mhz80).unwrap();
-    receiver.set_channel(channel);
+    receiver.set_channel(Some(channel), Duration::ZERO);
     receiver.set_tsf(9 << 32, Duration::ZERO);
     let mut stream = receiver.source().open(StreamOptions::new().bad_fcs(true));
     let mut raw = Raw::new(&ack());
@@ -157,7 +157,7 @@ proptest! {
         transfers in proptest::collection::vec(transfer(), 1..8), takes in 0usize..6
     ) {
         let mut receiver = receiver();
-        receiver.set_channel("11".parse().unwrap());
+        receiver.set_channel("11".parse().ok(), Duration::ZERO);
         let source = receiver.source();
         let mut first = source.open(StreamOptions::new());
         let all = source.open(StreamOptions::new().bad_fcs(true));

@@ -89,6 +89,7 @@ impl fmt::Display for Delivery {
             Self::Sent => "sent",
             Self::Unknown(Unknown::NoReport) => "unknown: no report came",
             Self::Unknown(Unknown::NotAsked) => "unknown: no report was asked for",
+            Self::Unknown(Unknown::NoNumber) => "unknown: no number was free for a report",
         })
     }
 }
@@ -101,6 +102,9 @@ pub enum Unknown {
     NoReport,
     /// The chip took it, and no report [was asked for](TxFrame::report).
     NotAsked,
+    /// The chip took it, and no report could be asked for: of the 64 numbers that tell reports apart, each was that of a
+    /// frame whose report is overdue and may still come.
+    NoNumber,
 }
 
 /// What became of a frame that went to the chip, as far as the chip tells it.
@@ -267,6 +271,10 @@ impl InjectError {
         self.inner.given_to_chip
     }
 
+    fn sent_or_not(&self) -> &'static str {
+        if self.inner.given_to_chip { "unknown whether the frame was sent" } else { "frame not sent" }
+    }
+
     /// Whether the adapter is gone.
     pub fn is_unplugged(&self) -> bool {
         match &self.inner.kind {
@@ -305,8 +313,8 @@ impl fmt::Display for InjectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.inner.kind {
             InjectErrorKind::Refused(refusal) => write!(f, "frame refused: {refusal}"),
-            InjectErrorKind::Transfer(error) => write!(f, "sending a frame: {error}"),
-            InjectErrorKind::Interface(error) => write!(f, "frame not sent: {error}"),
+            InjectErrorKind::Transfer(error) => write!(f, "{}: {error}", self.sent_or_not()),
+            InjectErrorKind::Interface(error) => write!(f, "{}: {error}", self.sent_or_not()),
         }
     }
 }
@@ -333,8 +341,8 @@ impl std::error::Error for InjectError {
 
 /// What became of the frames that an interface was asked to send.
 ///
-/// `accepted == waiting + in_flight + acknowledged + not_acknowledged + expired + sent + unknown + refused + failed` at
-/// any time.
+/// `accepted == waiting + in_flight + acknowledged + not_acknowledged + expired + sent + unknown + cut_off + refused +
+/// failed` at any time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct TxStats {
@@ -356,7 +364,10 @@ pub struct TxStats {
     pub unknown: u64,
     /// Those that were [refused](InjectErrorKind::Refused).
     pub refused: u64,
-    /// Those whose transfer failed, or whose interface ended first.
+    /// Those that the chip was given and whose transfer failed, or whose interface ended first: whether they were sent is
+    /// unknown ([`InjectError::may_have_been_sent`]).
+    pub cut_off: u64,
+    /// Those whose interface ended before the chip was given them: they were not sent.
     pub failed: u64,
     /// Times that a frame was sent again, as reported.
     pub retries: u64,
@@ -375,6 +386,7 @@ impl TxStats {
                 + self.expired
                 + self.sent
                 + self.unknown
+                + self.cut_off
                 + self.refused
                 + self.failed
     }
@@ -392,6 +404,7 @@ impl TxStats {
                 self.retries += u64::from(outcome.retries.unwrap_or(0));
             }
             Err(error) if error.refusal().is_some() => self.refused += 1,
+            Err(error) if error.may_have_been_sent() => self.cut_off += 1,
             Err(_) => self.failed += 1,
         }
     }
@@ -407,8 +420,9 @@ impl fmt::Display for TxStats {
         for (count, word) in [
             (self.expired, "expired"),
             (self.unknown, "unknown"),
+            (self.cut_off, "unknown since cut off"),
             (self.refused, "refused"),
-            (self.failed, "failed"),
+            (self.failed, "not sent"),
             (self.waiting, "waiting"),
             (self.in_flight, "in flight"),
         ] {

@@ -148,10 +148,14 @@ fn a8_whatever_ends_a_job_gives_its_frame_back() {
     {
         let error = block_on(ticket).unwrap_err();
         assert_eq!(error.may_have_been_sent(), given);
+        let told = if given { "unknown whether the frame was sent: " } else { "frame not sent: " };
+        assert!(error.to_string().starts_with(told), "{error}");
         assert_eq!(error.into_frame().bytes().len(), length);
     }
     let stats = queue.stats();
-    assert!(stats.is_balanced() && stats.accepted == 3 && stats.failed == 3, "{stats:?}");
+    assert!(stats.is_balanced() && stats.accepted == 3, "{stats:?}");
+    assert_eq!((stats.failed, stats.cut_off), (2, 1));
+    assert!(stats.to_string().contains("+ unknown since cut off 1 + not sent 2"), "{stats}");
 }
 
 #[test]

@@ -37,7 +37,10 @@ pub struct SinkStats {
     pub acknowledged: u64,
     /// Frames that were given to the chip, and either need no acknowledgement or got none, or it did not tell.
     pub others: u64,
-    /// Frames that could not be sent.
+    /// Frames that the chip had been given when their transfer failed or the interface ended: whether they were sent is
+    /// unknown.
+    pub cut_off: u64,
+    /// Frames that were not sent.
     pub failed: u64,
     /// Frames of which nothing is known yet.
     pub pending: u64,
@@ -70,7 +73,8 @@ impl SinkState {
                 Ok(outcome) if outcome.delivery == Delivery::Acknowledged => inner.stats.acknowledged += 1,
                 Ok(_) => inner.stats.others += 1,
                 Err(error) => {
-                    inner.stats.failed += 1;
+                    let stats = &mut inner.stats;
+                    *if error.may_have_been_sent() { &mut stats.cut_off } else { &mut stats.failed } += 1;
                     inner.errors.push_back(error);
                 }
             }

@@ -27,7 +27,19 @@ cannot be sent at all (too long, more streams than the adapter has, wider than t
 the reason; the exit code is 1 then.
 
 What became of each frame is asked of the adapter's firmware: acknowledged, not acknowledged after so many retries, or
-sent where nobody answers. What the firmware does not tell is told as unknown.
+sent where nobody answers. What the firmware does not tell, or a transfer that failed leaves open, is told as unknown.
+At an interrupt what the adapter has is sent, and what became of every frame so far is told.
+
+JSON (--json): one object a line for each frame, in the order in which it is known what became of them; what is not
+known is left out.
+  v            1, the version of this shape; keys may be added without changing it
+  frame        its number in the file, from 1
+  outcome      \"acknowledged\", \"not-acknowledged\", \"sent\" (nobody was to answer), \"expired\" (waited too long
+               in the adapter), \"unknown\" (it may have been sent), \"refused\" (it cannot be), \"not-sent\"
+  reason       why it is unknown, refused or not sent
+  retries      how often it was sent again
+  rate         {\"mbps\":1.0}, {\"mcs\":7} or {\"mcs\":9,\"nss\":2}: the last one
+  not_honoured what was asked for and not done
 
 Radio law: this program sends what you give it, where and when you say. It knows the most power that the adapter's maker
 and the strictest of the regulations in the Linux driver's tables allow for a channel and a rate, and keeps below that.
@@ -48,6 +60,10 @@ pub(crate) struct InjectArgs {
     /// Send at most this many frames a second
     #[arg(long, value_name = "FRAMES_PER_S", value_parser = rate_limit)]
     rate_limit: Option<f64>,
+
+    /// What became of each frame as JSON on standard output, one object a line
+    #[arg(long)]
+    json: bool,
 
     #[command(flatten)]
     adapter: AdapterArgs,
@@ -70,6 +86,7 @@ pub(crate) struct Inject {
     pub(crate) count: Option<u64>,
     /// Frames a second.
     pub(crate) rate_limit: Option<f64>,
+    pub(crate) json: bool,
 }
 
 impl InjectArgs {
@@ -83,7 +100,7 @@ impl InjectArgs {
             false => Source::File(self.read),
         };
         let adapter = self.adapter.check("inject")?;
-        Ok(Inject { adapter, read, count: self.count, rate_limit: self.rate_limit })
+        Ok(Inject { adapter, read, count: self.count, rate_limit: self.rate_limit, json: self.json })
     }
 }
 
@@ -112,7 +129,8 @@ mod tests {
 
     #[test]
     fn frames_come_from_a_file_or_standard_input() {
-        let args = inject("--read - --count 5 --rate-limit 0.5 --channel 36/80").unwrap();
+        let args = inject("--read - --count 5 --rate-limit 0.5 --json --channel 36/80").unwrap();
+        assert!(args.json);
         assert_eq!((args.read, args.count, args.rate_limit), (Source::Stdin, Some(5), Some(0.5)));
         assert_eq!(args.adapter.channel, "36/80".parse().unwrap());
         assert_eq!(inject("--read ./-").unwrap().read, Source::File("./-".into()));
