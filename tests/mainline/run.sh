@@ -14,6 +14,7 @@
 #   inject  send frames in monitor mode, and look for them on the air; channels 1 to 11 only, elsewhere mac80211 lets
 #           nobody inject without a regulatory database
 #   feed    capture made-up packets
+#   busy    have so many of them arrive that the driver aggregates them
 # Each step has an adapter of its own. The bus's number says what kind it is (tests/src/adapters.rs), what follows is
 # free. CHANNEL may be several, 6/1, to be gone to one after the other: a driver starts on channel 1, and does nothing
 # when asked for the one that it is on. Without a step all those of the golden files run (tests/src/plan.rs), the first

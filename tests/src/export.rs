@@ -4,7 +4,7 @@
 //! a second port, one line a connection: `mark DEVICE LABEL` has the exporter write down how far the trace has
 //! come and what state the device is in, `begin DEVICE` forgets what was recorded of it so far, `sent DEVICE COUNT`
 //! asks whether it was handed that many frames to send, `feed DEVICE` has made-up packets arrive and asks whether
-//! all have, `replay DEVICE` has the frames of a capture be on its air and asks whether all were, `file NAME` and then bytes leaves a file. The answer is `ok`, `not yet`, or why not; to a mark `late` if
+//! all have, `aggregated DEVICE` asks whether its driver aggregates received packets, `replay DEVICE` has the frames of a capture be on its air and asks whether all were, `file NAME` and then bytes leaves a file. The answer is `ok`, `not yet`, or why not; to a mark `late` if
 //! the driver's watchdog has come before it.
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use airlift_hcd::UsbFunction;
 use airlift_hcd::usbip::{Server, ServerHandle};
 
 use crate::feed::{Fed, Feed};
-use crate::golden::is_watchdogs;
+use crate::golden::{has_aggregated, is_watchdogs};
 use crate::sent;
 use crate::trace::{Access, Trace, Traced};
 
@@ -205,6 +205,7 @@ impl Orders {
             ["begin", id] => self.begin(id),
             ["sent", id, count] => self.sent(id, count),
             ["feed", id] => self.feed(id),
+            ["aggregated", id] => self.aggregated(id),
             ["replay", id] => self.replay(id),
             ["file", name] if is_plain(name) => {
                 let mut bytes = Vec::new();
@@ -244,6 +245,11 @@ impl Orders {
             feed.offer(packets.iter().cloned());
         }
         if feed.left() == 0 { "ok" } else { "not yet" }
+    }
+
+    fn aggregated(&self, id: &str) -> &'static str {
+        let Some(device) = self.devices.get(id) else { return "no such device" };
+        if has_aggregated(&device.trace.accesses()) { "ok" } else { "not yet" }
     }
 
     fn replay(&self, id: &str) -> &'static str {

@@ -15,6 +15,9 @@
 //! reg 0100: ff 06 --           state, as `State` writes it
 //! ```
 //!
+//! `golden/CHIP/ADAPTER/aggregation.txt` has those writes with which the driver, when there is traffic, has the chip put
+//! several received packets into one transfer.
+//!
 //! Only the harness writes them ([`Recorded::write_all`]); tests read them ([`Golden::load`]).
 
 use std::fmt::Write as _;
@@ -125,6 +128,53 @@ impl Golden {
         let probe = probe.lines().filter_map(Step::parse).collect();
         Ok(Self { probe, steps, state: State::parse(&own) })
     }
+}
+
+/// Where a driver sets up the aggregation of received packets: TXDMA_PQ_MAP has the switch, RXDMA_AGG_PG_TH size and time.
+const AGGREGATION: [u16; 3] = [0x010c, 0x0280, 0x0283];
+
+/// The writes of an access and its neighbours that have packets aggregated, the first time that the driver does so.
+fn aggregating(accesses: &[Access]) -> Option<Vec<Step>> {
+    /// Reads and writes that belong together at most.
+    const TOGETHER: usize = 6;
+    let at = accesses.iter().position(|access| {
+        access.write && access.address == AGGREGATION[1] && access.data.first().is_some_and(|size| *size != 0)
+    })?;
+    let near = &accesses[at.saturating_sub(TOGETHER)..accesses.len().min(at + TOGETHER)];
+    let of_it = near.iter().filter(|access| AGGREGATION.contains(&access.address));
+    Some(of_it.filter_map(Step::of).collect())
+}
+
+/// Whether a driver has begun to aggregate received packets.
+pub fn has_aggregated(accesses: &[Access]) -> bool {
+    aggregating(accesses).is_some()
+}
+
+/// Writes `aggregation.txt`.
+///
+/// # Errors
+///
+/// If the driver did not aggregate, or the file cannot be written.
+pub fn write_aggregation(accesses: &[Access], kernel: &str, folder: &Path) -> io::Result<()> {
+    let steps = aggregating(accesses).ok_or_else(|| invalid("no packets were aggregated".into()))?;
+    let mut text = format!(
+        "# What rtw88 writes to aggregate received packets.\n\
+         # Written by tests/mainline/run.sh --golden; not to be edited.\n# kernel {kernel}\n",
+    );
+    for step in steps {
+        let _ = writeln!(text, "{step}");
+    }
+    std::fs::write(folder.join("aggregation.txt"), text)
+}
+
+/// Reads `aggregation.txt`.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub fn aggregation(folder: &Path) -> io::Result<Vec<Step>> {
+    let text = std::fs::read_to_string(folder.join("aggregation.txt"))?;
+    Ok(text.lines().filter_map(Step::parse).collect())
 }
 
 /// What one run of the harness recorded on one channel.
@@ -302,6 +352,21 @@ mod tests {
         let pause = Step::Delay(Duration::from_millis(399));
         assert_eq!(golden.steps, [step(0x0838, 2), step(0x0838, 3), pause, step(0x0c90, 4), step(0x0c90, 6)],);
         assert_eq!(golden.state, run("2-20", 6).state);
+    }
+
+    #[test]
+    fn v2_what_aggregates_packets_is_what_stands_around_the_size() {
+        let short =
+            |at: u64, address: u16, data: &[u8]| Access { data: data.to_vec(), ..write(at, address, 0) };
+        let off = [short(0, 0x0280, &[0, 1]), short(1, 0x010c, &[0xb4])];
+        let others: Vec<Access> = (0..9).map(|at| write(at, 0x0c90, 0)).collect();
+        let on = [short(2, 0x0280, &[5, 0x20]), short(3, 0x010c, &[0xb4])];
+        let folder = folder("golden-aggregation");
+        let trace = [&off[..], &others, &on, &others].concat();
+        write_aggregation(&trace, "k", &folder).unwrap();
+        let step = |address, width, value| Step::Write { address, width, value };
+        assert_eq!(aggregation(&folder).unwrap(), [step(0x0280, 2, 0x2005), step(0x010c, 1, 0xb4)]);
+        assert!(!has_aggregated(&trace[..11]) && has_aggregated(&trace));
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub struct Step<'a> {
     /// The channels that it is tuned to one after the other: `11`, or `6/1`.
     route: &'a str,
     width: &'a str,
-    /// What is done: `no`, `scan`, `inject`, `feed`, `ours`, `detach`.
+    /// What is done: `no`, `scan`, `inject`, `feed`, `busy`, `ours`, `detach`.
     pub mode: &'a str,
 }
 
@@ -91,6 +91,12 @@ pub fn steps(chip: &Chip, quick: bool) -> Vec<String> {
     }
     steps.push("1-9:11:HT20:0:feed".into());
     steps.push("1-11:11:HT20:0:inject".into());
+    for (bus, adapter) in (1..).zip(chip.adapters) {
+        // It goes by the speed.
+        if ["ordinary", "super-speed"].contains(&adapter.name) {
+            steps.push(format!("{bus}-13:11:HT20:0:busy"));
+        }
+    }
     if !quick {
         steps.push("1-10:36:80MHz:0:feed".into());
         steps.push("1-12:6:HT40+:0:inject".into());
@@ -110,10 +116,11 @@ mod tests {
             let mut ids: Vec<&str> =
                 all.iter().map(|step| Step::parse(chip, step).expect("a step").id).collect();
             let places: usize = chip.adapters.iter().map(|adapter| adapter.places.len()).sum();
-            assert_eq!(ids.len(), places + 4);
+            let speeds = if chip.adapter("super-speed").is_some() { 2 } else { 1 };
+            assert_eq!(ids.len(), places + 4 + speeds);
             ids.sort_unstable();
             ids.dedup();
-            assert_eq!(ids.len(), places + 4);
+            assert_eq!(ids.len(), places + 4 + speeds);
             assert!(steps(chip, true).iter().all(|step| all.contains(step)));
         }
     }

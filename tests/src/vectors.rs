@@ -171,6 +171,25 @@ pub fn vectors(seed: u64) -> Vec<Vector> {
     (0..COUNT).map(|number| vector(number, &mut rng)).collect()
 }
 
+/// Packets of more than 1 Mbit/s over the two seconds between one look of mainline's watchdog and the next: data to one
+/// station without PHY status, at 54 Mbit/s. As transfers.
+pub fn traffic() -> Vec<Vec<u8>> {
+    let packet = |number: u16| {
+        let mut frame = vec![0x08, 0x00, 0, 0, 0x02, 0x56, 0x35, 0x01, 0, 0];
+        frame.extend([[0x02, 0x56, 0x35, 0x00, 0xff, 0xff]; 2].as_flattened());
+        frame.extend((number << 4).to_le_bytes());
+        frame.resize(1_500, number as u8);
+        frame.extend(fcs(&frame).to_le_bytes());
+        let words = [frame.len() as u32, 0, 0, 0x0b, 0, u32::from(number) << 8];
+        let mut packet: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        packet.extend(frame);
+        packet.resize(packet.len().next_multiple_of(8), 0);
+        packet
+    };
+    let packets: Vec<Vec<u8>> = (0..512).map(packet).collect();
+    packets.chunks(TOGETHER).map(<[_]>::concat).collect()
+}
+
 /// Puts vectors into transfers, several into each. What follows a malformed packet cannot be found: it ends its
 /// transfer.
 pub fn transfers(vectors: &[Vector]) -> Vec<Vec<u8>> {

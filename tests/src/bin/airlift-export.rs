@@ -2,7 +2,8 @@
 //! each step: `airlift-export FOLDER CHIP [--lenient] STEP...`, with the steps as `mainline/run.sh` takes them. That
 //! script starts it; it ends when its standard input does.
 //!
-//! The adapter of a step `feed` receives made-up packets, the [`vectors`], only. That of a step `inject` is on a quiet
+//! The adapter of a step `feed` receives made-up packets, the [`vectors`], only, that of a step `busy` more of them than
+//! mainline leaves unaggregated. That of a step `inject` is on a quiet
 //! air, where what it sends is judged by what the guest was to [`inject`]. That of a step `load` has a [`gadget::load`] on its air,
 //! and that of a step `bench` is a [`Source`].
 //!
@@ -76,10 +77,13 @@ fn run(folder: &Path, chip: &Chip, strict: bool, steps: &[&str]) -> std::io::Res
         let step = Step::parse(chip, step)?;
         let builder = chip.builder(step.adapter).strict(strict);
         exporter = match step.mode {
-            "feed" => {
+            "feed" | "busy" => {
                 let adapter = builder.build();
                 let probe = adapter.probe();
-                let packets = vectors::transfers(&vectors::vectors(vectors::SEED));
+                let packets = match step.mode {
+                    "busy" => vectors::traffic(),
+                    _ => vectors::transfers(&vectors::vectors(vectors::SEED)),
+                };
                 exporter.export_fed(step.id, adapter, Box::new(move || describe(&probe)), packets)
             }
             "bench" => exporter.export(step.id, Source, Box::new(String::new)),

@@ -10,9 +10,10 @@ use std::process::ExitCode;
 
 use airlift_hcd::Speed;
 use airlift_tests::adapters::Chip;
-use airlift_tests::golden::{Golden, Recorded, parse_trace};
+use airlift_tests::golden::{Golden, Recorded, aggregation, parse_trace, write_aggregation};
 use airlift_tests::plan::Step;
 use airlift_tests::state::State;
+use airlift_tests::trace::Access;
 use airlift_tests::{compare, inject, received, sent, vectors};
 
 fn main() -> ExitCode {
@@ -66,6 +67,11 @@ fn write(chip: &Chip, kernel: &str, run: &Path, golden: &Path, steps: &[String])
         let text = received::to_text(&headers, kernel, &step.file());
         std::fs::write(folder.join(format!("{}.txt", step.file())), text)?;
     }
+    for step in steps.iter().filter(|step| step.mode == "busy") {
+        let folder = golden.join(step.adapter.name);
+        std::fs::create_dir_all(&folder)?;
+        write_aggregation(&trace(step, run, "aggregated")?, kernel, &folder)?;
+    }
     for step in steps.iter().filter(|step| step.mode == "inject") {
         let transfers = std::fs::read_to_string(run.join(format!("{}.injected.bulk", step.id)))?;
         let sent = sent::find(&inject::frames(), &sent::transfers(&transfers)?)?;
@@ -80,17 +86,20 @@ fn write(chip: &Chip, kernel: &str, run: &Path, golden: &Path, steps: &[String])
 /// What a run recorded of a step.
 fn read(step: &Step<'_>, folder: &Path) -> io::Result<Recorded> {
     let id = step.id;
-    let trace = |label: &str| {
-        let text = std::fs::read_to_string(folder.join(format!("{id}.{label}.trace")))?;
-        let what = format!("{id}.{label}.trace is no trace");
-        parse_trace(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, what))
-    };
     Ok(Recorded {
-        probe: trace("probed")?.len(),
-        accesses: trace("tuned")?,
+        probe: trace(step, folder, "probed")?.len(),
+        accesses: trace(step, folder, "tuned")?,
         state: State::parse(&std::fs::read_to_string(folder.join(format!("{id}.tuned.state")))?),
         channel: step.file(),
     })
+}
+
+/// The trace up to a mark.
+fn trace(step: &Step<'_>, folder: &Path, label: &str) -> io::Result<Vec<Access>> {
+    let name = format!("{}.{label}.trace", step.id);
+    let text = std::fs::read_to_string(folder.join(&name))?;
+    parse_trace(&text)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("{name} is no trace")))
 }
 
 /// Where the files in the subfolders of `other` differ from those of the same name in `golden`, in more than each run
@@ -117,6 +126,9 @@ fn differences(golden: &Path, other: &Path) -> io::Result<Vec<String>> {
                     sent::parse(&std::fs::read_to_string(folder.join(format!("{stem}.txt")))?)
                 };
                 sent::differences(&sent(&before)?, &sent(&now)?)
+            } else if stem == "aggregation" {
+                let (before, now) = (aggregation(&before)?, aggregation(&now)?);
+                if before == now { Vec::new() } else { vec![format!("then {before:?}, now {now:?}")] }
             } else if stem == "bring-up" {
                 continue;
             } else {
