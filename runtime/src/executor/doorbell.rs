@@ -43,10 +43,12 @@ impl Doorbell {
 
     /// Rings: the owner will look at its queues once more. Never blocks, from any thread.
     pub(crate) fn ring(&self) {
-        if self.state.swap(RUNG, Ordering::AcqRel) == ASLEEP
-            && let Some(thread) = &*lock(&self.sleeper)
-        {
-            thread.unpark();
+        if self.state.swap(RUNG, Ordering::AcqRel) == ASLEEP {
+            // Not under the lock: where the woken thread runs before this one goes on, it would soon wait for it.
+            let sleeper = lock(&self.sleeper).clone();
+            if let Some(thread) = sleeper {
+                thread.unpark();
+            }
         }
     }
 
