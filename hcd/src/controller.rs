@@ -28,6 +28,9 @@ use crate::status::TransferError;
 /// Name of the controller's IRQ line and of its kernel task.
 const NAME: &str = "hcd";
 
+/// More room than this for ended URBs is given back after a rush.
+const SPARE_ENTRIES: usize = 1_024;
+
 /// A virtual USB host controller on a kernel core. Clones are the same controller.
 ///
 /// It lives while anything made by it does: a clone, a [`Port`], a [`UsbDevice`], a pending
@@ -66,6 +69,8 @@ pub(crate) struct Core {
 #[derive(Default)]
 struct EndedQueue {
     entries: Vec<Ended>,
+    /// Room for the entries after these, so that URBs come back without an allocation.
+    spare: Vec<Ended>,
     /// No handler will come any more: whoever gives back finishes on its own thread.
     dead: bool,
 }
@@ -252,10 +257,14 @@ impl Core {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn ended(&self) -> MutexGuard<'_, EndedQueue> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Queues what ended for the IRQ handler, and raises the line.
     pub(crate) fn queue(self: &Arc<Self>, entries: impl IntoIterator<Item = Ended>) {
         let dead = {
-            let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut ended = self.ended();
             ended.entries.extend(entries);
             ended.dead
         };
@@ -268,13 +277,20 @@ impl Core {
 
     /// Finishes all that is queued. On the kernel core, except after its end.
     fn finish_ended(&self) {
+        let mut entries = Vec::new();
         loop {
-            let entries =
-                core::mem::take(&mut self.ended.lock().unwrap_or_else(PoisonError::into_inner).entries);
-            if entries.is_empty() {
-                return;
+            {
+                let mut ended = self.ended();
+                if ended.entries.is_empty() {
+                    if entries.capacity() <= SPARE_ENTRIES {
+                        ended.spare = entries;
+                    }
+                    return;
+                }
+                let spare = if entries.capacity() > 0 { entries } else { core::mem::take(&mut ended.spare) };
+                entries = core::mem::replace(&mut ended.entries, spare);
             }
-            for entry in entries {
+            for entry in entries.drain(..) {
                 // Wakers are foreign code: one that panics must not keep the other URBs from ending.
                 let finished = catch_unwind(AssertUnwindSafe(|| match entry {
                     Ended::Urb(device, reply) => device.finish(reply),
@@ -324,7 +340,7 @@ impl Core {
 
     /// The kernel core gives nothing back any more: ends every URB, device and stream.
     fn die(&self) {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).dead = true;
+        self.ended().dead = true;
         let (devices, wakers) = {
             let mut registry = self.registry();
             registry.dead = true;

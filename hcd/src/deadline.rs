@@ -3,7 +3,7 @@
 use core::fmt;
 use core::task::Poll;
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use futures::task::AtomicWaker;
@@ -21,7 +21,8 @@ pub(crate) struct Deadlines {
 
 #[derive(Default)]
 struct State {
-    entries: BTreeMap<Deadline, Weak<UrbShared>>,
+    /// In the order of their deadlines, which is most often that of their coming too: the limits are alike.
+    entries: VecDeque<(Deadline, Weak<UrbShared>)>,
     sequence: u64,
     /// Until when the kernel task sleeps; `None`: until the bell.
     armed: Option<Duration>,
@@ -40,7 +41,9 @@ impl Deadlines {
             let mut state = self.lock();
             state.sequence += 1;
             let deadline = (due, state.sequence);
-            state.entries.insert(deadline, Arc::downgrade(urb));
+            let later = state.entries.iter().rev().take_while(|(other, _)| *other > deadline).count();
+            let at = state.entries.len() - later;
+            state.entries.insert(at, (deadline, Arc::downgrade(urb)));
             let earlier = state.armed.is_none_or(|armed| due < armed);
             // The task hears of an earlier deadline only; it looks again by itself when it wakes.
             state.rung |= earlier;
@@ -55,16 +58,19 @@ impl Deadlines {
 
     /// The URB has ended.
     pub(crate) fn forget(&self, deadline: Deadline) {
-        self.lock().entries.remove(&deadline);
+        let mut state = self.lock();
+        if let Ok(at) = state.entries.binary_search_by_key(&deadline, |(deadline, _)| *deadline) {
+            state.entries.remove(at);
+        }
     }
 
     /// Takes out what is due by `now`, and notes until when the caller will sleep.
     pub(crate) fn due(&self, now: Duration) -> (Vec<Arc<UrbShared>>, Option<Duration>) {
         let mut state = self.lock();
-        let later = state.entries.split_off(&(now, u64::MAX));
-        let due = core::mem::replace(&mut state.entries, later);
-        state.armed = state.entries.first_key_value().map(|(&(due, _), _)| due);
-        (due.into_values().filter_map(|urb| urb.upgrade()).collect(), state.armed)
+        let count = state.entries.partition_point(|((due, _), _)| *due <= now);
+        let due = state.entries.drain(..count).filter_map(|(_, urb)| urb.upgrade()).collect();
+        state.armed = state.entries.front().map(|((due, _), _)| *due);
+        (due, state.armed)
     }
 
     /// Rings the bell, whatever the deadlines.

@@ -5,7 +5,6 @@ use core::future::poll_fn;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::task::{Poll, Waker};
 use core::time::Duration;
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bytes::{Bytes, BytesMut};
@@ -20,6 +19,7 @@ use crate::seat::Seat;
 use crate::setup::Setup;
 use crate::status::TransferError;
 use crate::urb::{Urb, UrbHandle, UrbShared};
+use crate::urb_map::UrbMap;
 
 const GET_DESCRIPTOR: u8 = 6;
 const SET_CONFIGURATION: u8 = 9;
@@ -30,6 +30,9 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 
 /// The longest string descriptor (its length is one byte).
 const STRING_DESCRIPTOR_MAX: u16 = 255;
+
+/// Records of URBs that a device keeps for those to come.
+const SPARE_RECORDS: usize = 64;
 
 /// US English, which every device with strings has in practice.
 const LANGUAGE: u16 = 0x0409;
@@ -134,7 +137,9 @@ pub(crate) struct DeviceInner {
 struct State {
     configuration: u8,
     endpoints: EndpointMap,
-    pending: HashMap<UrbId, Arc<UrbShared>>,
+    pending: UrbMap<Arc<UrbShared>>,
+    /// Records of URBs that are over, for those to come.
+    spare: Vec<Arc<UrbShared>>,
     /// Nothing comes from the backend any more.
     closed: bool,
     closers: Vec<Waker>,
@@ -184,16 +189,33 @@ impl DeviceInner {
         }
     }
 
-    /// Enters an URB among the pending ones, if the device takes it.
-    fn admit(&self, shared: &Arc<UrbShared>, urb: Option<&Urb>) -> Result<&Arc<dyn Backend>, TransferError> {
+    /// Makes an URB's record, and enters it among the pending ones if the device takes it: then there is a backend
+    /// to hand it to.
+    fn admit(
+        self: &Arc<Self>,
+        record: UrbShared,
+        urb: Option<&Urb>,
+    ) -> (Arc<UrbShared>, Result<&Arc<dyn Backend>, TransferError>) {
         let mut state = self.lock();
         let gone = state.closed || self.unplugged.load(Ordering::Acquire);
-        let backend = self.backend.get().filter(|_| !gone).ok_or(TransferError::Shutdown)?;
-        if let Some(urb) = urb {
-            check(urb, &state.endpoints)?;
+        let taken = self.backend.get().filter(|_| !gone).ok_or(TransferError::Shutdown);
+        let taken = taken.and_then(|backend| match urb {
+            Some(urb) => check(urb, &state.endpoints).map(|()| backend),
+            None => Ok(backend),
+        });
+        let shared = record.share(state.spare.pop());
+        if taken.is_ok() {
+            state.pending.insert(shared.id, shared.clone());
         }
-        state.pending.insert(shared.id, shared.clone());
-        Ok(backend)
+        (shared, taken)
+    }
+
+    /// Keeps the record of an URB that is over.
+    pub(crate) fn keep(&self, record: Arc<UrbShared>) {
+        let mut state = self.lock();
+        if state.spare.len() < SPARE_RECORDS && !state.closed {
+            state.spare.push(record);
+        }
     }
 
     /// The backend gave an URB back.
@@ -207,16 +229,20 @@ impl DeviceInner {
             urb
         };
         urb.finish(reply);
+        // Unless somebody holds its handle.
+        UrbShared::retire(urb);
     }
 
     /// The backend is gone: nothing more will be given back.
     pub(crate) fn finish_all(&self) {
         self.mark_unplugged();
-        let (pending, closers) = {
+        let (pending, closers, spare) = {
             let mut state = self.lock();
             state.closed = true;
-            (core::mem::take(&mut state.pending), core::mem::take(&mut state.closers))
+            let spare = core::mem::take(&mut state.spare);
+            (core::mem::take(&mut state.pending), core::mem::take(&mut state.closers), spare)
         };
+        drop(spare);
         for urb in pending.into_values() {
             urb.finish(shutdown_reply(urb.id));
         }
@@ -349,8 +375,8 @@ impl UsbDevice {
     pub fn submit(&self, urb: Urb) -> UrbHandle {
         let inner = &self.inner;
         let id = inner.next_id();
-        let shared = Arc::new(UrbShared::new(id, inner.clone(), &urb));
-        match inner.admit(&shared, Some(&urb)) {
+        let (shared, taken) = inner.admit(UrbShared::new(id, inner.clone(), &urb), Some(&urb));
+        match taken {
             Ok(backend) => {
                 let due = urb.timeout.map(|limit| inner.core.clock().now().saturating_add(limit));
                 let zero_packet = urb.zero_packet && urb.transfer_type == TransferType::Bulk && !urb.is_in();
@@ -367,8 +393,8 @@ impl UsbDevice {
 
     async fn operate(&self, op: DeviceOp) -> Result<(), TransferError> {
         let id = self.inner.next_id();
-        let shared = Arc::new(UrbShared::operation(id, self.inner.clone(), op));
-        match self.inner.admit(&shared, None) {
+        let (shared, taken) = self.inner.admit(UrbShared::operation(id, self.inner.clone(), op), None);
+        match taken {
             Ok(backend) => {
                 backend.operate(id, op);
                 let due = self.inner.core.clock().now().saturating_add(REQUEST_LIMIT);

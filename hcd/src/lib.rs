@@ -87,6 +87,7 @@ mod seat;
 mod setup;
 mod status;
 mod urb;
+mod urb_map;
 pub mod usbip;
 
 pub use anchor::{Anchor, Barrier, PostedError};

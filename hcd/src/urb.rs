@@ -190,10 +190,11 @@ impl Completion {
     }
 }
 
-/// What the controller keeps of a pending URB.
+/// What the controller keeps of a pending URB. The device keeps the record after the URB's end, for another one.
 pub(crate) struct UrbShared {
     pub(crate) id: UrbId,
-    pub(crate) device: Arc<DeviceInner>,
+    /// `None` only in a record that waits for another URB: the device must not keep itself.
+    device: Option<Arc<DeviceInner>>,
     pub(crate) op: Option<DeviceOp>,
     is_in: bool,
     length: usize,
@@ -216,7 +217,7 @@ impl UrbShared {
     pub(crate) fn new(id: UrbId, device: Arc<DeviceInner>, urb: &Urb) -> Self {
         Self {
             id,
-            device,
+            device: Some(device),
             op: None,
             is_in: urb.is_in(),
             length: urb.length,
@@ -229,13 +230,35 @@ impl UrbShared {
     pub(crate) fn operation(id: UrbId, device: Arc<DeviceInner>, op: DeviceOp) -> Self {
         Self {
             id,
-            device,
+            device: Some(device),
             op: Some(op),
             is_in: false,
             length: 0,
             short_not_ok: false,
             timed_out: AtomicBool::new(false),
             state: Mutex::default(),
+        }
+    }
+
+    /// Puts the record where its handles find it: in place of one that is over, if there is one.
+    pub(crate) fn share(self, spare: Option<Arc<Self>>) -> Arc<Self> {
+        if let Some(mut spare) = spare
+            && let Some(place) = Arc::get_mut(&mut spare)
+        {
+            *place = self;
+            return spare;
+        }
+        Arc::new(self)
+    }
+
+    /// Gives the record of an URB that is over to the device, if nobody else holds it.
+    pub(crate) fn retire(mut urb: Arc<Self>) {
+        if let Some(record) = Arc::get_mut(&mut urb)
+            && let Some(device) = record.device.take()
+        {
+            // The completion that nobody fetched, with its buffer.
+            *record.state.get_mut().unwrap_or_else(PoisonError::into_inner) = State::default();
+            device.keep(urb);
         }
     }
 
@@ -269,8 +292,8 @@ impl UrbShared {
             state.completion = Some(Completion { status, actual_length, buffer: reply.buffer });
             (state.anchored.take(), state.waker.take(), state.deadline.take())
         };
-        if let Some(deadline) = deadline {
-            self.device.core.deadlines.forget(deadline);
+        if let (Some(deadline), Some(device)) = (deadline, &self.device) {
+            device.core.deadlines.forget(deadline);
         }
         if let Some((anchor, sequence)) = anchored {
             anchor.returned(sequence, status.err());
@@ -295,8 +318,10 @@ impl UrbShared {
 
     /// Asks the backend for the URB back.
     pub(crate) fn cancel(&self) {
-        if !self.is_done() {
-            self.device.cancel(self.id);
+        if !self.is_done()
+            && let Some(device) = &self.device
+        {
+            device.cancel(self.id);
         }
     }
 
@@ -383,7 +408,9 @@ impl Future for UrbHandle {
                 }
             }
         };
-        self.urb = None;
+        if let Some(urb) = self.urb.take() {
+            UrbShared::retire(urb);
+        }
         Poll::Ready(completion)
     }
 }

@@ -23,6 +23,7 @@ use crate::descriptor::{EndpointMap, TransferType};
 use crate::function::{Reply, Speed, UrbId};
 use crate::setup::Setup;
 use crate::status::TransferError;
+use crate::urb_map::UrbMap;
 use crate::usbip::client::Imported;
 use crate::usbip::protocol::{self, Answer, Command, HEADER_LEN, ProtocolError};
 
@@ -46,7 +47,7 @@ struct Flying {
 #[derive(Default)]
 struct State {
     flying: HashMap<u32, Flying>,
-    sequences: HashMap<UrbId, u32>,
+    sequences: UrbMap<u32>,
     /// Unlinks, and probes (without victim), on their way: victim, and since when.
     unlinks: HashMap<u32, (Option<u32>, Instant)>,
     last_sequence: u32,

@@ -16,7 +16,7 @@
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -26,6 +26,7 @@ use super::transfer::Ended;
 use crate::backend::{DeviceOp, FlatUrb, Upcall};
 use crate::function::{Reply, UrbId};
 use crate::status::TransferError;
+use crate::urb_map::UrbMap;
 
 /// What carries transfers.
 pub(super) trait Wire: Send + Sync + Sized + 'static {
@@ -45,6 +46,9 @@ pub(super) trait Wire: Send + Sync + Sized + 'static {
 
     /// Asks for one that was started back. It still ends by [`Schedule::ended`].
     fn cancel(&self, flight: &Self::Flight);
+
+    /// Takes back one that has ended, for another URB. Called within [`Schedule::ended`].
+    fn retire(&self, flight: Self::Flight);
 
     /// The buffer of one that is not in flight.
     fn reclaim(&self, flight: &Self::Flight) -> BytesMut;
@@ -78,7 +82,7 @@ impl<F> Held<F> {
 }
 
 struct State<F> {
-    flying: HashMap<UrbId, Flying<F>>,
+    flying: UrbMap<Flying<F>>,
     /// Control transfers among them.
     control: usize,
     held: VecDeque<Held<F>>,
@@ -101,7 +105,7 @@ pub(super) struct Schedule<W: Wire> {
 impl<W: Wire> Schedule<W> {
     pub(super) fn new(wire: W, upcall: Arc<dyn Upcall>) -> Arc<Self> {
         let state = State {
-            flying: HashMap::new(),
+            flying: UrbMap::default(),
             control: 0,
             held: VecDeque::new(),
             operating: None,
@@ -349,9 +353,15 @@ impl<W: Wire> Ended for Schedule<W> {
         } else if reply.status == Err(TransferError::Cancelled) && self.ending.load(Ordering::SeqCst) {
             reply.status = Err(TransferError::Shutdown);
         }
-        let mut state = self.lock();
-        state.leave(reply.id);
-        state.ended.push(reply);
+        let flight = {
+            let mut state = self.lock();
+            let flight = state.leave(reply.id);
+            state.ended.push(reply);
+            flight
+        };
+        if let Some(flight) = flight {
+            self.wire.retire(flight);
+        }
     }
 }
 
@@ -361,10 +371,10 @@ impl<F> State<F> {
         self.flying.insert(id, flying);
     }
 
-    fn leave(&mut self, id: UrbId) {
-        if let Some(flying) = self.flying.remove(&id) {
-            self.control -= usize::from(flying.endpoint == 0);
-        }
+    fn leave(&mut self, id: UrbId) -> Option<F> {
+        let flying = self.flying.remove(&id)?;
+        self.control -= usize::from(flying.endpoint == 0);
+        Some(flying.flight)
     }
 }
 

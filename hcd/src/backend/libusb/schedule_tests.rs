@@ -1,5 +1,6 @@
 //! The life of URBs between submitter and wire, on a wire that does what a test says.
 
+use std::collections::HashMap;
 use std::sync::mpsc;
 
 use super::*;
@@ -68,6 +69,8 @@ impl Wire for Fake {
             log.cancelled.push(flight.id.0);
         }
     }
+
+    fn retire(&self, _: Flight) {}
 
     fn reclaim(&self, flight: &Flight) -> BytesMut {
         self.log().buffers.remove(&flight.id).unwrap_or_default()

@@ -8,13 +8,14 @@
 //! ```
 
 use core::time::Duration;
+use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak, mpsc};
 use std::thread::{self, JoinHandle};
 
 use bytes::BytesMut;
 use futures::channel::oneshot;
-use rusb::{Context, Device, DeviceHandle, Hotplug, HotplugBuilder, Registration, UsbContext as _};
+use rusb::{Context, Device, Hotplug, HotplugBuilder, Registration, UsbContext as _};
 
 use super::error::OpenError;
 use super::list::HostDevice;
@@ -31,6 +32,8 @@ const PRESENCE_PERIOD: Duration = Duration::from_secs(1);
 /// Failures in a row of libusb's event handling after which the device is given up.
 const EVENT_ATTEMPTS: u32 = 100;
 const EVENT_PAUSE: Duration = Duration::from_millis(10);
+/// Transfers that are kept for URBs to come.
+const SPARE_TRANSFERS: usize = 64;
 
 type LibusbSchedule = Schedule<LibusbWire>;
 /// What came of opening.
@@ -57,7 +60,7 @@ impl Opening {
 
     /// Has the thread serve URBs.
     pub(super) fn serve(self, opened: &Arc<Opened>, upcall: Arc<dyn Upcall>) -> Arc<dyn Backend> {
-        let wire = LibusbWire { opened: RwLock::new(Some(opened.clone())) };
+        let wire = LibusbWire { opened: RwLock::new(Some(opened.clone())), spare: Mutex::default() };
         let schedule = Schedule::new(wire, upcall);
         if let Err(mpsc::SendError(schedule)) = self.serve.send(schedule.clone()) {
             // The thread is gone, which only a panic explains.
@@ -85,21 +88,25 @@ fn run(
     _ = tell.send(Ok(opened.clone()));
     // Nobody may want it any more.
     let Ok(schedule) = served.recv() else { return };
-    let gone = Gone(schedule.upcall().clone());
-    serve(device, opened.handle.context(), &schedule);
-    schedule.join_helper();
-    schedule.wire().shut();
-    // The last reference, unless a transfer is stuck in libusb: interfaces go back, the device is closed.
-    drop(opened);
-    drop(gone);
+    let serving = Serving { schedule, opened: Some(opened) };
+    if let Some(opened) = &serving.opened {
+        serve(device, opened.handle.context(), &serving.schedule);
+    }
+    serving.schedule.join_helper();
 }
 
-/// Says that the device is gone, whatever happens on its thread.
-struct Gone(Arc<dyn Upcall>);
+/// Closes the device, and says that it is gone, whatever happens on its thread.
+struct Serving {
+    schedule: Arc<LibusbSchedule>,
+    opened: Option<Arc<Opened>>,
+}
 
-impl Drop for Gone {
+impl Drop for Serving {
     fn drop(&mut self) {
-        self.0.gone();
+        self.schedule.wire().shut();
+        // The last reference, unless a transfer is stuck in libusb: interfaces go back, the device is closed.
+        self.opened = None;
+        self.schedule.upcall().gone();
     }
 }
 
@@ -175,6 +182,9 @@ impl Hotplug<Context> for Watchman {
 pub(super) struct LibusbWire {
     /// Taken away when the device is closed.
     opened: RwLock<Option<Arc<Opened>>>,
+    /// Transfers that are over, the oldest first: it is the least likely to be still held by the thread that submitted
+    /// it. They hold the device open and the schedule, so there are none once the device is taken away.
+    spare: Mutex<VecDeque<Arc<Transfer<LibusbSchedule>>>>,
 }
 
 impl LibusbWire {
@@ -185,11 +195,13 @@ impl LibusbWire {
     /// Lets go of the device.
     fn shut(&self) {
         let opened = self.opened.write().unwrap_or_else(PoisonError::into_inner).take();
-        drop(opened);
+        // After it: none is added any more.
+        let spare = core::mem::take(&mut *self.spare());
+        drop((spare, opened));
     }
 
-    fn handle(&self) -> Option<Arc<DeviceHandle<Context>>> {
-        self.with(|opened| opened.handle.clone())
+    fn spare(&self) -> MutexGuard<'_, VecDeque<Arc<Transfer<LibusbSchedule>>>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -201,10 +213,10 @@ impl Wire for LibusbWire {
         urb: FlatUrb,
         schedule: &Arc<LibusbSchedule>,
     ) -> Result<Self::Flight, (TransferError, BytesMut)> {
-        match self.handle() {
-            Some(handle) => Transfer::new(urb, handle, schedule.clone()),
-            None => Err((TransferError::Shutdown, urb.buffer)),
-        }
+        let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(opened) = &*opened else { return Err((TransferError::Shutdown, urb.buffer)) };
+        let spare = self.spare().pop_front();
+        Transfer::prepare(spare, urb, &opened.handle, schedule)
     }
 
     fn start(&self, flight: &Self::Flight) -> Result<(), TransferError> {
@@ -213,6 +225,19 @@ impl Wire for LibusbWire {
 
     fn cancel(&self, flight: &Self::Flight) {
         flight.cancel();
+    }
+
+    fn retire(&self, flight: Self::Flight) {
+        let dropped = self.with(|_| {
+            let mut spare = self.spare();
+            if spare.len() < SPARE_TRANSFERS {
+                spare.push_back(flight);
+                None
+            } else {
+                Some(flight)
+            }
+        });
+        drop(dropped);
     }
 
     fn reclaim(&self, flight: &Self::Flight) -> BytesMut {

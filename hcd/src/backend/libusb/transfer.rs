@@ -6,8 +6,9 @@
 //!
 //! ```text
 //!   IDLE ──start──► FLYING ──callback──► DONE      memory: owner │ libusb │ nobody (taken by the callback)
-//!     ▲───refused────┘
-//!     └──reclaim──► DONE
+//!    ▲▲───refused────┘                    │
+//!    │└──reclaim──► DONE                  │
+//!    └──────────────prepare───────────────┘
 //! ```
 //!
 //! | state | memory may be touched by |
@@ -15,6 +16,9 @@
 //! | `IDLE` | the one who moves it on: `start`, `reclaim` |
 //! | `FLYING` | libusb until it calls back, then the callback alone |
 //! | `DONE` | nobody; it was handed on |
+//!
+//! A transfer that is `DONE` and that nobody else holds may be [prepared](Transfer::prepare) for another URB, so that
+//! libusb's record and the memory of control transfers are made once and not for each URB.
 //!
 //! Neighbours: [`schedule`](super::schedule) decides when a transfer starts and is cancelled, and hears of its end.
 
@@ -39,6 +43,9 @@ const IDLE: u8 = 0;
 const FLYING: u8 = 1;
 const DONE: u8 = 2;
 
+/// A control transfer's memory that is larger is not kept.
+const SPARE_SIZE: usize = 1_024;
+
 /// Bytes of the set-up packet, which libusb wants in front of a control transfer's data.
 const SETUP: usize = 8;
 
@@ -56,6 +63,7 @@ pub(super) struct Transfer<E: Ended> {
     owner: Arc<E>,
     id: UrbId,
     is_in: bool,
+    is_control: bool,
     length: usize,
     state: AtomicU8,
     memory: UnsafeCell<Memory>,
@@ -65,8 +73,9 @@ pub(super) struct Transfer<E: Ended> {
 struct Memory {
     /// The URB's buffer, which goes back to the submitter.
     buffer: BytesMut,
-    /// Set-up packet and data of a control transfer; the data is copied from or to `buffer`.
-    control: Option<Box<[u8]>>,
+    /// Set-up packet and data of a control transfer; the data is copied from or to `buffer`. Of another transfer: what
+    /// an earlier one left.
+    control: Vec<u8>,
 }
 
 // SAFETY: `raw` points to memory of libusb's that any thread may use (libusb guards it by its own locks, and this
@@ -80,14 +89,15 @@ unsafe impl<E: Ended> Send for Transfer<E> {}
 unsafe impl<E: Ended> Sync for Transfer<E> {}
 
 impl<E: Ended> Transfer<E> {
-    /// Lays an URB out for libusb.
+    /// Lays an URB out for libusb, in the record of a transfer of the same device that is over if there is one.
     ///
     /// # Errors
     /// Why it cannot be, with the URB's buffer.
-    pub(super) fn new(
+    pub(super) fn prepare(
+        spare: Option<Arc<Self>>,
         urb: FlatUrb,
-        handle: Arc<DeviceHandle<Context>>,
-        owner: Arc<E>,
+        handle: &Arc<DeviceHandle<Context>>,
+        owner: &Arc<E>,
     ) -> Result<Arc<Self>, (TransferError, BytesMut)> {
         let is_in = urb.is_in();
         let FlatUrb { id, transfer_type, endpoint, setup, mut buffer, length, zero_packet } = urb;
@@ -101,51 +111,70 @@ impl<E: Ended> Transfer<E> {
             return Err((TransferError::Invalid, buffer));
         }
         let length = setup.map_or(length, |setup| usize::from(setup.length));
-        let control = setup.map(|setup| control_memory(setup, is_in, &buffer));
+        let size = if setup.is_some() { SETUP + length } else { length };
+        let Ok(size) = c_int::try_from(size) else { return Err((TransferError::Invalid, buffer)) };
+        if !is_in && buffer.len() != length {
+            return Err((TransferError::Invalid, buffer));
+        }
+        // One that a thread still looks at, at the end of its submission say, is of no use.
+        let spare = spare.filter(|spare| Arc::strong_count(spare) == 1);
+        let Some(mut transfer) = spare.or_else(|| Self::new(handle, owner)) else {
+            return Err((TransferError::NoMemory, buffer));
+        };
+        let Some(this) = Arc::get_mut(&mut transfer) else { return Err((TransferError::NoMemory, buffer)) };
+        (this.id, this.is_in, this.length, this.is_control) = (id, is_in, length, setup.is_some());
+        *this.state.get_mut() = IDLE;
+        let Memory { buffer: held, control } = this.memory.get_mut();
+        if let Some(setup) = setup {
+            lay_out_control(control, setup, is_in, &buffer);
+        }
         if is_in {
             buffer.clear();
             // A control transfer's data arrives in its own memory first.
             buffer.reserve(length);
-        } else if buffer.len() != length {
-            return Err((TransferError::Invalid, buffer));
         }
-        let size = control.as_ref().map_or(length, |memory| memory.len());
-        let Ok(size) = c_int::try_from(size) else { return Err((TransferError::Invalid, buffer)) };
-        // SAFETY: a plain allocation; no isochronous packets.
-        let raw = unsafe { ffi::libusb_alloc_transfer(0) };
-        let Some(raw) = NonNull::new(raw) else { return Err((TransferError::NoMemory, buffer)) };
-
-        let memory = UnsafeCell::new(Memory { buffer, control });
-        let state = AtomicU8::new(IDLE);
-        let mut transfer = Arc::new(Self { raw, handle, owner, id, is_in, length, state, memory });
-        let dev_handle = transfer.handle.as_raw();
-        if let Some(this) = Arc::get_mut(&mut transfer) {
-            let memory = this.memory.get_mut();
-            let data = match &mut memory.control {
-                Some(control) => control.as_mut_ptr(),
-                // The room for an IN transfer is the buffer's spare part: it is empty.
-                None => memory.buffer.as_mut_ptr(),
-            };
-            // SAFETY: `raw` was allocated by libusb, is not submitted, and nobody else has it yet: this is the only
-            // reference on the transfer. `data` points to `size` bytes that may be read and written (to the
-            // reserved capacity of an empty buffer for IN, to `length` initialized bytes for OUT); they are heap
-            // memory that stays where it is, because until the state is DONE nobody touches `memory`.
-            unsafe {
-                let record = raw.as_ptr();
-                (*record).dev_handle = dev_handle;
-                (*record).flags =
-                    if zero_packet { rusb::constants::LIBUSB_TRANSFER_ADD_ZERO_PACKET } else { 0 };
-                (*record).endpoint = if setup.is_some() { 0 } else { endpoint };
-                (*record).transfer_type = kind;
-                // The controller keeps the time limits, by the kernel core's clock.
-                (*record).timeout = 0;
-                (*record).buffer = data;
-                (*record).length = size;
-                (*record).callback = on_end::<E>;
-                (*record).num_iso_packets = 0;
-            }
+        *held = buffer;
+        let data = match setup {
+            Some(_) => control.as_mut_ptr(),
+            // The room for an IN transfer is the buffer's spare part: it is empty.
+            None => held.as_mut_ptr(),
+        };
+        // SAFETY: `raw` was allocated by libusb, and `this` is the only reference on the transfer: nobody else has
+        // the record, and it is not submitted, because a flying transfer holds a reference. `data` points to `size`
+        // bytes that may be read and written (to the reserved capacity of an empty buffer for IN, to `length`
+        // initialized bytes for OUT, to all of `control`); they are heap memory that stays where it is, because until
+        // the state is DONE nobody touches `memory`.
+        unsafe {
+            let record = this.raw.as_ptr();
+            (*record).dev_handle = this.handle.as_raw();
+            (*record).flags = if zero_packet { rusb::constants::LIBUSB_TRANSFER_ADD_ZERO_PACKET } else { 0 };
+            (*record).endpoint = if setup.is_some() { 0 } else { endpoint };
+            (*record).transfer_type = kind;
+            // The controller keeps the time limits, by the kernel core's clock.
+            (*record).timeout = 0;
+            (*record).buffer = data;
+            (*record).length = size;
+            (*record).callback = on_end::<E>;
+            (*record).num_iso_packets = 0;
         }
         Ok(transfer)
+    }
+
+    /// A transfer of no URB yet; `None` without memory.
+    fn new(handle: &Arc<DeviceHandle<Context>>, owner: &Arc<E>) -> Option<Arc<Self>> {
+        // SAFETY: a plain allocation; no isochronous packets.
+        let raw = NonNull::new(unsafe { ffi::libusb_alloc_transfer(0) })?;
+        Some(Arc::new(Self {
+            raw,
+            handle: handle.clone(),
+            owner: owner.clone(),
+            id: UrbId(0),
+            is_in: false,
+            is_control: false,
+            length: 0,
+            state: AtomicU8::new(DONE),
+            memory: UnsafeCell::new(Memory { buffer: BytesMut::new(), control: Vec::new() }),
+        }))
     }
 
     /// Gives the transfer to libusb. The callback may come before this returns, on libusb's event thread.
@@ -203,14 +232,17 @@ impl<E: Ended> Transfer<E> {
         // state is still FLYING, in which nobody else touches it.
         let Memory { buffer, control } = unsafe { &mut *self.memory.get() };
         let mut buffer = core::mem::take(buffer);
-        let control = control.take();
         if self.is_in {
-            match &control {
-                Some(memory) => buffer.extend_from_slice(&memory[SETUP..SETUP + actual]),
+            if self.is_control {
+                buffer.extend_from_slice(&control[SETUP..SETUP + actual]);
+            } else {
                 // SAFETY: libusb wrote `actual` bytes from the buffer's start on, and `actual` is at most `length`,
                 // for which room was reserved.
-                None => unsafe { buffer.set_len(actual) },
+                unsafe { buffer.set_len(actual) };
             }
+        }
+        if control.capacity() > SPARE_SIZE {
+            *control = Vec::new();
         }
         self.state.store(DONE, Ordering::Release);
         Reply { id: self.id, status: status::ended(status).map(|()| actual), buffer }
@@ -240,31 +272,43 @@ extern "system" fn on_end<E: Ended>(record: *mut libusb_transfer) {
 }
 
 /// Set-up packet and data stage in one piece, as libusb wants them.
-fn control_memory(setup: Setup, is_in: bool, data: &[u8]) -> Box<[u8]> {
-    let mut memory = vec![0; SETUP + usize::from(setup.length)];
-    memory[..SETUP].copy_from_slice(&setup.to_bytes());
+fn lay_out_control(memory: &mut Vec<u8>, setup: Setup, is_in: bool, data: &[u8]) {
+    memory.clear();
+    memory.extend_from_slice(&setup.to_bytes());
     if !is_in {
-        let length = data.len().min(memory.len() - SETUP);
-        memory[SETUP..SETUP + length].copy_from_slice(&data[..length]);
+        memory.extend_from_slice(data);
     }
-    memory.into()
+    // What is sent has this length already.
+    memory.resize(SETUP + usize::from(setup.length), 0);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn laid_out(before: &[u8], setup: Setup, is_in: bool, data: &[u8]) -> Vec<u8> {
+        let mut memory = before.to_vec();
+        lay_out_control(&mut memory, setup, is_in, data);
+        memory
+    }
+
     #[test]
     fn h1_a_control_transfer_stands_behind_its_setup_packet() {
-        let out = control_memory(Setup::vendor_out(5, 0x0102, 0, 3), false, &[7, 8, 9]);
+        let out = laid_out(&[], Setup::vendor_out(5, 0x0102, 0, 3), false, &[7, 8, 9]);
         assert_eq!(*out, [0x40, 5, 2, 1, 0, 0, 3, 0, 7, 8, 9]);
-        let read = control_memory(Setup::vendor_in(5, 0x0102, 0, 4), true, &[]);
+        let read = laid_out(&[], Setup::vendor_in(5, 0x0102, 0, 4), true, &[]);
+        assert_eq!(*read, [0xc0, 5, 2, 1, 0, 0, 4, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn h1_memory_that_is_used_again_holds_nothing_of_the_transfer_before() {
+        let read = laid_out(&[0xee; 64], Setup::vendor_in(5, 0x0102, 0, 4), true, &[]);
         assert_eq!(*read, [0xc0, 5, 2, 1, 0, 0, 4, 0, 0, 0, 0, 0]);
     }
 
     #[test]
     fn h1_data_that_does_not_match_the_setup_packet_stays_inside_the_transfer() {
-        assert_eq!(control_memory(Setup::vendor_out(5, 0, 0, 1), false, &[7, 8, 9]).len(), SETUP + 1);
-        assert_eq!(control_memory(Setup::vendor_out(5, 0, 0, 4), false, &[7])[SETUP..], [7, 0, 0, 0]);
+        assert_eq!(laid_out(&[], Setup::vendor_out(5, 0, 0, 1), false, &[7, 8, 9]).len(), SETUP + 1);
+        assert_eq!(laid_out(&[], Setup::vendor_out(5, 0, 0, 4), false, &[7])[SETUP..], [7, 0, 0, 0]);
     }
 }

@@ -7,7 +7,7 @@
 
 use core::fmt;
 use core::time::Duration;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
@@ -21,6 +21,7 @@ use crate::descriptor::endpoint_slot;
 use crate::function::{Reply, UrbId};
 use crate::layer::LayerContext;
 use crate::status::TransferError;
+use crate::urb_map::UrbMap;
 
 enum Item {
     Urb(FlatUrb),
@@ -79,7 +80,7 @@ struct Passed {
 #[derive(Default)]
 struct State {
     lanes: [Lane; 32],
-    below: HashMap<UrbId, Passed>,
+    below: UrbMap<Passed>,
     actions: VecDeque<Action>,
     /// Somebody is doing what is on the list.
     acting: bool,

@@ -13,7 +13,6 @@ mod tests;
 
 use core::fmt;
 use core::time::Duration;
-use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
@@ -26,6 +25,7 @@ use crate::backend::{Backend, Connect, DeviceOp, FlatUrb, Upcall};
 use crate::descriptor::TransferType;
 use crate::function::{Reply, UrbId};
 use crate::status::TransferError;
+use crate::urb_map::UrbMap;
 
 /// Devices beyond this many share a number in the trace: a device address has seven bits.
 const ADDRESS_MAX: u8 = 127;
@@ -263,7 +263,7 @@ struct Link {
     below: OnceLock<Arc<dyn Backend>>,
     /// Of the device, counted from 1.
     number: u64,
-    flying: Mutex<HashMap<UrbId, Flying>>,
+    flying: Mutex<UrbMap<Flying>>,
 }
 
 /// What the record of an URB's end says again.
@@ -275,7 +275,7 @@ struct Flying {
 }
 
 impl Link {
-    fn flying(&self) -> MutexGuard<'_, HashMap<UrbId, Flying>> {
+    fn flying(&self) -> MutexGuard<'_, UrbMap<Flying>> {
         self.flying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
