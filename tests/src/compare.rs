@@ -16,7 +16,7 @@ use crate::trace::Access;
 const PORTS: [u16; 7] = [0x081c, 0x0c90, 0x0e90, 0x1890, 0x1a90, 0x01e0, 0x1998];
 
 /// The windows among them.
-const WINDOWS: [u16; 2] = [0x0c90, 0x0e90];
+const WINDOWS: [u16; 4] = [0x0c90, 0x0e90, 0x1890, 0x1a90];
 
 /// The radio's register CFGCH, of which we write less: between two channels of a band those of its three fields that
 /// differ, as one word, where mainline's driver writes each as a word of its own whether it differs or not.

@@ -172,21 +172,20 @@ impl Phy {
     /// Changes what must change between two channels of one band on the chips with one or two paths. Mainline writes the
     /// three fields of CFGCH one after the other, with other fields set in between; here they are one word.
     pub(super) async fn retune_88xxa(&self, from: Channel, to: Channel) -> Result<(), Error> {
-        let center = to.center();
-        let mut writes = vec![FieldWrite::field(bb::CLKTRK, 0x1ffe_0000, clock_tracking(center))];
-        if from.width() != to.width() {
-            self.set_mac_width(to).await?;
-        } else if subchannel(from) != subchannel(to) {
-            self.regs.write(mac::DATA_SC, subchannel(to)).await?;
-        }
+        let mut writes = vec![FieldWrite::field(bb::CLKTRK, 0x1ffe_0000, clock_tracking(to.center()))];
+        self.change_mac_width(from, to).await?;
         let early = self.regs.current(bb::BWINDICATION.byte(3)).await? & 1 << 2 != 0;
         writes.extend(width_writes(to, self.board.chains > 1, early));
         writes.extend(self.spur_writes(to));
         self.regs.apply_changes(&writes).await?;
+        self.change_synthesizers(to).await
+    }
 
+    /// Sets the three fields of every path's CFGCH, where they are others.
+    pub(super) async fn change_synthesizers(&self, to: Channel) -> Result<(), Error> {
         let fields = [
-            (cfgch::BAND, sub_band(center)),
-            (cfgch::CHANNEL, u32::from(center)),
+            (cfgch::BAND, sub_band(to.center())),
+            (cfgch::CHANNEL, u32::from(to.center())),
             (cfgch::WIDTH, filter(to.width())),
         ];
         for path in self.paths() {
@@ -194,6 +193,17 @@ impl Phy {
             self.write_rf_fields(path, rf::CFGCH, held, &fields).await?;
         }
         Ok(())
+    }
+
+    /// Tells the MAC what of the width is another.
+    pub(super) async fn change_mac_width(&self, from: Channel, to: Channel) -> Result<(), Error> {
+        if from.width() != to.width() {
+            self.set_mac_width(to).await
+        } else if subchannel(from) != subchannel(to) {
+            self.regs.write(mac::DATA_SC, subchannel(to)).await
+        } else {
+            Ok(())
+        }
     }
 
     /// Sets channel and width on the chips with one or two paths.

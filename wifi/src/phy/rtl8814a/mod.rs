@@ -72,7 +72,7 @@ static PROCEDURES: Procedures = Procedures {
         Box::pin(async move { phy.regs.apply(&(phy.info.switch_band)(&phy.board, band, width)).await })
     },
     tune: |phy, channel| Box::pin(phy.tune_8814a(channel)),
-    retune: None,
+    retune: Some(|phy, from, to| Box::pin(phy.retune_8814a(from, to))),
     calibrate: |phy, channel| Box::pin(phy.calibrate_8814a(channel)),
 };
 

@@ -294,7 +294,10 @@ fn w1_cut_as_converters_are_restarted_and_everything_else_put_back() {
     block_on(phy.set_channel(channel(11, 20))).unwrap();
     let before = held(&bus);
     bus.fake.take_log();
+    // At the same width they keep their clock.
     block_on(phy.set_channel(channel(6, 20))).unwrap();
+    assert!(!bus.fake.take_log().contains(&Op::Read(0xfa0, 4)));
+    block_on(phy.set_channel(channel(6, 40))).unwrap();
     assert_eq!(held(&bus), before);
     assert_eq!(bus.fake.peek(0x522) & 0xff, 0x11);
     assert_eq!([0xc60, 0xe60, 0x1860, 0x1a60].map(|addr| bus.fake.peek(addr)), [0x0780_8003; 4]);

@@ -91,6 +91,29 @@ impl Phy {
         regs.apply(&spur::tone_writes(option, channel.primary())).await
     }
 
+    /// Changes what must change between two channels of one band, each path's CFGCH as one word.
+    pub(super) async fn retune_8814a(&self, from: Channel, to: Channel) -> Result<(), Error> {
+        let (regs, center) = (&self.regs, to.center());
+        let option = self.board.efuse.rfe_option;
+        self.change_mac_width(from, to).await?;
+        let mut writes = vec![FieldWrite::field(bb::CLKTRK, 0x1ffe_0000, clock_tracking(center))];
+        writes.extend(gain_table(center).map(|table| FieldWrite::field(bb::AGC_TABLE, 0x1f, table)));
+        writes.extend(cck_filter(center));
+        writes.extend(width_writes(to));
+        regs.apply_changes(&writes).await?;
+        self.change_synthesizers(to).await?;
+        // Only another width is another clock.
+        if self.board.cut == CUT_A && from.width() != to.width() {
+            self.restart_converters().await?;
+        }
+        let mut spurs = spur::notch_writes(option, to);
+        if option == 0 && to.width() == Width::Mhz20 {
+            self.thresholds_of_140(center).await?;
+        }
+        spurs.extend(spur::tone_writes(option, to.primary()));
+        regs.apply_changes(&spurs).await
+    }
+
     /// Lets cut A's converters take on another clock: with the MAC idle they are switched off and on, and what that
     /// costs is put back.
     async fn restart_converters(&self) -> Result<(), Error> {
