@@ -1,7 +1,7 @@
 //! E1: the driver with a step left out fails on the strict chip, and the chip says which step it was; the driver
 //! as it is breaks no rule.
 
-use airlift_emu::{Air, Model, Personality, Probe, Rule};
+use airlift_emu::{Air, Builder, Efuse, Model, Personality, Probe, Rule};
 use airlift_runtime::{Clock, Kernel};
 use airlift_wifi::{Error, Firmware, Wlan, WlanOptions};
 
@@ -88,8 +88,24 @@ const DOWN: &[Mutation] = &[
     without(Rule::SuspendWithMcuEnabled, &[(0x03, 0x04, 0x04)]),
 ];
 
+const USB_SWITCH: &[Mutation] = &[
+    without(Rule::UsbDownUnprepared, &[(0x74, 0x0c, 0x00)]),
+    without(Rule::UsbDownUnprepared, &[(0x3d, 0x03, 0x00)]),
+    on_8814a(Rule::UsbDownUnprepared, &[(0x70, 0x02, 0x00)]),
+    on_8814a(Rule::UsbDownUnprepared, &[(0x3e, 0x01, 0x00)]),
+];
+
 async fn open(kernel: &Kernel, model: Model, bends: &[(u16, u8, u8)]) -> (Probe, Result<Wlan, Error>) {
-    let adapter = model.builder().air(&Air::quiet(1)).build();
+    open_adapter(kernel, model.builder(), bends).await
+}
+
+async fn open_adapter(
+    kernel: &Kernel,
+    builder: Builder,
+    bends: &[(u16, u8, u8)],
+) -> (Probe, Result<Wlan, Error>) {
+    let model = builder.model();
+    let adapter = builder.air(&Air::quiet(1)).build();
     let probe = adapter.probe();
     for (address, mask, value) in bends {
         probe.bend(*address, *mask, *value);
@@ -130,6 +146,19 @@ async fn e1_the_driver_without_a_step_of_the_bring_up_fails_with_the_rule_of_tha
         let (probe, wlan) = open(&kernel, *model, bends).await;
         assert!(wlan.is_err(), "mutation {number}: the driver came up without what {rule} asks for");
         assert_eq!(broken(&probe).first(), Some(rule), "mutation {number}: {:?}", probe.violations());
+    }
+    kernel.shutdown().await;
+}
+
+#[tokio::test]
+async fn e1_the_driver_without_a_step_of_the_switch_to_usb_3_fails_with_the_rule_of_that_step() {
+    let kernel = kernel();
+    for (number, Mutation { model, rule, bends }) in USB_SWITCH.iter().enumerate() {
+        let asking = model.builder().efuse(Efuse::ordinary_of(*model).with_usb3_switch()).usb3_port(true);
+        let (probe, wlan) = open_adapter(&kernel, asking, bends).await;
+        assert!(wlan.is_err(), "mutation {number}: the driver switched without what {rule} asks for");
+        assert_eq!(broken(&probe), [*rule], "mutation {number}");
+        assert_eq!(probe.departures(), 0, "mutation {number}");
     }
     kernel.shutdown().await;
 }

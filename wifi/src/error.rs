@@ -5,6 +5,7 @@
 //! `regio` makes those that come from a transfer, [`Wlan`](crate::Wlan) hands them out.
 
 use core::fmt;
+use core::time::Duration;
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,6 +45,8 @@ pub enum Stage {
     Calibrate,
     /// The chip is being switched off.
     Down,
+    /// The adapter leaves the bus to come back at USB 3 speed; bring-up then begins afresh.
+    UsbSwitch,
 }
 
 impl Stage {
@@ -62,11 +65,11 @@ impl Stage {
             Self::Radio => 7,
             Self::Channel => 8,
             Self::Receive => 9,
-            Self::Up | Self::Calibrate | Self::Down => return None,
+            Self::Up | Self::Calibrate | Self::Down | Self::UsbSwitch => return None,
         })
     }
 
-    /// One lower-case word.
+    /// In lower case.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Power => "power",
@@ -81,6 +84,7 @@ impl Stage {
             Self::Up => "up",
             Self::Calibrate => "calibrate",
             Self::Down => "down",
+            Self::UsbSwitch => "usb 3 switch",
         }
     }
 }
@@ -183,12 +187,24 @@ pub enum ErrorKind {
     /// The adapter was unplugged.
     #[error("the adapter was unplugged")]
     Unplugged,
+    /// The adapter was told to switch to USB 3, left the bus, and is not there again.
+    #[error("the adapter left for USB 3 and did not come back within {} s{}", .waited.as_secs_f32(), reason(.problem.as_deref()))]
+    NotBack {
+        /// How long it was waited for.
+        waited: Duration,
+        /// What the last look for it showed, if there was anything to see.
+        problem: Option<String>,
+    },
     /// The interface is down.
     #[error("the interface is down")]
     Down,
     /// The kernel that drove the adapter has shut down, or could not be started.
     #[error("kernel: {0}")]
     Kernel(String),
+}
+
+fn reason(problem: Option<&str>) -> String {
+    problem.map(|problem| format!(" ({problem})")).unwrap_or_default()
 }
 
 fn known_chips() -> String {
@@ -237,7 +253,7 @@ impl Error {
 
     /// Whether the adapter is gone.
     pub fn is_unplugged(&self) -> bool {
-        matches!(self.inner.kind, ErrorKind::Unplugged)
+        matches!(self.inner.kind, ErrorKind::Unplugged | ErrorKind::NotBack { .. })
     }
 
     /// Whether the same call may well succeed on the same adapter, without anything being changed by hand.
@@ -273,6 +289,9 @@ impl Error {
             }
             ErrorKind::Receive { .. } => "try another port or cable, without a hub".into(),
             ErrorKind::Unplugged => "plug the adapter in again".into(),
+            ErrorKind::NotBack { .. } => {
+                "plug it into a USB 3 port, or keep it at USB 2 with WlanOptions::usb3_switch(false)".into()
+            }
             ErrorKind::Down => "open the interface again".into(),
             _ => return None,
         })
@@ -303,6 +322,7 @@ impl fmt::Display for Error {
             | ErrorKind::Unsupported(_)
             | ErrorKind::UnknownDevice { .. }
             | ErrorKind::Down
+            | ErrorKind::NotBack { .. }
             | ErrorKind::Kernel(_)
             | ErrorKind::Calibration(_) => write!(f, "{}", self.inner.kind),
             _ => write!(f, "{}: {}", self.inner.stage, self.inner.kind),
@@ -357,6 +377,21 @@ mod tests {
         let error = Error::new(Stage::Mac, kind);
         assert!(error.is_unplugged() && !error.is_retryable());
         assert_eq!(error.stage(), Stage::Mac);
+    }
+
+    #[test]
+    fn a8_an_adapter_that_left_for_usb_3_is_told_with_what_to_do() {
+        let kind = |problem: Option<&str>| ErrorKind::NotBack {
+            waited: Duration::from_secs(5),
+            problem: problem.map(Into::into),
+        };
+        let error = Error::new(Stage::UsbSwitch, kind(None));
+        assert_eq!(error.to_string(), "the adapter left for USB 3 and did not come back within 5 s");
+        assert!(error.is_unplugged() && !error.is_retryable() && error.stage().number().is_none());
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("USB 3 port") && hint.contains("usb3_switch(false)"), "{hint}");
+        let error = Error::new(Stage::UsbSwitch, kind(Some("held by rtw88_8812au")));
+        assert!(error.to_string().ends_with("5 s (held by rtw88_8812au)"), "{error}");
     }
 
     #[test]

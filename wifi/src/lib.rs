@@ -56,7 +56,7 @@ pub use airlift_runtime::{Clock, Kernel, KernelHandle};
 
 pub use channel::{Band, Channel, ChannelError, Side, Width};
 pub use chip::{Chip, UnknownChip};
-pub use driver::{BringUpStats, Progress};
+pub use driver::{BringUpStats, Progress, UsbSwitch};
 pub use error::{Error, ErrorKind, Stage};
 pub use filter::Filter;
 pub use firmware::Firmware;

@@ -10,7 +10,7 @@
 use core::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use airlift_hcd::{HostController, UsbDevice, UsbFunction};
+use airlift_hcd::{DeviceInfo, HostController, UsbDevice, UsbFunction};
 use airlift_runtime::{Kernel, KernelHandle};
 use futures::channel::oneshot;
 
@@ -39,12 +39,13 @@ pub struct WlanOptions {
     bad_fcs: bool,
     control_frames: bool,
     aggregation: bool,
+    usb3_switch: bool,
     progress: Option<ProgressSink>,
 }
 
 impl WlanOptions {
     /// Channel 11 at 20 MHz, the system's firmware, posted register writes, several frames to a transfer, no frames
-    /// with a wrong check sequence.
+    /// with a wrong check sequence, USB 3 where the adapter asks for it.
     pub fn new() -> Self {
         Self {
             kernel: None,
@@ -55,6 +56,7 @@ impl WlanOptions {
             bad_fcs: false,
             control_frames: false,
             aggregation: true,
+            usb3_switch: true,
             progress: None,
         }
     }
@@ -111,6 +113,17 @@ impl WlanOptions {
         self
     }
 
+    /// Whether an adapter whose EFUSE asks for it is switched from USB 2 to USB 3, as mainline does unless its module
+    /// parameter `switch_usb_mode` says no. On unless told otherwise.
+    ///
+    /// The adapter then leaves the bus during bring-up and comes back at super speed, as another device in the same
+    /// place ([`UsbDevice::returned`] says how it is found there), or at high speed again where the port has no more. It is
+    /// told once; with what it comes back as the bring-up goes on. [`BringUpStats::usb_switch`] says what became of it.
+    pub fn usb3_switch(mut self, wanted: bool) -> Self {
+        self.usb3_switch = wanted;
+        self
+    }
+
     /// Hears of the stages of bring-up. Called on the kernel's thread: it must not block.
     pub fn on_progress(mut self, hear: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         self.progress = Some(Arc::new(hear));
@@ -134,6 +147,7 @@ impl fmt::Debug for WlanOptions {
             .field("bad_fcs", &self.bad_fcs)
             .field("control_frames", &self.control_frames)
             .field("rx_aggregation", &self.aggregation)
+            .field("usb3_switch", &self.usb3_switch)
             .finish_non_exhaustive()
     }
 }
@@ -153,17 +167,20 @@ struct Shared {
     mac_address: Option<MacAddr>,
     chains: u8,
     stats: BringUpStats,
+    device: DeviceInfo,
     frames: FrameSource,
 }
 
 impl Wlan {
     /// Brings up the adapter `device` on its controller's kernel core, and returns when it receives.
     ///
-    /// On an error the chip has been switched off again, if it still answers, and the call can be made anew.
+    /// On an error the chip has been switched off again, if it still answers, and the call can be made anew. An adapter
+    /// that was [switched to USB 3](WlanOptions::usb3_switch) is another [`UsbDevice`] then; its
+    /// [`Port`](airlift_hcd::Port) has it.
     ///
     /// # Cancel safety
     /// Dropping the future gives the interface up: the bring-up stops between two transfers and the chip is
-    /// switched off in the background.
+    /// switched off in the background. An adapter that is away for USB 3 comes back switched off.
     ///
     /// # Errors
     /// Unknown device, firmware missing or unfit, transfer errors, a chip that does not answer as it should,
@@ -224,6 +241,7 @@ impl Wlan {
             bad_fcs: options.bad_fcs,
             control_frames: options.control_frames,
             aggregation: options.aggregation,
+            usb3_switch: options.usb3_switch,
             progress: options.progress,
         };
         let (link, up) = driver::start(&kernel, device, settings, image, own.clone())?;
@@ -233,8 +251,8 @@ impl Wlan {
             Err(oneshot::Canceled) => return Err(ended(&link)),
         };
         let mac_address = up.mac_address.map(MacAddr::from);
-        let Up { chains, stats, frames, .. } = up;
-        let shared = Shared { link, own, chip, mac_address, chains, stats, frames };
+        let Up { chains, stats, frames, device, .. } = up;
+        let shared = Shared { link, own, chip, mac_address, chains, stats, device, frames };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -251,6 +269,12 @@ impl Wlan {
     /// Receive chains in use.
     pub fn chains(&self) -> u8 {
         self.shared.chains
+    }
+
+    /// The adapter as it is on its bus: after a [switch to USB 3](WlanOptions::usb3_switch) it is another device than the one
+    /// that was attached.
+    pub fn device_info(&self) -> &DeviceInfo {
+        &self.shared.device
     }
 
     /// What bringing the interface up took.

@@ -14,6 +14,7 @@ use core::str::FromStr;
 use core::time::Duration;
 
 use airlift_hcd::Speed;
+use airlift_regs::sys;
 
 use crate::efuse::{EfuseInfo, EfuseLayout};
 use crate::firmware::FirmwareInfo;
@@ -173,6 +174,32 @@ impl QueuePages {
     }
 }
 
+/// How a chip that begins at USB 2 is switched to USB 3: by what it is told, it drops off the bus and comes back.
+///
+/// What it was told outlives that, and a reset of the bus, so that one that comes back at USB 2 all the same (its port or
+/// cable has no more) is not told again.
+#[derive(Debug)]
+pub(crate) struct ToUsb3 {
+    /// Shows that it was told before: address of a byte, mask, value.
+    pub(crate) told: (u16, u8, u8),
+    /// How to come back: bytes to be written.
+    pub(crate) choice: &'static [(u16, u8)],
+    /// What drops it off the bus then.
+    pub(crate) leave: (u16, u8),
+}
+
+/// By the option register of the host interface (rtw88 `usb.c`, `rtw_usb_switch_mode_old`).
+const TO_USB3: ToUsb3 = ToUsb3 {
+    told: (sys::HCI_OPT_CTRL.addr(), 0x0c, 0x08),
+    choice: &[
+        (sys::HCI_OPT_CTRL.addr(), 0x08),
+        (sys::SYS_SDIO_CTRL.addr(), 0x02),
+        (sys::ACLK_MON.addr(), 0x01),
+        (0x003d, 0x03),
+    ],
+    leave: (sys::SYS_PW_CTRL.addr() + 1, 0x80),
+};
+
 /// The facts of a chip.
 #[derive(Debug)]
 pub(crate) struct ChipInfo {
@@ -203,6 +230,8 @@ pub(crate) struct ChipInfo {
     pub(crate) read_phy_status: crate::rx::ReadPhyStatus,
     /// Added to the cut that SYS_CFG1 tells.
     pub(crate) cut_offset: u8,
+    /// How it is switched to USB 3 where its EFUSE asks for it; `None`: it has no USB 3, or is not switched.
+    pub(crate) to_usb3: Option<ToUsb3>,
     /// Transmit buffer, in bytes.
     pub(crate) tx_fifo_size: u32,
     /// Receive buffer, in bytes.

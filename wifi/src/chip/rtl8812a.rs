@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use airlift_regs::{bits, mac};
 
-use super::{Chip, ChipInfo, Mac, Mac8051, PowerStep, QueuePages, ShadowPolicy, poll, w};
+use super::{Chip, ChipInfo, Mac, Mac8051, PowerStep, QueuePages, ShadowPolicy, TO_USB3, poll, w};
 use crate::efuse::{self, BtCoex, EfuseLayout, Options};
 use crate::firmware::{FirmwareFormat, FirmwareInfo};
 use crate::regio::FieldWrite;
@@ -175,6 +175,7 @@ pub(crate) static INFO: ChipInfo = ChipInfo {
     chains: 2,
     read_phy_status: crate::rx::phy_status_8812a,
     cut_offset: 1,
+    to_usb3: Some(TO_USB3),
     tx_fifo_size: 131_072,
     rx_fifo_size: 16_128,
     page_size: 512,

@@ -6,7 +6,7 @@
 
 use core::time::Duration;
 
-use super::{Chip, ChipInfo, Mac, Mac3081, OwnPages, PowerStep, QueuePages, ShadowPolicy};
+use super::{Chip, ChipInfo, Mac, Mac3081, OwnPages, PowerStep, QueuePages, ShadowPolicy, TO_USB3};
 use crate::efuse::{self, BtCoex, EfuseLayout, Options};
 use crate::firmware::{FirmwareFormat, FirmwareInfo};
 
@@ -142,6 +142,7 @@ pub(crate) static INFO: ChipInfo = ChipInfo {
     chains: 4,
     read_phy_status: crate::rx::phy_status_8814a,
     cut_offset: 0,
+    to_usb3: Some(TO_USB3),
     tx_fifo_size: (2048 - 10) * 128,
     rx_fifo_size: 23_552,
     page_size: 128,

@@ -154,6 +154,7 @@ pub(crate) static INFO: ChipInfo = ChipInfo {
     chains: 1,
     read_phy_status: crate::rx::phy_status_8821a,
     cut_offset: 0,
+    to_usb3: None,
     tx_fifo_size: 65_536,
     rx_fifo_size: 16_128,
     page_size: 256,

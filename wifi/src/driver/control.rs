@@ -19,7 +19,7 @@ use core::time::Duration;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use airlift_hcd::{MockPort, UsbDevice};
+use airlift_hcd::{DeviceInfo, MockPort, UsbDevice};
 use airlift_runtime::{Cpu, Kernel, KernelHandle};
 use futures::channel::oneshot;
 use futures::future::{Either, select};
@@ -27,7 +27,8 @@ use futures::future::{Either, select};
 use super::flights::Flights;
 use super::receive::{self, Sink};
 use super::transmit::{self, Transmit};
-use super::{Adapter, BringUpStats, Found, Settings, queues};
+use super::usb_mode::{self, Permit};
+use super::{Adapter, BringUpStats, Brought, Found, Settings, queues};
 use crate::channel::Channel;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::firmware::Image;
@@ -57,6 +58,7 @@ pub(crate) struct Up {
     pub(crate) chains: u8,
     pub(crate) frames: FrameSource,
     pub(crate) stats: BringUpStats,
+    pub(crate) device: DeviceInfo,
 }
 
 /// Between an interface's handles and its control task.
@@ -184,34 +186,19 @@ async fn run(
     end: End,
 ) {
     let channel = settings.channel;
-    let adapter = match Adapter::new(cpu.clone(), device.clone(), settings) {
-        Ok(adapter) => adapter,
-        Err(error) => {
-            end.set(error.clone());
-            let _ = answer.send(Err(error));
-            return;
-        }
-    };
     let begin = cpu.now();
-    // `None`: the one who asked for the interface has gone away.
-    let brought = match select(pin!(adapter.bring_up(&image)), answer.cancellation()).await {
-        Either::Left((result, _)) => Some(result),
-        Either::Right(_) => None,
-    };
-    let found = match brought {
-        Some(Ok(found)) => found,
-        Some(Err(error)) => {
-            give_up(&adapter, &device).await;
-            end.set(error.clone());
-            let _ = answer.send(Err(error));
-            return;
-        }
-        None => {
-            give_up(&adapter, &device).await;
-            end.set(Error::new(Stage::Down, ErrorKind::Down));
+    let risen = rise(&cpu, device, settings, &image, &mut answer).await;
+    let Risen { device, adapter, found, spent } = match risen {
+        Ok(risen) => risen,
+        Err(failure) => {
+            end.set(failure.clone().unwrap_or_else(|| Error::new(Stage::Down, ErrorKind::Down)));
+            if let Some(error) = failure {
+                let _ = answer.send(Err(error));
+            }
             return;
         }
     };
+    drop(image);
 
     let mut receiver = Receiver::new(found.board.chip.chip, found.board.chains).with_clock(&cpu.clock());
     receiver.set_channel(Some(channel), cpu.now());
@@ -253,14 +240,18 @@ async fn run(
     };
     let (stop_sending, stopped) = async_channel::bounded::<()>(1);
     let sending = cpu.spawn("wlan0 tx", move |_| transmit::run(transmit, stopped));
-    let counts = adapter.regs.counts();
     let stats = BringUpStats {
-        transfers: counts.transfers,
-        reads: counts.reads,
-        waits: counts.waits,
+        usb_switch: found.usb_switch,
         duration: cpu.now().saturating_sub(begin),
+        ..spent.with(&adapter)
     };
-    let up = Up { mac_address: found.board.efuse.mac_address, chains: found.board.chains, frames, stats };
+    let up = Up {
+        mac_address: found.board.efuse.mac_address,
+        chains: found.board.chains,
+        frames,
+        stats,
+        device: device.info().clone(),
+    };
     // An answer that nobody takes is an interface that nobody has: its commands are closed, which ends it below.
     let _ = answer.send(Ok(up));
 
@@ -288,6 +279,64 @@ async fn run(
         // Down with nothing there to be switched off is down.
         let outcome = outcome.or_else(|error| if error.is_unplugged() { Ok(()) } else { Err(error) });
         let _ = told.send(outcome);
+    }
+}
+
+/// An adapter whose channel is set, and what it took to get there before it came back to its bus.
+struct Risen {
+    device: UsbDevice,
+    adapter: Adapter,
+    found: Box<Found>,
+    spent: BringUpStats,
+}
+
+impl BringUpStats {
+    /// With the transfers of `adapter`.
+    fn with(self, adapter: &Adapter) -> Self {
+        let counts = adapter.regs.counts();
+        Self {
+            transfers: self.transfers + counts.transfers,
+            reads: self.reads + counts.reads,
+            waits: self.waits + counts.waits,
+            ..self
+        }
+    }
+}
+
+/// Brings the adapter up, by way of another USB mode if need be: then once more, as the device that it came back as.
+///
+/// # Errors
+/// Why it failed; `None`: the one who asked for the interface has gone away. The chip is off, if it still answers.
+async fn rise(
+    cpu: &Cpu,
+    mut device: UsbDevice,
+    settings: Settings,
+    image: &Image,
+    answer: &mut oneshot::Sender<Result<Up, Error>>,
+) -> Result<Risen, Option<Error>> {
+    let mut permit = if settings.usb3_switch { Permit::Once } else { Permit::Forbidden };
+    let mut spent = BringUpStats::default();
+    loop {
+        let adapter = Adapter::new(cpu.clone(), device.clone(), settings.clone())?;
+        let brought = match select(pin!(adapter.bring_up(image, permit)), answer.cancellation()).await {
+            Either::Left((brought, _)) => Some(brought),
+            Either::Right(_) => None,
+        };
+        let told = match brought {
+            Some(Ok(Brought::Up(found))) => return Ok(Risen { device, adapter, found, spent }),
+            Some(Ok(Brought::Leaving(told))) => told,
+            failed => {
+                give_up(&adapter, &device).await;
+                return Err(failed.and_then(Result::err));
+            }
+        };
+        spent = spent.with(&adapter);
+        permit = Permit::Spent;
+        let back = match select(pin!(usb_mode::back(cpu, &device, told)), answer.cancellation()).await {
+            Either::Left((back, _)) => back?,
+            Either::Right(_) => return Err(None),
+        };
+        device = back;
     }
 }
 

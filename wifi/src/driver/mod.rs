@@ -19,6 +19,7 @@
 //! | never looks at the TSF | reads it once, so that the upper half of time stamps is known |
 //! | Bluetooth coexistence on boards that have it | beacon function only |
 //! | on another channel of the same band sets all that depends on the channel | sets what differs; the three fields of RF CFGCH as one word |
+//! | at super speed clears the USB mode's bits in SYS_SDIO_CTRL and ACLK_MON at probe, and both registers at every start | at every start |
 //! | watchdog: initial gain, power tracking, every 2 s | none |
 
 mod control;
@@ -33,6 +34,7 @@ mod queues;
 mod receive;
 mod transmit;
 mod usb;
+mod usb_mode;
 
 use core::cell::RefCell;
 use core::time::Duration;
@@ -41,6 +43,8 @@ use std::rc::Rc;
 use airlift_hcd::UsbDevice;
 use airlift_regs::mac as mac_regs;
 use airlift_runtime::Cpu;
+
+pub use usb_mode::UsbSwitch;
 
 pub(crate) use control::{Belongings, Command, Link, Own, Up, start, stream_end};
 
@@ -52,6 +56,7 @@ use crate::phy::Phy;
 use crate::regio::{Io, Regs};
 use mac3081::packet::HighEndpoint;
 use usb::{Endpoints, UsbBus};
+use usb_mode::{Decision, Permit};
 
 /// What bring-up needs to know.
 #[derive(Clone)]
@@ -62,6 +67,7 @@ pub(crate) struct Settings {
     pub(crate) bad_fcs: bool,
     pub(crate) control_frames: bool,
     pub(crate) aggregation: bool,
+    pub(crate) usb3_switch: bool,
     pub(crate) progress: Option<ProgressSink>,
 }
 
@@ -78,7 +84,7 @@ pub struct Progress {
     pub percent: u8,
 }
 
-/// What bringing an interface up took.
+/// What bringing an interface up took, the way to USB 3 with the bring-up before it included.
 ///
 /// The counts follow from what the driver did and from what the adapter answered, not from how threads happened to
 /// run: the same adapter in the same state gives the same counts.
@@ -92,6 +98,8 @@ pub struct BringUpStats {
     /// Those of them before which the driver waited until none was on its way: a round trip on the bus each. With
     /// [`WlanOptions::serial_io`](crate::WlanOptions::serial_io) that is all of them.
     pub waits: u64,
+    /// Whether the adapter was switched to USB 3.
+    pub usb_switch: UsbSwitch,
     /// How long it took on the kernel's clock, from the first transfer to frames being let in.
     pub duration: Duration,
 }
@@ -110,6 +118,15 @@ struct Adapter {
 struct Found {
     board: Rc<Board>,
     phy: Phy,
+    usb_switch: UsbSwitch,
+}
+
+/// How bring-up ended.
+enum Brought {
+    /// The channel is set.
+    Up(Box<Found>),
+    /// The adapter, switched off, was told to leave the bus; the end of the transfer that told it so.
+    Leaving(Result<(), Error>),
 }
 
 impl Adapter {
@@ -134,8 +151,10 @@ impl Adapter {
 
     /// From power-on to the channel being set; the receive filter is still shut.
     ///
+    /// If the EFUSE asks for USB 3 and `permit` lets it, the adapter is told to leave instead.
+    ///
     /// Dropping the future leaves the chip between two states; [`power_off`](Self::power_off) gets it out of there.
-    async fn bring_up(&self, image: &Image) -> Result<Found, Error> {
+    async fn bring_up(&self, image: &Image, permit: Permit) -> Result<Brought, Error> {
         let (regs, chip) = (&self.regs, self.settings.chip.info());
         self.enter(Stage::Power);
         let version = power::identify(regs, chip).await?;
@@ -186,6 +205,14 @@ impl Adapter {
             bulk_out: u8::try_from(self.endpoints.bulk_out.len()).unwrap_or(u8::MAX),
         });
         self.board.replace(Some(board.clone()));
+        let usb_switch = match usb_mode::decide(regs, &board, permit).await? {
+            Decision::Stay(usb_switch) => usb_switch,
+            Decision::Go(way) => {
+                self.enter(Stage::UsbSwitch);
+                self.switch_off().await?;
+                return usb_mode::leave(regs, way).await.map(Brought::Leaving);
+            }
+        };
         let phy = Phy::new(regs, board.clone())?;
 
         self.enter(Stage::Mac);
@@ -213,7 +240,7 @@ impl Adapter {
         mac::security_engine(regs).await?;
         phy.set_channel(self.settings.channel).await?;
         regs.barrier().await?;
-        Ok(Found { board, phy })
+        Ok(Brought::Up(Box::new(Found { board, phy, usb_switch })))
     }
 
     /// Sets up how frames are packed, and reads the TSF.
@@ -250,6 +277,10 @@ impl Adapter {
         // Writes of a sequence that was given up may still be on their way, and may fail.
         let _ = self.regs.barrier().await;
         self.regs.bypass_shadow(false);
+        self.switch_off().await
+    }
+
+    async fn switch_off(&self) -> Result<(), Error> {
         let bt_coex = self.board.borrow().as_ref().is_some_and(|board| board.efuse.bt_coex);
         let chip = self.settings.chip.info();
         match &chip.mac {
