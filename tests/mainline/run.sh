@@ -10,6 +10,7 @@
 # A STEP is BUSID:CHANNEL:WIDTH:FRAMES:MODE, for example 1-1:11:HT20:5:no: how many frames to capture in monitor
 # mode, and what else to do:
 #   no      nothing
+#   switch  let the adapter leave the bus first, and come back, at super speed if the port has it
 #   scan    an active scan in managed mode before
 #   inject  send frames in monitor mode, and look for them on the air; channels 1 to 11 only, elsewhere mac80211 lets
 #           nobody inject without a regulatory database

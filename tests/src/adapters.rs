@@ -28,7 +28,7 @@ pub const CHIPS: &[Chip] = &[
         folder: "rtl8812a",
         module: "rtw88_8812au",
         firmware: "rtw8812a_fw.bin",
-        adapters: &[ORDINARY, EXTERNAL_PA, BLANK, SCRAMBLED, SUPER_SPEED],
+        adapters: &[ORDINARY, EXTERNAL_PA, BLANK, SCRAMBLED, SUPER_SPEED, SWITCHING, SWITCHING_IN_VAIN],
     },
     Chip {
         model: Model::Rtl8821au,
@@ -42,7 +42,7 @@ pub const CHIPS: &[Chip] = &[
         folder: "rtl8814a",
         module: "rtw88_8814au",
         firmware: "rtw8814a_fw.bin",
-        adapters: &[ORDINARY, EXTERNAL_PA, SCRAMBLED, BLANK, SUPER_SPEED],
+        adapters: &[ORDINARY, EXTERNAL_PA, SCRAMBLED, BLANK, SUPER_SPEED, SWITCHING, SWITCHING_IN_VAIN],
     },
 ];
 
@@ -96,6 +96,8 @@ const fn place(route: &'static [u16], width: &'static str) -> Place {
     Place { route, width }
 }
 
+const ONE: &[Place] = &[place(&[11], "HT20")];
+
 /// Both bands, all widths.
 const THREE: &[Place] = &[place(&[11], "HT20"), place(&[36], "80MHz"), place(&[149], "HT40+")];
 
@@ -144,12 +146,39 @@ const SCRAMBLED: Adapter = Adapter {
 /// Only chips with USB 3 have it.
 const SUPER_SPEED: Adapter = Adapter { name: "super-speed", speed: Speed::Super, places: THREE, ..ORDINARY };
 
+/// A driver finds it at high speed and has it leave the bus, and it comes back at super speed.
+const SWITCHING: Adapter = Adapter {
+    name: "switching",
+    what: "EFUSE that asks for super speed, in a port that has it",
+    places: ONE,
+    special: |plain, model| switching(plain, model).usb3_port(true),
+    ..ORDINARY
+};
+
+/// It leaves the bus too, and comes back as it was.
+const SWITCHING_IN_VAIN: Adapter = Adapter {
+    name: "switching-in-vain",
+    what: "EFUSE that asks for super speed, in a port that has none",
+    special: switching,
+    ..SWITCHING
+};
+
+fn switching(plain: Builder, model: Model) -> Builder {
+    let (at, _) = usb_mode(model);
+    plain.efuse(Efuse::ordinary_of(model).with(at, &[0xff]))
+}
+
+/// Where the USB mode stands, and the bit with which it asks for super speed.
+fn usb_mode(model: Model) -> (u16, u8) {
+    match model {
+        Model::Rtl8814au => (offset::USB_MODE_8814A, 0x10),
+        _ => (offset::USB_MODE, 0x02),
+    }
+}
+
 /// Nothing but a MAC address, without which Linux makes up a new one each time, and a USB mode that does not ask
 /// for super speed, for which the adapter would leave the bus.
 fn blank(model: Model) -> Efuse {
-    let (at, mode) = match model {
-        Model::Rtl8814au => (offset::USB_MODE_8814A, 0xef),
-        _ => (offset::USB_MODE, 0xfd),
-    };
-    Efuse::blank_of(model).with(at, &[mode]).with_mac_address([0x02, 0x88, 0x12, 0, 0, 3])
+    let (at, bit) = usb_mode(model);
+    Efuse::blank_of(model).with(at, &[!bit]).with_mac_address([0x02, 0x88, 0x12, 0, 0, 3])
 }

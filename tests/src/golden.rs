@@ -141,7 +141,9 @@ fn aggregating(accesses: &[Access]) -> Option<Vec<Step>> {
         access.write && access.address == AGGREGATION[1] && access.data.first().is_some_and(|size| *size != 0)
     })?;
     let near = &accesses[at.saturating_sub(TOGETHER)..accesses.len().min(at + TOGETHER)];
-    let of_it = near.iter().filter(|access| AGGREGATION.contains(&access.address));
+    let of_it = near.iter().filter(|access| access.write && AGGREGATION.contains(&access.address));
+    // The switch may only be on its way.
+    of_it.clone().find(|access| access.address == AGGREGATION[0])?;
     Some(of_it.filter_map(Step::of).collect())
 }
 
@@ -366,7 +368,7 @@ mod tests {
         write_aggregation(&trace, "k", &folder).unwrap();
         let step = |address, width, value| Step::Write { address, width, value };
         assert_eq!(aggregation(&folder).unwrap(), [step(0x0280, 2, 0x2005), step(0x010c, 1, 0xb4)]);
-        assert!(!has_aggregated(&trace[..11]) && has_aggregated(&trace));
+        assert!(!has_aggregated(&trace[..11]) && !has_aggregated(&trace[..12]) && has_aggregated(&trace));
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub struct Step<'a> {
     /// The channels that it is tuned to one after the other: `11`, or `6/1`.
     route: &'a str,
     width: &'a str,
-    /// What is done: `no`, `scan`, `inject`, `feed`, `busy`, `ours`, `detach`.
+    /// What is done: `no`, `switch`, `scan`, `inject`, `feed`, `busy`, `ours`, `detach`.
     pub mode: &'a str,
 }
 
@@ -78,14 +78,16 @@ pub fn steps(chip: &Chip, quick: bool) -> Vec<String> {
     let mut steps = Vec::new();
     for (bus, adapter) in (1..).zip(chip.adapters) {
         for (number, place) in (1..).zip(adapter.places) {
-            // Of a quick one: capture, the widest channel, another EFUSE, super speed.
+            // Of a quick one: capture, the widest channel, another EFUSE, super speed, the way there.
             let chosen = match (adapter.name, place.file().as_str()) {
                 ("ordinary", "11-20" | "36-80") | ("external-pa" | "super-speed", "149-40") => true,
+                ("switching" | "switching-in-vain", _) => true,
                 _ => !quick,
             };
             if chosen {
                 let frames = if steps.is_empty() { 20 } else { 0 };
-                steps.push(format!("{bus}-{number}:{}:{frames}:no", place.step()));
+                let mode = if adapter.name.starts_with("switching") { "switch" } else { "no" };
+                steps.push(format!("{bus}-{number}:{}:{frames}:{mode}", place.step()));
             }
         }
     }

@@ -49,7 +49,9 @@ fn main() -> ExitCode {
 fn write(chip: &Chip, kernel: &str, run: &Path, golden: &Path, steps: &[String]) -> io::Result<()> {
     let steps = steps.iter().map(|step| Step::parse(chip, step)).collect::<io::Result<Vec<_>>>()?;
     for adapter in chip.adapters {
-        let of_it = steps.iter().filter(|step| step.mode == "no" && step.adapter.name == adapter.name);
+        let of_it = steps
+            .iter()
+            .filter(|step| ["no", "switch"].contains(&step.mode) && step.adapter.name == adapter.name);
         let runs = of_it.map(|step| read(step, run)).collect::<io::Result<Vec<_>>>()?;
         if !runs.is_empty() {
             let speed = if adapter.speed == Speed::Super { "super" } else { "high" };
