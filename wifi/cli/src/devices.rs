@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use airlift_emu::Model;
 
-use crate::args::{self, Device};
+use crate::args::{self, Device, Emulated};
 use crate::escape::escaped;
 use crate::exit::Failure;
 use crate::remote::Remote;
@@ -29,7 +29,7 @@ fn rows(adapters: &[Adapter]) -> Vec<Row> {
         state: adapter.state(),
     });
     let emulated = Model::ALL.iter().map(|model| Row {
-        device: Device::Emulated(*model).to_string(),
+        device: Device::Emulated(Emulated::ordinary(*model)).to_string(),
         chip: model.to_string(),
         usb: "in-process",
         state: "ready".into(),
@@ -58,7 +58,7 @@ fn table(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
 #[derive(Clone, Debug)]
 pub(crate) enum Choice {
     /// The emulated one, because it was asked for or `for_want` of another.
-    Emulated { model: Model, for_want: bool },
+    Emulated { adapter: Emulated, for_want: bool },
     /// One on a bus.
     Real(Adapter),
     /// One on another machine.
@@ -66,7 +66,7 @@ pub(crate) enum Choice {
 }
 
 /// The emulated adapter that is used where none is asked for.
-pub(crate) const DEFAULT: Model = Model::Rtl8812au;
+pub(crate) const DEFAULT: Emulated = Emulated::ordinary(Model::Rtl8812au);
 
 /// Chooses the adapter that was asked for; else the first on a bus that can be had; else the first that is there,
 /// so that what is wrong with it gets told; else the emulated one, which is also the only one that hears a replay.
@@ -75,18 +75,18 @@ pub(crate) const DEFAULT: Model = Model::Rtl8812au;
 /// The adapter that was asked for is not there, or none that the driver knows.
 pub(crate) fn choose(options: &args::Adapter, replays: bool) -> Result<Choice, Failure> {
     match &options.device {
-        Some(Device::Emulated(model)) => Ok(Choice::Emulated { model: *model, for_want: false }),
+        Some(Device::Emulated(adapter)) => Ok(Choice::Emulated { adapter: *adapter, for_want: false }),
         Some(Device::Usbip(remote)) => Ok(Choice::Remote(remote.clone())),
         Some(asked) => usb::find(asked, options.chip).map(Choice::Real),
         None => {
             let adapters = usb::adapters();
             if replays {
-                return Ok(Choice::Emulated { model: DEFAULT, for_want: adapters.is_empty() });
+                return Ok(Choice::Emulated { adapter: DEFAULT, for_want: adapters.is_empty() });
             }
             let ready = adapters.iter().find(|adapter| adapter.is_ready(options.detach));
             Ok(match ready.or(adapters.first()) {
                 Some(adapter) => Choice::Real(adapter.clone()),
-                None => Choice::Emulated { model: DEFAULT, for_want: true },
+                None => Choice::Emulated { adapter: DEFAULT, for_want: true },
             })
         }
     }

@@ -92,7 +92,7 @@ impl From<Error> for Failure {
                     .detail(format!("looked in: {unset}{}", places(looked)))
             }
             ErrorKind::FirmwareInvalid { .. } => Self::new(Exit::Firmware, error.to_string()),
-            ErrorKind::Unplugged => Self::new(Exit::Unplugged, error.to_string()),
+            ErrorKind::Unplugged | ErrorKind::NotBack { .. } => Self::new(Exit::Unplugged, error.to_string()),
             ErrorKind::Channel(_) => Self::new(Exit::Usage, error.to_string()),
             _ => Self::failed(error.to_string()),
         };
@@ -105,6 +105,9 @@ impl From<Error> for Failure {
                 "install the file anew (Debian: apt install --reinstall firmware-realtek),\n\
                  or name the directory of another one with --firmware-dir DIR",
             ),
+            ErrorKind::NotBack { .. } => {
+                failure.help("plug it into a USB 3 port, or keep it at USB 2 with --no-usb3-switch")
+            }
             ErrorKind::UnknownDevice { .. } => {
                 failure.help("if it is one of these under another id, add --chip rtl8812au")
             }

@@ -5,11 +5,11 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
-use airlift_emu::{Air, Capture, Model, ReplayOptions};
+use airlift_emu::{Air, Capture, ReplayOptions};
 use airlift_hcd::usbip::protocol::PORT;
 use airlift_hcd::usbip::{Server, ServerHandle};
 
-use crate::args;
+use crate::args::{self, Emulated};
 use crate::capture::open_replay;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
@@ -30,7 +30,7 @@ pub(crate) async fn run(options: args::Export) -> Result<Exit, Failure> {
              gets the adapters"
         ));
     }
-    let told = instructions(&mut io::stdout().lock(), address, &options.models);
+    let told = instructions(&mut io::stdout().lock(), address, &options.adapters);
     match told {
         // Whoever read has seen enough; the server goes on.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -64,21 +64,21 @@ fn start(options: &args::Export, replay: Option<Capture>) -> Result<ServerHandle
         }
     };
     let mut server = Server::bind(options.listen).map_err(failed)?;
-    for (number, model) in (1..).zip(&options.models) {
+    for (number, adapter) in (1..).zip(&options.adapters) {
         // Each adapter its own seed: no two are alike, and each run is like the last.
         let seed = options.seed.wrapping_add(number as u64 - 1);
-        let adapter = model.builder().air(&air).seed(seed).build();
+        let adapter = adapter.builder().air(&air).seed(seed).build();
         server = server.export(&bus_id(number), Box::new(adapter));
     }
     server.start().map_err(failed)
 }
 
 /// Says what is served, and what to run on the other side.
-fn instructions(out: &mut impl Write, address: SocketAddr, models: &[Model]) -> io::Result<()> {
+fn instructions(out: &mut impl Write, address: SocketAddr, adapters: &[Emulated]) -> io::Result<()> {
     let reach = if address.ip().is_loopback() { "this machine only" } else { "the network" };
     writeln!(out, "exporting to {reach}, on {address}:")?;
-    for (number, model) in (1..).zip(models) {
-        writeln!(out, "  {:<4} emulated:{}", bus_id(number), model.name())?;
+    for (number, adapter) in (1..).zip(adapters) {
+        writeln!(out, "  {:<4} emulated:{adapter}", bus_id(number))?;
     }
     let host = match address.ip() {
         ip if ip.is_unspecified() => "ADDRESS-OF-THIS-MACHINE".to_owned(),
@@ -88,6 +88,9 @@ fn instructions(out: &mut impl Write, address: SocketAddr, models: &[Model]) -> 
     let shown = if host.contains(':') { format!("[{host}]") } else { host.clone() };
     writeln!(out, "to drive it with a Linux kernel's own driver, as root:")?;
     writeln!(out, "  modprobe vhci-hcd && usbip{port} attach --remote {host} --busid {}", bus_id(1))?;
+    if adapters.iter().any(|adapter| adapter.switches()) {
+        writeln!(out, "  and the same again once the driver has switched it to USB 3, for which it leaves")?;
+    }
     writeln!(out, "to drive it with airlift:")?;
     writeln!(out, "  airlift capture --device usbip:{shown}:{}/{}", address.port(), bus_id(1))?;
     if address.ip().is_loopback() {
@@ -99,11 +102,14 @@ fn instructions(out: &mut impl Write, address: SocketAddr, models: &[Model]) -> 
 
 #[cfg(test)]
 mod tests {
+    use airlift_emu::Model;
+
     use super::*;
 
     fn told(address: &str, models: &[Model]) -> String {
+        let adapters: Vec<_> = models.iter().copied().map(Emulated::ordinary).collect();
         let mut out = Vec::new();
-        instructions(&mut out, address.parse().unwrap(), models).unwrap();
+        instructions(&mut out, address.parse().unwrap(), &adapters).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -123,6 +129,12 @@ mod tests {
         assert!(open.contains("exporting to the network, on 0.0.0.0:4000:"), "{open}");
         assert!(open.contains("usbip --tcp-port 4000 attach --remote ADDRESS-OF-THIS-MACHINE"), "{open}");
         assert!(!open.contains("ssh"), "{open}");
+        let switching = [Emulated { model: Model::Rtl8814au, usb: args::Usb::Switch }];
+        let mut out = Vec::new();
+        instructions(&mut out, "127.0.0.1:3240".parse().unwrap(), &switching).unwrap();
+        let switching = String::from_utf8(out).unwrap();
+        assert!(switching.contains("  1-1  emulated:rtl8814au,usb3-switch\n"), "{switching}");
+        assert!(switching.contains("--busid 1-1\n  and the same again once"), "{switching}");
         assert!(told("[::1]:3240", &[Model::Rtl8812au]).contains("usbip:[::1]:3240/1-1"));
     }
 }

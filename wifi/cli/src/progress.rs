@@ -29,7 +29,12 @@ impl BringUp {
     }
 
     pub(crate) fn show(&self, progress: Progress) {
-        let Some(number) = progress.stage.number() else { return };
+        let Some(number) = progress.stage.number() else {
+            if progress.stage == Stage::UsbSwitch {
+                self.0.set_message("switching to USB 3");
+            }
+            return;
+        };
         self.0.set_position(u64::from(progress.percent.min(100)));
         self.0.set_message(format!("[{number}/{}] {:<9}", Stage::BRING_UP, progress.stage.name()));
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use airlift_emu::{Air, Capture, Model, ReplayOptions};
 use airlift_hcd::{HostController, Layer, Port, UsbDevice};
 use airlift_runtime::{Clock, Kernel, KernelHandle};
-use airlift_wifi::{Chip, Firmware, Wlan, WlanOptions};
+use airlift_wifi::{Chip, Firmware, UsbSwitch, Wlan, WlanOptions};
 use futures::channel::mpsc;
 use futures::{FutureExt as _, StreamExt as _, pin_mut};
 
@@ -46,9 +46,9 @@ impl Session {
         replay: Option<(Capture, ReplaySpeed)>,
         interrupt: &mut Interrupt,
     ) -> Result<Self, Failure> {
-        if let Choice::Emulated { model, for_want: true } = choice {
+        if let Choice::Emulated { adapter, for_want: true } = choice {
             let firmware = if options.firmware_dir.is_some() { "" } else { " (stand-in firmware)" };
-            notice(format_args!("no adapter found: using emulated:{}{firmware}", model.name()));
+            notice(format_args!("no adapter found: using emulated:{adapter}{firmware}"));
         }
         let fast = matches!(replay, Some((_, ReplaySpeed::Max)));
         let air = match replay {
@@ -90,7 +90,7 @@ impl Session {
             Ok(wlan) => {
                 let stats = wlan.bring_up_stats();
                 notice(format_args!(
-                    "up in {}: {}, channel {} ({} MHz), {} MHz, {}, {}",
+                    "up in {}: {}, channel {} ({} MHz), {} MHz, {}, {}{}",
                     shown(took),
                     wlan.chip(),
                     options.channel.primary(),
@@ -98,6 +98,7 @@ impl Session {
                     options.channel.width().mhz(),
                     counted(stats.transfers, "transfer"),
                     counted(stats.waits, "wait"),
+                    if stats.usb_switch == UsbSwitch::Done { ", switched to USB 3" } else { "" },
                 ));
                 let hardware = match &choice {
                     Choice::Emulated { .. } => format!("{} (emulated)", wlan.chip()),
@@ -164,8 +165,8 @@ async fn open(
     layers: &[&dyn Layer],
 ) -> Result<(Port, bool), Failure> {
     match choice {
-        Choice::Emulated { model, .. } => {
-            let adapter = model.builder().air(air).seed(options.seed).build();
+        Choice::Emulated { adapter, .. } => {
+            let adapter = adapter.builder().air(air).seed(options.seed).build();
             Ok((controller.plug_with(adapter, layers), true))
         }
         Choice::Real(adapter) => Ok((adapter.open(controller, options.detach, layers).await?, false)),
@@ -207,6 +208,7 @@ async fn attach(
         .channel(options.channel)
         .firmware(firmware)
         .serial_io(options.serial_io)
+        .usb3_switch(options.usb3_switch)
         .bad_fcs(true)
         .control_frames(true)
         .on_progress(move |progress| {

@@ -44,6 +44,8 @@ fn help_teaches_with_examples_exit_codes_and_the_json_shape() {
         "--firmware-dir",
         "--seed",
         "--serial-io",
+        "--no-usb3-switch",
+        "emulated:rtl8812au,usb3-switch",
         "--json",
         "lost_before",
         "the version of this shape",

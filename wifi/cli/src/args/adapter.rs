@@ -13,6 +13,10 @@ use super::{Device, usage};
 pub(crate) struct AdapterArgs {
     /// The adapter: emulated:CHIP, VID:PID, BUS-PORT, serial:TEXT or
     /// usbip:HOST:PORT/BUSID [default: the first one, else emulated:rtl8812au]
+    ///
+    /// Behind an emulated chip with USB 3 may stand how it is on its bus: emulated:rtl8812au,super is at super speed,
+    /// emulated:rtl8812au,usb3-switch has an EFUSE that asks for the switch to USB 3, emulated:rtl8812au,usb3-switch-fails
+    /// the same in a port that has no USB 3.
     #[arg(long, value_name = "DEVICE")]
     device: Option<Device>,
 
@@ -47,6 +51,13 @@ pub(crate) struct AdapterArgs {
     /// Wait for every USB transfer, as the Linux driver does, instead of posting writes
     #[arg(long)]
     serial_io: bool,
+
+    /// Leave an adapter at USB 2 whose EFUSE asks for the switch to USB 3
+    ///
+    /// Such an adapter connects at high speed; the driver, as Linux's does, tells it to leave the bus and to come back at
+    /// super speed, and waits for it for up to five seconds. In a port without USB 3 it comes back at high speed.
+    #[arg(long)]
+    no_usb3_switch: bool,
 }
 
 /// Which adapter, and how, checked.
@@ -60,6 +71,7 @@ pub(crate) struct Adapter {
     pub(crate) firmware_dir: Option<PathBuf>,
     pub(crate) seed: u64,
     pub(crate) serial_io: bool,
+    pub(crate) usb3_switch: bool,
 }
 
 impl AdapterArgs {
@@ -96,6 +108,7 @@ impl AdapterArgs {
             firmware_dir: self.firmware_dir,
             seed: self.seed,
             serial_io: self.serial_io,
+            usb3_switch: !self.no_usb3_switch,
         })
     }
 }

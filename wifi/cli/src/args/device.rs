@@ -3,16 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
-use airlift_emu::Model;
 use airlift_hcd::usbip::protocol::{BUS_ID_LEN, PORT};
 
+use super::Emulated;
 use crate::remote::Remote;
 
 /// Which adapter is meant.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Device {
     /// An emulated one.
-    Emulated(Model),
+    Emulated(Emulated),
     /// USB vendor and product.
     Id(u16, u16),
     /// Bus and ports, as Linux names them: `3-2`, `1-4.1`.
@@ -26,7 +26,7 @@ pub(crate) enum Device {
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Emulated(model) => write!(f, "emulated:{}", model.name()),
+            Self::Emulated(emulated) => write!(f, "emulated:{emulated}"),
             Self::Id(vendor, product) => write!(f, "{vendor:04x}:{product:04x}"),
             Self::Port(port) => f.write_str(port),
             Self::Serial(serial) => write!(f, "serial:{serial}"),
@@ -40,11 +40,7 @@ impl FromStr for Device {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(chip) = text.strip_prefix("emulated:") {
-            return chip.parse().map(Self::Emulated).map_err(|_| {
-                let all: Vec<String> =
-                    Model::ALL.iter().map(|model| format!("emulated:{}", model.name())).collect();
-                format!("emulated adapters are {}", all.join(", "))
-            });
+            return chip.parse().map(Self::Emulated);
         }
         if let Some(serial) = text.strip_prefix("serial:").filter(|serial| !serial.is_empty()) {
             return Ok(Self::Serial(serial.to_owned()));
@@ -87,15 +83,17 @@ impl FromStr for Device {
 
 #[cfg(test)]
 mod tests {
+    use airlift_emu::Model;
+
     use super::*;
 
     #[test]
     fn devices_are_named_in_four_ways() {
         for model in Model::ALL {
-            let device = Device::Emulated(*model);
+            let device = Device::Emulated(Emulated::ordinary(*model));
             assert_eq!(device.to_string().parse(), Ok(device));
         }
-        assert_eq!("emulated:rtl8812au".parse(), Ok(Device::Emulated(Model::Rtl8812au)));
+        assert_eq!("emulated:rtl8812au".parse(), Ok(Device::Emulated(Emulated::ordinary(Model::Rtl8812au))));
         assert_eq!("0bda:8812".parse(), Ok(Device::Id(0x0bda, 0x8812)));
         assert_eq!("3-2".parse(), Ok(Device::Port("3-2".into())));
         assert_eq!("1-4.1.2".parse(), Ok(Device::Port("1-4.1.2".into())));
@@ -105,6 +103,7 @@ mod tests {
             "serial:",
             "emulated",
             "emulated:rtl8811bu",
+            "emulated:rtl8821au,usb3-switch",
             "bda:8812",
             "0bda:+812",
             "3-",

@@ -3,11 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use airlift_emu::Model;
 use clap::Args;
 use clap::error::ErrorKind;
 
-use super::{Device, usage};
+use super::{Device, Emulated, usage};
 
 /// What `--help` adds.
 pub(super) const HELP: &str = "\
@@ -17,7 +16,11 @@ Examples:
   airlift export --device emulated:rtl8812au --device emulated:rtl8821au --seed 7
       Two that hear each other on the same emulated air.
   airlift export --listen 0.0.0.0:3240 --replay old.pcap.gz
-      For the whole network, which needs no password; the air plays the frames of a capture.";
+      For the whole network, which needs no password; the air plays the frames of a capture.
+  airlift export --device emulated:rtl8814au,super --device emulated:rtl8812au,usb3-switch
+      One at super speed, and one at high speed whose EFUSE asks for the switch to USB 3: a driver that obliges, as
+      Linux's does, has it leave the bus, which ends its connection. Half a second later it is on offer again, at
+      super speed; airlift imports it anew by itself, for a Linux kernel run usbip attach once more.";
 
 /// The options of `export` as they are typed.
 #[derive(Args, Debug)]
@@ -43,7 +46,7 @@ pub(crate) struct ExportArgs {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Export {
     /// Emulated adapters.
-    pub(crate) models: Vec<Model>,
+    pub(crate) adapters: Vec<Emulated>,
     pub(crate) listen: SocketAddr,
     pub(crate) seed: u64,
     pub(crate) replay: Option<PathBuf>,
@@ -59,10 +62,10 @@ impl ExportArgs {
     /// A usage error as clap shows it.
     pub(crate) fn check(self) -> Result<Export, clap::Error> {
         let usage = |message: String| Err(usage("export", ErrorKind::InvalidValue, message));
-        let mut models = Vec::with_capacity(self.device.len());
+        let mut adapters = Vec::with_capacity(self.device.len());
         for device in self.device {
             match device {
-                Device::Emulated(model) => models.push(model),
+                Device::Emulated(adapter) => adapters.push(adapter),
                 device => {
                     return usage(format!(
                         "only emulated adapters are exported, not {device}; for real ones: usbipd"
@@ -70,10 +73,10 @@ impl ExportArgs {
                 }
             }
         }
-        if models.len() > EXPORTS_MAX {
-            return usage(format!("{} adapters, expected at most {EXPORTS_MAX}", models.len()));
+        if adapters.len() > EXPORTS_MAX {
+            return usage(format!("{} adapters, expected at most {EXPORTS_MAX}", adapters.len()));
         }
-        Ok(Export { models, listen: self.listen, seed: self.seed, replay: self.replay })
+        Ok(Export { adapters, listen: self.listen, seed: self.seed, replay: self.replay })
     }
 }
 
@@ -82,7 +85,7 @@ mod tests {
     use airlift_emu::Model;
     use clap::Parser;
 
-    use crate::args::{Cli, Command};
+    use crate::args::{Cli, Command, Emulated};
 
     #[test]
     fn exports_are_emulated_and_for_this_machine_unless_told_otherwise() {
@@ -95,10 +98,12 @@ mod tests {
         };
         let plain = export("").unwrap();
         assert_eq!((plain.listen, plain.seed), ("127.0.0.1:3240".parse().unwrap(), 1));
-        assert_eq!(plain.models, [Model::Rtl8812au]);
+        assert_eq!(plain.adapters, [Emulated::ordinary(Model::Rtl8812au)]);
         let two = "--device emulated:rtl8812au --device emulated:rtl8821au --listen 0.0.0.0:1 --seed 9";
         let two = export(two).unwrap();
-        assert_eq!(two.models, [Model::Rtl8812au, Model::Rtl8821au]);
+        assert_eq!(two.adapters, [Model::Rtl8812au, Model::Rtl8821au].map(Emulated::ordinary));
+        let switching = export("--device emulated:rtl8814au,usb3-switch").unwrap();
+        assert!(switching.adapters[0].switches() && !two.adapters[0].switches());
         assert_eq!((two.listen, two.seed), ("0.0.0.0:1".parse().unwrap(), 9));
         assert!(export("--device 3-2").unwrap_err().to_string().contains("only emulated adapters"));
         assert!(export("--listen nowhere").is_err());

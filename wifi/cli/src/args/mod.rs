@@ -7,6 +7,7 @@
 mod adapter;
 mod capture;
 mod device;
+mod emulated;
 mod export;
 mod inject;
 
@@ -19,6 +20,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 pub(crate) use adapter::{Adapter, AdapterArgs};
 pub(crate) use capture::{Capture, CaptureArgs, Hop, ReplaySpeed, Target};
 pub(crate) use device::Device;
+pub(crate) use emulated::Emulated;
+#[cfg(test)]
+pub(crate) use emulated::Usb;
 pub(crate) use export::{Export, ExportArgs};
 pub(crate) use inject::{Inject, InjectArgs, Source};
 

@@ -56,6 +56,11 @@ impl Model {
         self.facts().usb.identity
     }
 
+    /// Whether it can do super speed.
+    pub fn has_usb3(self) -> bool {
+        self.facts().usb.super_speed
+    }
+
     /// Radios, and with them antennas.
     pub fn radios(self) -> usize {
         self.facts().paths.len()
