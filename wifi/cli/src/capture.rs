@@ -161,11 +161,7 @@ async fn watch(
         }
         Ending::Interrupted => Ok(Exit::Interrupted),
         Ending::Hop(failure) => Err(failure),
-        Ending::Stream(StreamEnd::Failed(error)) => Err(error.into()),
-        Ending::Stream(StreamEnd::Unplugged) => {
-            Err(Failure::new(Exit::Unplugged, "the adapter was unplugged").help("plug the adapter in again"))
-        }
-        Ending::Stream(end) => Err(Failure::failed(end.to_string())),
+        Ending::Stream(end) => Err(session.ended(end)),
     }
 }
 

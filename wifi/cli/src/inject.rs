@@ -177,11 +177,7 @@ async fn send(
     match ending {
         Ending::Interrupted => Ok(Exit::Interrupted),
         Ending::Source(error) => Err(cannot_read(&options.read, &error)),
-        Ending::Interface(StreamEnd::Unplugged) => {
-            Err(Failure::new(Exit::Unplugged, "the adapter was unplugged").help("plug the adapter in again"))
-        }
-        Ending::Interface(StreamEnd::Failed(error)) => Err(error.into()),
-        Ending::Interface(end) => Err(Failure::failed(end.to_string())),
+        Ending::Interface(end) => Err(session.ended(end)),
         Ending::Enough if tally.not_sent() > 0 => {
             Err(Failure::failed(format!("{} could not be sent", counted(tally.not_sent(), "frame"))))
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use airlift_emu::{Air, Capture, Model, ReplayOptions};
 use airlift_hcd::{HostController, Layer, Port, UsbDevice};
 use airlift_runtime::{Clock, Kernel, KernelHandle};
-use airlift_wifi::{Chip, Firmware, UsbSwitch, Wlan, WlanOptions};
+use airlift_wifi::{Chip, Firmware, StreamEnd, UsbSwitch, Wlan, WlanOptions};
 use futures::channel::mpsc;
 use futures::{FutureExt as _, StreamExt as _, pin_mut};
 
@@ -31,6 +31,8 @@ pub(crate) struct Session {
     owner: Kernel,
     port: Port,
     usb_trace: Option<UsbTrace>,
+    /// The server that an adapter on another machine is exported by.
+    server: Option<String>,
     _controller: HostController,
 }
 
@@ -106,6 +108,10 @@ impl Session {
                         format!("{} at {}", wlan.chip(), port.device().info().location)
                     }
                 };
+                let server = match choice {
+                    Choice::Remote(remote) => Some(remote.server),
+                    Choice::Emulated { .. } | Choice::Real(_) => None,
+                };
                 Ok(Self {
                     wlan,
                     hardware,
@@ -115,6 +121,7 @@ impl Session {
                     owner,
                     port,
                     usb_trace,
+                    server,
                     _controller: controller,
                 })
             }
@@ -137,6 +144,22 @@ impl Session {
             if let Ok(slept) = slept {
                 let _ = slept.await;
             }
+        }
+    }
+
+    /// The error that an interface's end is to somebody who wanted more.
+    pub(crate) fn ended(&self, end: StreamEnd) -> Failure {
+        match (end, &self.server) {
+            (StreamEnd::Failed(error), _) => error.into(),
+            (StreamEnd::Unplugged, None) => {
+                Failure::new(Exit::Unplugged, "the adapter was unplugged").help("plug the adapter in again")
+            }
+            (StreamEnd::Unplugged, Some(server)) => {
+                let lost =
+                    "the adapter was unplugged from the other machine, or the connection to it was lost";
+                Failure::new(Exit::Unplugged, lost).help(format!("see whether {server} still exports it"))
+            }
+            (end, _) => Failure::failed(end.to_string()),
         }
     }
 

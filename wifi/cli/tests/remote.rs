@@ -112,7 +112,9 @@ fn the_end_of_the_exporter_is_an_unplug() {
     let _ = lines.read_to_end(&mut Vec::new());
     let output = capture.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(6), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("the adapter was unplugged"), "{}", text(&output.stderr));
+    let said = text(&output.stderr);
+    assert!(said.contains("unplugged from the other machine, or the connection to it was lost"), "{said}");
+    assert!(said.contains("help:  see whether 127.0.0.1:"), "{said}");
 }
 
 #[test]
