@@ -102,8 +102,8 @@ echo "mainline: kernel $kernel"
 # 2. What is judged.
 exporter=${AIRLIFT_EXPORTER:-}
 if [ -z "$exporter" ]; then
-    # Beside what a release build of the program leaves.
-    room "$root/target" 700
+    # Of its own, beside what a release build of the program leaves; or all of it.
+    if [ -d "$root/target/release/deps" ]; then room "$root/target" 250; else room "$root/target" 700; fi
     (cd "$root" && cargo build -q --release -p airlift-tests --bins) || exit 1
     exporter=$root/target/release/airlift-export
 fi
