@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 
 use airlift_runtime::{Clock, HostTimer, Notifier};
-use bytes::BytesMut;
 
+use super::item::Item;
 use super::{Layer, LayerContext};
 use crate::backend::{Backend, Connect, DeviceOp, FlatUrb, Upcall};
 use crate::descriptor::TransferType;
@@ -152,28 +152,6 @@ struct State {
     gone: bool,
 }
 
-enum Item {
-    Urb(FlatUrb),
-    Operation(UrbId, DeviceOp),
-}
-
-impl Item {
-    fn id(&self) -> UrbId {
-        match self {
-            Self::Urb(urb) => urb.id,
-            Self::Operation(id, _) => *id,
-        }
-    }
-
-    fn end(self, error: TransferError) -> Reply {
-        let (id, buffer) = match self {
-            Self::Urb(urb) => (urb.id, urb.buffer),
-            Self::Operation(id, _) => (id, BytesMut::new()),
-        };
-        Reply { id, status: Err(error), buffer }
-    }
-}
-
 impl Link {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -215,10 +193,7 @@ impl Link {
 
     fn pass(&self, item: Item) {
         let Some(below) = self.below.get() else { return };
-        match item {
-            Item::Urb(urb) => below.submit(urb),
-            Item::Operation(id, op) => below.operate(id, op),
-        }
+        item.pass(&**below);
     }
 
     /// The thread: lets each held transfer go when its time has come.

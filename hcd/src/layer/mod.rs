@@ -4,6 +4,7 @@
 //! them fail.
 
 mod fault;
+mod item;
 mod latency;
 mod trace;
 

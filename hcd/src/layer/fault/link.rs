@@ -13,37 +13,15 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 
 use airlift_runtime::{Clock, HostTimer, Notifier};
-use bytes::BytesMut;
 
 use super::{Fault, Faults};
 use crate::backend::{Backend, Connect, DeviceOp, FlatUrb, Upcall};
 use crate::descriptor::endpoint_slot;
 use crate::function::{Reply, UrbId};
 use crate::layer::LayerContext;
+use crate::layer::item::Item;
 use crate::status::TransferError;
 use crate::urb_map::UrbMap;
-
-enum Item {
-    Urb(FlatUrb),
-    Operation(UrbId, DeviceOp),
-}
-
-impl Item {
-    fn id(&self) -> UrbId {
-        match self {
-            Self::Urb(urb) => urb.id,
-            Self::Operation(id, _) => *id,
-        }
-    }
-
-    fn end(self, error: TransferError) -> Action {
-        let (id, buffer) = match self {
-            Self::Urb(urb) => (urb.id, urb.buffer),
-            Self::Operation(id, _) => (id, BytesMut::new()),
-        };
-        Action::GiveBack(Reply { id, status: Err(error), buffer })
-    }
-}
 
 /// What waits in a lane.
 struct Held {
@@ -113,7 +91,7 @@ impl State {
             let Held { item, .. } = lane.held.pop_front()?;
             if let Some(Fault::Fail(error)) = fault {
                 lane.halted |= error == TransferError::Stall && slot != 0;
-                self.actions.push_back(item.end(error));
+                self.actions.push_back(Action::GiveBack(item.end(error)));
                 continue;
             }
             self.pass(slot, item, fault);
@@ -162,7 +140,7 @@ impl State {
     /// Ends whatever is held back.
     fn flush(&mut self, error: TransferError) {
         for lane in &mut self.lanes {
-            self.actions.extend(lane.held.drain(..).map(|held| held.item.end(error)));
+            self.actions.extend(lane.held.drain(..).map(|held| Action::GiveBack(held.item.end(error))));
         }
     }
 }
@@ -250,8 +228,7 @@ impl Link {
         match (action, self.below.get()) {
             (Action::GiveBack(reply), _) => self.upcall.give_back(&mut vec![reply]),
             (Action::Gone, _) => self.upcall.gone(),
-            (Action::Pass(Item::Urb(urb)), Some(below)) => below.submit(urb),
-            (Action::Pass(Item::Operation(id, op)), Some(below)) => below.operate(id, op),
+            (Action::Pass(item), Some(below)) => item.pass(&**below),
             (Action::Cancel(id), Some(below)) => below.cancel(id),
             (Action::Close, Some(below)) => below.close(),
             // Nothing is connected below: nobody can have submitted anything.
@@ -268,7 +245,7 @@ impl Link {
                 state.actions.push_back(Action::Close);
             }
             if state.unplugged || state.gone {
-                state.actions.push_back(item.end(TransferError::Shutdown));
+                state.actions.push_back(Action::GiveBack(item.end(TransferError::Shutdown)));
                 None
             } else {
                 state.lanes[slot].held.push_back(Held { item, fault, due: None });
@@ -307,7 +284,7 @@ impl Backend for Link {
             });
             match found {
                 Some((slot, held)) => {
-                    state.actions.push_back(held.item.end(TransferError::Cancelled));
+                    state.actions.push_back(Action::GiveBack(held.item.end(TransferError::Cancelled)));
                     // It may have been what the others waited for.
                     state.pump(slot, self.clock.now())
                 }
