@@ -83,6 +83,7 @@ mod function;
 mod function_host;
 mod hotplug;
 mod layer;
+pub mod pcapng;
 mod seat;
 mod setup;
 mod status;

@@ -10,7 +10,6 @@
 //!
 //! Source: PCAP Next Generation Capture File Format, draft-ietf-opsawg-pcapng (sections are named at the blocks).
 
-mod block;
 mod reader;
 
 pub use reader::{LINK_IEEE802_11, LINK_IEEE802_11_RADIOTAP, Packet, PacketReader, ReadError};
@@ -20,7 +19,7 @@ use core::time::Duration;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use block::Block;
+use airlift_hcd::pcapng::{self, Block};
 
 use crate::frame::Frame;
 use crate::ieee80211::MacAddr;
@@ -183,7 +182,7 @@ impl<W: Write> PcapngWriter<W> {
             lost: 0,
             span: None,
         };
-        block::section_header(&mut writer.gathered, &options.application);
+        pcapng::section_header(&mut writer.gathered, &options.application);
         writer.interface_description(options);
         writer.flush()?;
         Ok(writer)
@@ -191,22 +190,22 @@ impl<W: Write> PcapngWriter<W> {
 
     /// Section 4.2.
     fn interface_description(&mut self, options: &PcapngOptions) {
-        let mut block = Block::new(&mut self.gathered, block::INTERFACE_DESCRIPTION);
+        let mut block = Block::new(&mut self.gathered, pcapng::INTERFACE_DESCRIPTION);
         block.u16(LINK_TYPE);
         block.u16(0);
         // No limit on the bytes of a frame.
         block.u32(0);
-        block.text(block::IF_NAME, &options.interface);
+        block.text(pcapng::IF_NAME, &options.interface);
         if let Some(description) = &options.description {
-            block.text(block::IF_DESCRIPTION, description);
+            block.text(pcapng::IF_DESCRIPTION, description);
         }
         if let Some(MacAddr(addr)) = options.mac_address {
-            block.option(block::IF_MAC_ADDR, &addr);
+            block.option(pcapng::IF_MAC_ADDR, &addr);
         }
         // Time stamps count in 10^-9 s.
-        block.option(block::IF_TSRESOL, &[9]);
+        block.option(pcapng::IF_TSRESOL, &[9]);
         if let Some(hardware) = &options.hardware {
-            block.text(block::IF_HARDWARE, hardware);
+            block.text(pcapng::IF_HARDWARE, hardware);
         }
         block.end();
     }
@@ -228,7 +227,7 @@ impl<W: Write> PcapngWriter<W> {
         let radiotap = frame.radiotap();
         let length = (radiotap.len() + frame.bytes().len()) as u32;
         // Section 4.3.
-        let mut block = Block::new(&mut self.gathered, block::ENHANCED_PACKET);
+        let mut block = Block::new(&mut self.gathered, pcapng::ENHANCED_PACKET);
         block.u32(0);
         block.timestamp(stamp);
         block.u32(length);
@@ -237,7 +236,7 @@ impl<W: Write> PcapngWriter<W> {
         block.bytes(frame.bytes());
         block.pad();
         if frame.lost_before() > 0 {
-            block.option(block::EPB_DROPCOUNT, &frame.lost_before().to_le_bytes());
+            block.option(pcapng::EPB_DROPCOUNT, &frame.lost_before().to_le_bytes());
         }
         block.end();
         self.ends.push(self.gathered.len());
@@ -269,20 +268,20 @@ impl<W: Write> PcapngWriter<W> {
         // Section 4.6.
         let begin = nanoseconds(self.origin);
         let (first, last) = self.span.unwrap_or((begin, begin));
-        let mut block = Block::new(&mut self.gathered, block::INTERFACE_STATISTICS);
+        let mut block = Block::new(&mut self.gathered, pcapng::INTERFACE_STATISTICS);
         block.u32(0);
         block.timestamp(last);
-        block.text(block::COMMENT, &stats.to_string());
+        block.text(pcapng::COMMENT, &stats.to_string());
         if self.span.is_some() {
-            block.timestamp_option(block::ISB_STARTTIME, first);
-            block.timestamp_option(block::ISB_ENDTIME, last);
+            block.timestamp_option(pcapng::ISB_STARTTIME, first);
+            block.timestamp_option(pcapng::ISB_ENDTIME, last);
         }
         for (code, count) in [
-            (block::ISB_IFRECV, stats.chip),
-            (block::ISB_IFDROP, stats.dropped()),
-            (block::ISB_FILTERACCEPT, stats.chip.saturating_sub(stats.filtered)),
-            (block::ISB_OSDROP, 0),
-            (block::ISB_USRDELIV, stats.delivered),
+            (pcapng::ISB_IFRECV, stats.chip),
+            (pcapng::ISB_IFDROP, stats.dropped()),
+            (pcapng::ISB_FILTERACCEPT, stats.chip.saturating_sub(stats.filtered)),
+            (pcapng::ISB_OSDROP, 0),
+            (pcapng::ISB_USRDELIV, stats.delivered),
         ] {
             block.option(code, &count.to_le_bytes());
         }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::block::{ENHANCED_PACKET, INTERFACE_DESCRIPTION, SECTION_HEADER};
+use airlift_hcd::pcapng::{ENHANCED_PACKET, INTERFACE_DESCRIPTION, SECTION_HEADER};
 
 const SIMPLE_PACKET: u32 = 3;
 const OBSOLETE_PACKET: u32 = 2;

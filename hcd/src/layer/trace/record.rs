@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use super::TraceSummary;
 use crate::descriptor::TransferType;
+use crate::pcapng::{self, Block};
 use crate::setup::Setup;
 use crate::status::TransferError;
 use crate::usbip::protocol::errno;
@@ -31,11 +32,6 @@ const DATA_COMES: u8 = b'<';
 const DATA_WENT: u8 = b'>';
 /// `xfer_flags`: data runs to the host (`URB_DIR_IN`).
 const DIR_IN: u32 = 0x0200;
-
-const SECTION_HEADER: u32 = 0x0a0d_0d0a;
-const INTERFACE_DESCRIPTION: u32 = 1;
-const INTERFACE_STATISTICS: u32 = 5;
-const ENHANCED_PACKET: u32 = 6;
 
 /// An URB begins or ends.
 pub(super) enum Event<'a> {
@@ -90,7 +86,7 @@ impl Record<'_> {
     /// Appends the record as a block.
     pub(super) fn emit(&self, stamp: Duration, out: &mut Vec<u8>) {
         let packet = HEADER_LEN + self.data().len();
-        let mut block = Block::begin(out, ENHANCED_PACKET);
+        let mut block = Block::new(out, pcapng::ENHANCED_PACKET);
         block.u32(0);
         block.timestamp(nanoseconds(stamp));
         block.u32(packet as u32);
@@ -144,91 +140,25 @@ impl Record<'_> {
 
 /// What opens the file.
 pub(super) fn head(out: &mut Vec<u8>, application: &str) {
-    let mut block = Block::begin(out, SECTION_HEADER);
-    block.u32(0x1a2b_3c4d);
-    block.u16(1);
-    block.u16(0);
-    block.bytes(&u64::MAX.to_le_bytes());
-    block.option(4, application.as_bytes()); // shb_userappl
-    block.end_with_options();
-    let mut block = Block::begin(out, INTERFACE_DESCRIPTION);
+    pcapng::section_header(out, application);
+    let mut block = Block::new(out, pcapng::INTERFACE_DESCRIPTION);
     block.u16(LINK_TYPE);
     block.u16(0);
     block.u32(0); // no limit to a packet's length
-    block.option(2, b"usbmon1"); // if_name
-    block.option(9, &[9]); // if_tsresol: nanoseconds
-    block.end_with_options();
+    block.text(pcapng::IF_NAME, "usbmon1");
+    block.option(pcapng::IF_TSRESOL, &[9]);
+    block.end();
 }
 
 /// What closes it. `span`: the first stamp and the last.
 pub(super) fn statistics(out: &mut Vec<u8>, span: Option<(u64, u64)>, summary: TraceSummary) {
     let (first, last) = span.unwrap_or_default();
-    // Upper half first, each of them little-endian.
-    let halves = |stamp: u64| stamp.rotate_left(32).to_le_bytes();
-    let mut block = Block::begin(out, INTERFACE_STATISTICS);
+    let mut block = Block::new(out, pcapng::INTERFACE_STATISTICS);
     block.u32(0);
     block.timestamp(last);
-    block.option(2, &halves(first)); // isb_starttime
-    block.option(3, &halves(last)); // isb_endtime
-    block.option(4, &(summary.records + summary.dropped).to_le_bytes()); // isb_ifrecv
-    block.option(5, &summary.dropped.to_le_bytes()); // isb_ifdrop
-    block.end_with_options();
-}
-
-/// A block that is being written.
-struct Block<'a> {
-    out: &'a mut Vec<u8>,
-    start: usize,
-}
-
-impl<'a> Block<'a> {
-    fn begin(out: &'a mut Vec<u8>, kind: u32) -> Self {
-        let start = out.len();
-        out.extend(kind.to_le_bytes());
-        out.extend([0; 4]);
-        Self { out, start }
-    }
-
-    fn u16(&mut self, value: u16) {
-        self.bytes(&value.to_le_bytes());
-    }
-
-    fn u32(&mut self, value: u32) {
-        self.bytes(&value.to_le_bytes());
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.out.extend_from_slice(bytes);
-    }
-
-    /// Upper half first, whatever the byte order.
-    fn timestamp(&mut self, stamp: u64) {
-        self.u32((stamp >> 32) as u32);
-        self.u32(stamp as u32);
-    }
-
-    fn pad(&mut self) {
-        let length = (self.out.len() - self.start).next_multiple_of(4);
-        self.out.resize(self.start + length, 0);
-    }
-
-    fn option(&mut self, code: u16, value: &[u8]) {
-        let value = &value[..value.len().min(usize::from(u16::MAX))];
-        self.u16(code);
-        self.u16(value.len() as u16);
-        self.bytes(value);
-        self.pad();
-    }
-
-    fn end_with_options(mut self) {
-        self.u32(0); // opt_endofopt
-        self.end();
-    }
-
-    fn end(mut self) {
-        self.pad();
-        let length = (self.out.len() - self.start + 4) as u32;
-        self.u32(length);
-        self.out[self.start + 4..self.start + 8].copy_from_slice(&length.to_le_bytes());
-    }
+    block.timestamp_option(pcapng::ISB_STARTTIME, first);
+    block.timestamp_option(pcapng::ISB_ENDTIME, last);
+    block.option(pcapng::ISB_IFRECV, &(summary.records + summary.dropped).to_le_bytes());
+    block.option(pcapng::ISB_IFDROP, &summary.dropped.to_le_bytes());
+    block.end();
 }
