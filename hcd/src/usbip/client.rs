@@ -138,7 +138,8 @@ impl ImportOptions {
         Self::default()
     }
 
-    /// The limit for connecting, importing and reading the descriptors, all together; for a list likewise.
+    /// The limit for connecting, importing and reading the descriptors, all together; for a list likewise. It begins
+    /// when the server's name has become an address: the system's resolver keeps time limits of its own.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
         self
