@@ -83,6 +83,11 @@ impl Session {
                 return Err(failure);
             }
         };
+        if let Some(Err(failure)) = usb_trace.as_ref().map(UsbTrace::create) {
+            let_go(port).await;
+            owner.shutdown().await;
+            return Err(failure);
+        }
         let firmware = firmware(options, &port.device(), emulated);
 
         let begin = Instant::now();

@@ -3,7 +3,9 @@
 //! Neighbours: [`crate::session`] puts it above the adapter.
 
 use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use airlift_hcd::{Trace, TraceOptions};
@@ -19,22 +21,38 @@ use crate::render::{counted, grouped};
 pub(crate) struct UsbTrace {
     pub(crate) layer: Trace,
     path: PathBuf,
+    file: Arc<OnceLock<File>>,
 }
 
 impl UsbTrace {
-    /// Creates the file and begins.
+    /// Begins. The file is left as it is until [`create`](Self::create): a device that cannot be opened must not cost
+    /// the trace of one that could.
     ///
     /// # Errors
-    /// The file cannot be created.
+    /// The system refuses a thread.
     pub(crate) fn start(path: &Path, clock: &Clock) -> Result<Self, Failure> {
         let failed = |error| Failure::failed(format!("cannot write {}: {error}", path.display()));
-        let file = File::create(path).map_err(failed)?;
+        let file = Arc::new(OnceLock::new());
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let options = TraceOptions::new()
             .application(concat!("airlift ", env!("CARGO_PKG_VERSION")))
             .clock_origin(since_1970.saturating_sub(clock.now()));
-        let layer = Trace::start(file, options).map_err(failed)?;
-        Ok(Self { layer, path: path.to_owned() })
+        let output = Output { file: file.clone(), held: Vec::new() };
+        let layer = Trace::start(output, options).map_err(failed)?;
+        Ok(Self { layer, path: path.to_owned(), file })
+    }
+
+    /// Creates the file, now that the device is open.
+    ///
+    /// # Errors
+    /// The file cannot be created.
+    pub(crate) fn create(&self) -> Result<(), Failure> {
+        let file = File::create(&self.path);
+        let file =
+            file.map_err(|error| Failure::failed(format!("cannot write {}: {error}", self.path.display())))?;
+        // Once: there is one session to a trace.
+        _ = self.file.set(file);
+        Ok(())
     }
 
     /// Completes the file and says what is in it.
@@ -42,7 +60,7 @@ impl UsbTrace {
     /// # Errors
     /// Writing failed, now or before.
     pub(crate) fn finish(self) -> Result<(), Failure> {
-        let Self { layer, path } = self;
+        let Self { layer, path, .. } = self;
         let name = path.display().to_string();
         let summary = layer
             .finish_blocking()
@@ -57,5 +75,38 @@ impl UsbTrace {
             escaped(&name)
         ));
         Ok(())
+    }
+}
+
+/// The file, and what was written before there was one: the trace's head, for the device is not open yet.
+#[derive(Debug)]
+struct Output {
+    file: Arc<OnceLock<File>>,
+    held: Vec<u8>,
+}
+
+impl Output {
+    /// The file, if there is one, with all in it that was held.
+    fn caught_up(&mut self) -> io::Result<Option<&File>> {
+        let Some(mut file) = self.file.get() else { return Ok(None) };
+        file.write_all(&self.held)?;
+        self.held.clear();
+        Ok(Some(file))
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.caught_up()? {
+            Some(mut file) => file.write(bytes),
+            None => {
+                self.held.extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.caught_up()?.map_or(Ok(()), |mut file| file.flush())
     }
 }

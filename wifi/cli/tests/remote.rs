@@ -185,6 +185,13 @@ fn a_traced_capture_leaves_every_transfer_in_a_file() {
     let of = |kind| events.iter().filter(|event| **event == kind).count();
     assert!(of(b'S') == of(b'C') && of(b'S') > 2_000, "{} submitted, {} ended", of(b'S'), of(b'C'));
 
+    // A device that cannot be opened does not cost the trace of one that could.
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = format!("usbip:{closed}/1-1");
+    let output = run(&["capture", "--device", &nobody, "--usb-trace", path.to_str().unwrap()]);
+    assert!(text(&output.stderr).contains("cannot connect"), "{}", text(&output.stderr));
+    assert!(std::fs::read(&path).unwrap() == file, "the trace of before is gone");
+
     let output = run(&["capture", "--count", "1", "--usb-trace", "/nonexistent/usb.pcapng"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("cannot write /nonexistent/usb.pcapng"));
