@@ -16,6 +16,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use airlift_hcd::{Fault, FaultTarget, Faults, TransferError, TransferType};
+use airlift_wifi::Stage;
 use core::time::Duration;
 use life::{Batch, Cut, Outcome, life_length, sample, sweep};
 
@@ -78,6 +79,22 @@ fn w6_whatever_fails_at_any_transfer_is_survived_or_told_and_can_be_retried() {
     });
     // Errors were met, not only survived: five of the kinds leave nothing to go on with.
     assert!(told.into_inner() > 5 * whole / 320 / 2);
+}
+
+/// A cell whose address did not arrive reads as the one before, and may make no sense: not the EFUSE is to blame.
+#[test]
+fn w6_a_write_that_fails_while_the_efuse_is_read_is_told_as_what_it_is() {
+    let _alone = alone();
+    let told = AtomicU64::new(0);
+    sweep((900..980).collect(), |batch, k| {
+        let faults = Faults::new().at(k, Fault::Fail(TransferError::Stall));
+        if let Outcome::Failed(error) = batch.live(faults, Cut::Never) {
+            assert!(error.is_retryable(), "{k}: {error:?}");
+            told.fetch_add(u64::from(error.stage() == Stage::Efuse), Ordering::Relaxed);
+        }
+        batch.assert_lives_again();
+    });
+    assert!(told.into_inner() > 70, "these transfers read the EFUSE");
 }
 
 #[test]

@@ -48,7 +48,11 @@ pub(super) async fn read(regs: &Regs, chip: &ChipInfo) -> Result<Found, Error> {
     while let Some(next) = parser.next_cell() {
         let wanted = if cells.slow { vec![next] } else { parser.wanted() };
         for byte in cells.read_run(&wanted).await? {
-            parser.feed(byte).map_err(|bad| regs.error(ErrorKind::Efuse(bad.to_string())))?;
+            if let Err(bad) = parser.feed(byte) {
+                // A cell whose address did not reach the chip reads as another one: then that is what went wrong.
+                regs.barrier().await?;
+                return Err(regs.error(ErrorKind::Efuse(bad.to_string())));
+            }
         }
     }
     regs.write(sys::EFUSE_ACCESS, bits::efuse_access::EFUSE_ACCESS_OFF as u8).await?;
