@@ -30,8 +30,9 @@ pub(crate) enum Work {
     },
 }
 
-/// The ready queue, and whether it still takes anything.
+/// The ready queue, and whether it still takes anything. Away from what host threads look at to trigger.
 #[derive(Default)]
+#[repr(align(128))]
 pub(crate) struct Ready {
     pub(crate) queue: VecDeque<Work>,
     pub(crate) closed: bool,
@@ -41,8 +42,9 @@ const RUNNING: u8 = 0;
 const STOPPING: u8 = 1;
 const GONE: u8 = 2;
 
-/// Counters of the executor; each is written on its thread only.
+/// Counters of the executor; each is written on its thread only. Away from what host threads look at to trigger.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub(crate) struct Counters {
     pub(crate) jiffies: AtomicU64,
     pub(crate) polls: AtomicU64,
@@ -164,8 +166,8 @@ impl Shared {
     }
 
     /// Sends the token of a pending line once more, now that somebody listens to the line.
-    pub(crate) fn recheck_masked(&self, line: &Arc<LineShared>) {
-        let _ = self.tokens.try_send(IrqToken { line: line.clone() });
+    pub(crate) fn recheck_masked(&self, line: &LineShared) {
+        let _ = self.tokens.try_send(IrqToken { number: line.number });
         self.bell.ring();
     }
 }

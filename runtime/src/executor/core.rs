@@ -460,6 +460,10 @@ impl Core {
         self.timers.next().filter(|_| !deaf)
     }
 
+    pub(crate) fn timer_line(&self) -> &Arc<LineShared> {
+        &self.timer_line
+    }
+
     pub(crate) fn is_timer_line(&self, line: &Arc<LineShared>) -> bool {
         Arc::ptr_eq(&self.timer_line, line)
     }

@@ -28,8 +28,9 @@ pub(crate) const SPIN: Duration = Duration::from_micros(50);
 /// A parked sleep shorter than this, its own wake-up included, would have been caught by spinning.
 const LEARN: Duration = Duration::from_micros(100);
 
-/// A wake-up word with one owner; see the module's text.
+/// A wake-up word with one owner; see the module's text. It shares its cache line with nobody's.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Doorbell {
     state: AtomicU32,
     /// Whom to unpark. Written by the owner before it arms, read by ringers that found it asleep.

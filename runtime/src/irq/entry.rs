@@ -60,20 +60,29 @@ impl Core {
                 any = true;
                 self.update_jiffies();
             }
-            self.interrupt(&token.line);
+            self.interrupt(token.number);
         }
     }
 
     /// One interrupt, from its token to its end.
-    fn interrupt(self: &Rc<Self>, line: &Arc<LineShared>) {
+    fn interrupt(self: &Rc<Self>, number: u32) {
+        let desc = self.irq.desc(number);
+        let is_timer = number == self.timer_line().number;
+        let watched_only;
+        let line = match &desc {
+            Some(desc) => &desc.line,
+            None if is_timer => self.timer_line(),
+            None => {
+                watched_only = self.shared.lines().get(number);
+                match &watched_only {
+                    Some(line) if line.watch.is_watched() => line,
+                    // Nobody to hear it: it stays pending until somebody requests or watches the line.
+                    _ => return,
+                }
+            }
+        };
         if line.is_masked() {
             // Disabled, or its thread is at work: it stays pending, and is replayed once at the unmasking.
-            return;
-        }
-        let desc = self.irq.desc(line.number);
-        let is_timer = self.is_timer_line(line);
-        if desc.is_none() && !is_timer && !line.watch.is_watched() {
-            // Nobody to hear it: it stays pending until somebody requests or watches the line.
             return;
         }
         let Some(edges) = line.latch.take() else { return };

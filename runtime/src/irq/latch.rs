@@ -1,29 +1,41 @@
 //! [`Latch`]: the pending bit of an IRQ line, and its counters.
 //!
 //! Raising a line that is already pending only counts (*coalesces*); otherwise the caller sends one token. So at
-//! most one token a line is ever queued, and an IRQ storm needs no memory. Counters obey
+//! most one token a line is ever queued, and an IRQ storm needs no memory.
+//!
+//! The pending bit and the count of edges are one word, so that an edge that coalesces is one step, and a delivery
+//! knows exactly which edges it delivers:
+//!
+//! ```text
+//!   raise    add an edge ─▶ it was pending: no more to do
+//!                        └▶ set the bit ─▶ it was clear: the token is the caller's to send
+//!   take     clear the bit; the edges so far are delivered
+//! ```
+//!
+//! An edge that was added before the bit is set by another can be delivered with the other's token; its own then
+//! finds nothing new, and its handler runs once more. What has no delivery of its own was coalesced, so that
 //! `raised == delivered + coalesced` whenever nothing is pending.
 
 use crate::executor::doorbell::Doorbell;
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
+
+/// The line is pending: its token is on its way.
+const PENDING: u64 = 1;
+/// One edge, in the bits above.
+const EDGE: u64 = 2;
 
 /// Pending bit and counters of one line.
 #[derive(Debug)]
 pub(crate) struct Latch {
-    pending: AtomicBool,
-    raised: AtomicU64,
-    coalesced: AtomicU64,
+    /// [`PENDING`], and the edges raised so far.
+    state: AtomicU64,
+    /// The executor alone counts these.
     delivered: AtomicU64,
 }
 
 impl Latch {
     pub(crate) fn new() -> Self {
-        Self {
-            pending: AtomicBool::new(false),
-            raised: AtomicU64::new(0),
-            coalesced: AtomicU64::new(0),
-            delivered: AtomicU64::new(0),
-        }
+        Self { state: AtomicU64::new(0), delivered: AtomicU64::new(0) }
     }
 
     /// Raises the line: counts the edge and, unless the line is pending already, sends its token and rings.
@@ -37,41 +49,39 @@ impl Latch {
 
     /// Counts one edge. True: the line was not pending, and the caller must send its token.
     fn raise(&self) -> bool {
-        self.raised.fetch_add(1, Ordering::Release);
-        if self.pending.swap(true, Ordering::AcqRel) {
-            self.coalesced.fetch_add(1, Ordering::Release);
-            return false;
-        }
-        true
+        self.state.fetch_add(EDGE, Ordering::AcqRel) & PENDING == 0
+            && self.state.fetch_or(PENDING, Ordering::AcqRel) & PENDING == 0
     }
 
     /// Takes back a [`raise`](Self::raise) whose token could not be sent.
     fn unraise(&self) {
-        self.pending.store(false, Ordering::Release);
-        self.raised.fetch_sub(1, Ordering::Release);
+        self.state.fetch_sub(EDGE | PENDING, Ordering::AcqRel);
     }
 
     /// The executor, token in hand: edges from here on need a token of their own. Returns how many were raised
-    /// so far. False pending means that the token was a duplicate, sent again for one believed lost.
+    /// so far. `None`: the token was a duplicate, sent again for one believed lost.
     pub(crate) fn take(&self) -> Option<u64> {
-        if !self.pending.swap(false, Ordering::AcqRel) {
+        let state = self.state.fetch_and(!PENDING, Ordering::AcqRel);
+        if state & PENDING == 0 {
             return None;
         }
-        // The executor alone counts these.
         self.delivered.store(self.delivered.load(Ordering::Relaxed) + 1, Ordering::Release);
-        Some(self.raised.load(Ordering::Acquire))
+        Some(state / EDGE)
     }
 
     pub(crate) fn is_pending(&self) -> bool {
-        self.pending.load(Ordering::Acquire)
+        self.state.load(Ordering::Acquire) & PENDING != 0
     }
 
     pub(crate) fn raised(&self) -> u64 {
-        self.raised.load(Ordering::Acquire)
+        self.state.load(Ordering::Acquire) / EDGE
     }
 
+    /// Edges without a delivery of their own. Exact unless a delivery is under way.
     pub(crate) fn coalesced(&self) -> u64 {
-        self.coalesced.load(Ordering::Acquire)
+        let delivered = self.delivered();
+        let state = self.state.load(Ordering::Acquire);
+        (state / EDGE).saturating_sub(delivered + (state & PENDING))
     }
 
     pub(crate) fn delivered(&self) -> u64 {

@@ -11,32 +11,41 @@ use crate::executor;
 use crate::kernel::KernelGone;
 use crate::shared::Shared;
 
-/// The message on the IRQ channel: this line is pending.
+/// The message on the IRQ channel: the line of this number is pending.
+///
+/// A number, since what is needed of the line is then on one cache line that the two processors pass to and fro, its
+/// count of references not being among it. Should all who could hear the line be gone when its token is taken, there
+/// is nothing to interrupt; should another line have the number by then, it is not pending, or has a token of its own.
 #[derive(Debug)]
 pub(crate) struct IrqToken {
-    pub(crate) line: Arc<LineShared>,
+    pub(crate) number: u32,
 }
 
-/// What all handles of one line share.
+/// What all handles of one line share. The first 64 bytes are what a trigger and a delivery touch.
+#[repr(C, align(64))]
 pub(crate) struct LineShared {
-    pub(crate) number: u32,
-    pub(crate) name: String,
-    pub(crate) kernel: Arc<Shared>,
     pub(crate) latch: Latch,
-    pub(crate) watch: Watch,
-    /// Deliveries that no handler claimed and no stream saw.
-    pub(crate) unhandled: AtomicU64,
-    /// Handlers of this line that panicked.
-    pub(crate) panics: AtomicU64,
-    /// Somebody has requested it.
-    pub(crate) requested: AtomicBool,
+    pub(crate) kernel: Arc<Shared>,
+    pub(crate) number: u32,
     /// How often it is disabled more than enabled. This and the next two: written on the kernel's thread only.
     pub(crate) depth: AtomicU32,
     /// Threaded handlers that keep it masked.
     pub(crate) oneshot_threads: AtomicU32,
     /// Disabled by the kernel, since nobody cared for its interrupts.
     pub(crate) shut_off: AtomicBool,
+    /// Somebody has requested it.
+    pub(crate) requested: AtomicBool,
+    /// Deliveries that no handler claimed and no stream saw.
+    pub(crate) unhandled: AtomicU64,
+    /// Handlers of this line that panicked.
+    pub(crate) panics: AtomicU64,
+    pub(crate) watch: Watch,
+    pub(crate) name: String,
 }
+
+// Only in the model is an atomic larger than its number.
+#[cfg(not(airlift_loom))]
+const _: () = assert!(std::mem::offset_of!(LineShared, watch) <= 64);
 
 impl LineShared {
     /// Counts an edge and, if the line was not pending, sends its token and wakes the executor.
@@ -47,7 +56,7 @@ impl LineShared {
         // The channel is unbounded, so only a closed one refuses; the latch bounds what is in it.
         let kernel = &self.kernel;
         let sent =
-            self.latch.signal(&kernel.bell, || kernel.tokens.try_send(IrqToken { line: self.clone() }));
+            self.latch.signal(&kernel.bell, || kernel.tokens.try_send(IrqToken { number: self.number }));
         sent.map_err(|_| KernelGone)
     }
 
@@ -56,7 +65,7 @@ impl LineShared {
     pub(crate) fn raise_again(self: &Arc<Self>) -> Result<(), KernelGone> {
         self.raise()?;
         if self.latch.is_pending() && self.kernel.tokens.is_empty() {
-            let _ = self.kernel.tokens.try_send(IrqToken { line: self.clone() });
+            let _ = self.kernel.tokens.try_send(IrqToken { number: self.number });
         }
         self.kernel.bell.ring();
         Ok(())

@@ -1,6 +1,7 @@
 //! Requesting, disabling and freeing lines, and what the kernel remembers of a line in use ([`Desc`]).
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::rc::{Rc, Weak};
@@ -123,15 +124,58 @@ pub(super) struct Outcome {
     pub(super) woken: bool,
 }
 
+/// The lines in use, by their number.
+#[derive(Default)]
+pub(super) struct Descs {
+    /// Those below [`NEAR`](Self::NEAR), where an interrupt finds its line by index.
+    near: Vec<Option<Rc<Desc>>>,
+    far: BTreeMap<u32, Rc<Desc>>,
+}
+
+impl Descs {
+    /// Lines are allocated from the lowest number up; who wants a greater one can wait for it.
+    const NEAR: usize = 8192;
+
+    fn get(&self, number: u32) -> Option<&Rc<Desc>> {
+        match number as usize {
+            near if near < Self::NEAR => self.near.get(near)?.as_ref(),
+            _ => self.far.get(&number),
+        }
+    }
+
+    fn insert(&mut self, number: u32, desc: Rc<Desc>) {
+        match number as usize {
+            near if near < Self::NEAR => {
+                if self.near.len() <= near {
+                    self.near.resize(near + 1, None);
+                }
+                self.near[near] = Some(desc);
+            }
+            _ => drop(self.far.insert(number, desc)),
+        }
+    }
+
+    fn remove(&mut self, number: u32) {
+        match number as usize {
+            near if near < Self::NEAR => drop(self.near.get_mut(near).and_then(Option::take)),
+            _ => drop(self.far.remove(&number)),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Rc<Desc>> {
+        self.near.iter().flatten().chain(self.far.values())
+    }
+}
+
 impl super::Irq {
     pub(super) fn desc(&self, number: u32) -> Option<Rc<Desc>> {
-        self.descs.borrow().get(&number).cloned()
+        self.descs.borrow().get(number).cloned()
     }
 
     /// Drops all handlers.
     pub(crate) fn clear(&self, core: &Core) {
         let descs = std::mem::take(&mut *self.descs.borrow_mut());
-        for action in descs.values().flat_map(|desc| desc.actions().iter().cloned().collect::<Vec<_>>()) {
+        for action in descs.iter().flat_map(|desc| desc.actions().iter().cloned().collect::<Vec<_>>()) {
             action.freed.set(true);
             let handler = action.handler.borrow_mut().take();
             core.contain("drop of an irq handler", || drop(handler));
@@ -216,8 +260,8 @@ impl Core {
         *desc.actions.borrow_mut() = left;
         let mut descs = self.irq.descs.borrow_mut();
         let number = desc.line.number;
-        if last && descs.get(&number).is_some_and(|current| Rc::ptr_eq(current, desc)) {
-            descs.remove(&number);
+        if last && descs.get(number).is_some_and(|current| Rc::ptr_eq(current, desc)) {
+            descs.remove(number);
             desc.line.requested.store(false, Ordering::Release);
         }
     }

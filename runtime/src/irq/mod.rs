@@ -18,7 +18,6 @@ pub(crate) mod nmi;
 mod thread;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,7 +33,7 @@ use crate::cpu::{Context, sealed::Sealed};
 use crate::executor::Core;
 use crate::softirq::Softirq;
 use line::LineShared;
-use manage::Desc;
+use manage::Descs;
 
 /// What a handler says of the interrupt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,7 +92,7 @@ pub struct HandlerPanic {
 /// The kernel thread's side of its lines.
 #[derive(Default)]
 pub(crate) struct Irq {
-    descs: RefCell<BTreeMap<u32, Rc<Desc>>>,
+    descs: RefCell<Descs>,
     next_dev_id: Cell<u64>,
     /// Name of the handler that runs now.
     running: RefCell<Option<Rc<str>>>,

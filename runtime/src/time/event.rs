@@ -106,13 +106,20 @@ mod tests {
         for _ in 0..3 {
             // Lost: taken off the channel, and nobody hears of it.
             let lost = block_on(tokens.recv()).unwrap();
-            assert!(lost.line.latch.is_pending());
+            assert_eq!(lost.number, line.number);
+            assert!(line.latch.is_pending());
         }
         let token = block_on(tokens.recv()).unwrap();
-        assert!(token.line.latch.take().is_some());
+        assert_eq!(token.number, line.number);
+        assert!(line.latch.take().is_some());
         assert_eq!(line.latch.raised(), line.latch.delivered() + line.latch.coalesced());
         // The answer ends the repetition, and a later instant begins another.
         event.program(Some(clock.now() + JIFFY));
-        while block_on(tokens.recv()).unwrap().line.latch.take().is_none() {}
+        loop {
+            assert_eq!(block_on(tokens.recv()).unwrap().number, line.number);
+            if line.latch.take().is_some() {
+                break;
+            }
+        }
     }
 }

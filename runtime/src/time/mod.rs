@@ -20,7 +20,7 @@ pub const JIFFY: Duration = Duration::from_nanos(1_000_000_000 / HZ);
 
 /// The jiffy that `at` lies in.
 pub(crate) fn jiffies_at(at: Duration) -> u64 {
-    u64::try_from(at.as_nanos() / JIFFY.as_nanos()).unwrap_or(u64::MAX)
+    at.as_secs().saturating_mul(HZ).saturating_add(u64::from(at.subsec_nanos() / JIFFY.subsec_nanos()))
 }
 
 /// The instant at which jiffy `jiffies` begins.
