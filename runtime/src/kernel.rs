@@ -14,7 +14,7 @@ use crate::executor::task::{self, JoinHandle, TaskHeader};
 use crate::executor::{self, CoreOptions, Parts};
 use crate::irq::line::IrqLine;
 use crate::lock::{LockReport, OnLockReport};
-use crate::shared::{Shared, Work};
+use crate::shared::{NewTask, Shared, Work};
 use crate::stats::KernelStats;
 use crate::time::Clock;
 use crate::time::clock::Inner;
@@ -299,7 +299,7 @@ impl KernelHandle {
         let header = TaskHeader::new(&self.shared, name, service);
         let (finish, join) = task::join(&header);
         let create = Box::new(move |cpu: &Cpu| cpu.core().create_task(header, finish, start));
-        match self.shared.enqueue(Work::Create { create, service }) {
+        match self.shared.enqueue(Work::Create(Box::new(NewTask { create, service }))) {
             Ok(()) => Ok(join),
             Err(_) => Err(KernelGone),
         }

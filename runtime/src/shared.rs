@@ -18,16 +18,15 @@ use crate::time::Clock;
 
 /// One entry of the ready queue.
 pub(crate) enum Work {
+    /// A task that another thread has woken.
     Poll(Arc<TaskHeader>),
-    /// As `Poll`, queued by the kernel's own thread: the task's place in its table, and its identity.
-    Turn {
-        slot: usize,
-        id: u64,
-    },
-    Create {
-        create: Box<dyn FnOnce(&Cpu) + Send>,
-        service: bool,
-    },
+    Create(Box<NewTask>),
+}
+
+/// A task that another thread has asked for.
+pub(crate) struct NewTask {
+    pub(crate) create: Box<dyn FnOnce(&Cpu) + Send>,
+    pub(crate) service: bool,
 }
 
 /// The ready queue, and whether it still takes anything. Away from what host threads look at to trigger.

@@ -251,7 +251,8 @@ impl Core {
         let mut context = SoftIrq { core: self };
         self.softirq.running.set(Some(vector));
         let known = Softirq::from_number(vector.into()).unwrap_or(Softirq::Sched);
-        let broken_into = self.shared.published.enter(CpuContext::Softirq(known));
+        let broken_into = self.shared.published.context();
+        self.shared.published.enter(CpuContext::Softirq(known));
         let locks = self.locks_held.replace(0);
         self.enter_frame(Frame::Interrupt);
         let preempt = self.preempt.replace(0);

@@ -10,8 +10,9 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
+use super::Turn;
 use super::chaos::Chaos;
 use super::doorbell::Spin;
 use super::policy::IrqPolicy;
@@ -23,7 +24,7 @@ use crate::irq::Irq;
 use crate::irq::line::{IrqToken, LineShared};
 use crate::lock::OnLockReport;
 use crate::lock::validator::{Frame, Validator};
-use crate::shared::{Shared, Work, bump};
+use crate::shared::{Shared, bump};
 use crate::softirq::Softirqs;
 use crate::tasklet::Tasklets;
 use crate::time::clock::Inner;
@@ -39,8 +40,10 @@ type BoxFuture = Pin<Box<dyn Future<Output = ()>>>;
 pub(crate) struct Task {
     pub(crate) header: Arc<TaskHeader>,
     waker: Waker,
-    /// `None` while it is polled, and after its end.
+    /// `None` after its end.
     future: RefCell<Option<BoxFuture>>,
+    /// This thread has queued it for its turn.
+    pub(super) woken: Cell<bool>,
     /// Its IRQ flag while it is suspended.
     pub(super) irqs_on: Cell<bool>,
 }
@@ -116,7 +119,7 @@ pub(crate) struct Core {
     me: Weak<Core>,
     pub(crate) tokens: async_channel::Receiver<IrqToken>,
     /// What is ready: queued by this thread, or taken over from `shared`.
-    pub(crate) batch: RefCell<VecDeque<Work>>,
+    pub(crate) batch: RefCell<VecDeque<Turn>>,
     /// The end has begun: nothing gets a turn any more.
     pub(super) closed: Cell<bool>,
     tasks: RefCell<Tasks>,
@@ -292,6 +295,7 @@ impl Core {
             waker: Waker::from(header.clone()),
             header: header.clone(),
             future: RefCell::new(Some(Box::pin(future))),
+            woken: Cell::new(false),
             irqs_on: Cell::new(true),
         });
         self.shared.counters.tasks_spawned.fetch_add(1, Ordering::Relaxed);
@@ -300,54 +304,60 @@ impl Core {
         task.waker.wake_by_ref();
     }
 
-    /// Gives a task its turn.
-    pub(crate) fn poll_task(self: &Rc<Self>, slot: usize, id: u64) {
-        let task = self.tasks.borrow().get(slot, id);
-        // Wakers may outlive their task.
-        let Some(task) = task else { return };
+    /// The task, if it lives.
+    pub(super) fn task(&self, header: &TaskHeader) -> Option<Rc<Task>> {
+        self.tasks.borrow().get(header.slot.load(Ordering::Relaxed), header.id)
+    }
+
+    /// Gives a task its turn, unless it has had it: both this thread and others may have queued it.
+    pub(super) fn poll_task(&self, task: &Rc<Task>) {
         let header = &task.header;
-        header.queued.begin();
+        let due = task.woken.replace(false) | header.queued.take();
+        // What it was queued for may have come when it had ended.
+        if !due || task.future.borrow().is_none() {
+            return;
+        }
         if header.aborted.load(Ordering::Acquire) {
             self.shared.counters.tasks_cancelled.fetch_add(1, Ordering::Relaxed);
-            self.retire(&task);
+            self.retire(task);
             return;
         }
         bump(&header.polls);
         bump(&self.shared.counters.polls);
-        let Some(mut future) = task.future.borrow_mut().take() else { return };
         let span = tracing::trace_span!("poll", task = %header.name);
         let ended = span.in_scope(|| {
-            self.in_task(&task, || {
-                let mut context = Context::from_waker(&task.waker);
-                match future.as_mut().poll(&mut context) {
-                    Poll::Ready(()) => {
-                        drop(future);
-                        None
-                    }
-                    Poll::Pending => Some(future),
+            self.in_task(task, || {
+                let mut place = task.future.borrow_mut();
+                let Some(future) = place.as_mut() else { return true };
+                let ended = future.as_mut().poll(&mut Context::from_waker(&task.waker)).is_ready();
+                if ended {
+                    let future = place.take();
+                    drop(place);
+                    drop(future);
                 }
+                ended
             })
         });
         match ended {
-            Some(Some(future)) => {
-                *task.future.borrow_mut() = Some(future);
-                if task.header.irqs_off.load(Ordering::Relaxed) {
-                    self.report_suspended(&task);
+            Some(false) => {
+                if header.irqs_off.load(Ordering::Relaxed) {
+                    self.report_suspended(task);
                 }
             }
             // Ended, or a drop of its future panicked, which the task's own containment cannot see.
-            Some(None) | None => {
+            Some(true) | None => {
                 self.shared.counters.tasks_finished.fetch_add(1, Ordering::Relaxed);
-                self.retire(&task);
+                self.retire(task);
             }
         }
     }
 
     /// Runs `work` as `task`: with its IRQ flag, which is stored back after. `None` if it panicked.
     fn in_task<R>(&self, task: &Rc<Task>, work: impl FnOnce() -> R) -> Option<R> {
-        let outer = self.current.replace(Some(task.clone()));
+        // Turns are given, and tasks retired, between all else.
+        self.current.replace(Some(task.clone()));
         let published = &self.shared.published;
-        let outer_context = published.enter(CpuContext::Task);
+        published.enter(CpuContext::Task);
         published.set_task(task.header.id);
         let outer_irqs = self.load_flag(task);
         let outer_locks = self.locks_held.replace(0);
@@ -366,9 +376,9 @@ impl Core {
             self.shared.counters.suspended_with_lock.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(task = %task.header.name, locks, bh, preempt, "a task gave up its turn with a spinlock held, or softirqs or preemption off");
         }
-        published.set_task(outer.as_ref().map_or(0, |task| task.header.id));
-        published.enter(outer_context);
-        drop(self.current.replace(outer));
+        published.set_task(0);
+        published.enter(CpuContext::Executor);
+        drop(self.current.take());
         result
             .map_err(panic_message)
             .map_err(|message| tracing::error!(task = %task.header.name, message))

@@ -47,12 +47,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use self::chaos::Place;
+use self::core::Task;
 pub(crate) use self::core::{Core, CoreOptions, Parts};
 use self::published::CpuContext;
 use self::task::TaskHeader;
 
 use crate::kernel::ShutdownReport;
-use crate::shared::{Shared, Work};
+use crate::shared::{NewTask, Shared, Work};
 use crate::time::clock::Inner;
 use crate::time::virtual_clock::Step;
 
@@ -101,14 +102,14 @@ pub(crate) fn run(parts: Parts) -> ShutdownReport {
             core.take_released_timer();
             core.deliver();
             core.leave_no_softirq();
-            match core.next_work() {
-                Some(work) => {
+            match core.next_turn() {
+                Some(turn) => {
                     core.set_idle(false);
                     // Not once a round: how many rounds there are depends on the host's threads, turns do not.
                     if core.chaos_point(Place::BeforePoll) {
                         core.deliver();
                     }
-                    core.perform(work);
+                    core.perform(turn);
                 }
                 None => idle(&core),
             }
@@ -123,9 +124,17 @@ pub(crate) fn run(parts: Parts) -> ShutdownReport {
     report
 }
 
+/// One entry of the executor's own queue.
+pub(crate) enum Turn {
+    /// A task that this thread has woken.
+    Own(Rc<Task>),
+    /// What another thread has queued.
+    Other(Work),
+}
+
 impl Core {
     /// The next entry of the ready queue.
-    fn next_work(&self) -> Option<Work> {
+    fn next_turn(&self) -> Option<Turn> {
         self.take_over();
         self.batch.borrow_mut().pop_front()
     }
@@ -134,26 +143,34 @@ impl Core {
     fn take_over(&self) {
         if self.shared.ready_waits.load(Ordering::Acquire) {
             let mut ready = self.shared.ready();
-            self.batch.borrow_mut().append(&mut ready.queue);
+            self.batch.borrow_mut().extend(ready.queue.drain(..).map(Turn::Other));
             self.shared.ready_waits.store(false, Ordering::Release);
         }
     }
 
     /// Queues a task for a turn, on this thread.
     fn enqueue(&self, task: &TaskHeader) {
-        if !self.closed.get() && task.queued.ask() {
+        if self.closed.get() {
+            return;
+        }
+        // Wakers may outlive their task.
+        let Some(task) = self.task(task) else { return };
+        if !task.woken.replace(true) {
             // What was ready before it goes first.
             self.take_over();
-            let slot = task.slot.load(Ordering::Relaxed);
-            self.batch.borrow_mut().push_back(Work::Turn { slot, id: task.id });
+            self.batch.borrow_mut().push_back(Turn::Own(task));
         }
     }
 
-    fn perform(self: &Rc<Self>, work: Work) {
-        match work {
-            Work::Poll(header) => self.poll_task(header.slot.load(Ordering::Relaxed), header.id),
-            Work::Turn { slot, id } => self.poll_task(slot, id),
-            Work::Create { create, .. } => create(&self.cpu()),
+    fn perform(self: &Rc<Self>, turn: Turn) {
+        match turn {
+            Turn::Own(task) => self.poll_task(&task),
+            Turn::Other(Work::Poll(header)) => {
+                if let Some(task) = self.task(&header) {
+                    self.poll_task(&task);
+                }
+            }
+            Turn::Other(Work::Create(new)) => (new.create)(&self.cpu()),
         }
     }
 
@@ -220,8 +237,9 @@ fn shut_down(core: &Rc<Core>) -> ShutdownReport {
         std::mem::take(&mut ready.queue)
     };
     let batch = std::mem::take(&mut *core.batch.borrow_mut());
-    for work in batch.into_iter().chain(queue) {
-        if let Work::Create { create, service } = work {
+    for turn in batch.into_iter().chain(queue.into_iter().map(Turn::Other)) {
+        if let Turn::Other(Work::Create(new)) = turn {
+            let NewTask { create, service } = *new;
             report.spawns_dropped += usize::from(!service);
             // The closure is the user's; so is what its drop does.
             core.contain("drop of a task that was not created", || drop(create));

@@ -77,9 +77,8 @@ impl Default for Published {
 impl Published {
     // ---- the kernel's thread ---------------------------------------------------------------------------------
 
-    /// Tells the context; what it was, to be told again after.
-    pub(crate) fn enter(&self, context: CpuContext) -> CpuContext {
-        let before = self.context();
+    /// Tells the context.
+    pub(crate) fn enter(&self, context: CpuContext) {
         let (word, number) = match context {
             CpuContext::Idle => (IDLE, 0),
             CpuContext::Executor => (EXECUTOR, 0),
@@ -89,7 +88,6 @@ impl Published {
         };
         self.number.store(number, Ordering::Release);
         self.context.store(word, Ordering::Release);
-        before
     }
 
     pub(crate) fn set_task(&self, task: u64) {

@@ -228,7 +228,7 @@ impl Core {
 mod tests {
     use super::*;
     use crate::executor::{CoreOptions, Parts};
-    use crate::shared::{Shared, Work};
+    use crate::shared::{NewTask, Shared, Work};
     use crate::time::Clock;
 
     #[test]
@@ -241,7 +241,7 @@ mod tests {
             shared.ready().queue.clear();
             shared.ready_waits.store(false, Ordering::Release);
             if due {
-                let work = Work::Create { create: Box::new(|_| {}), service: false };
+                let work = Work::Create(Box::new(NewTask { create: Box::new(|_| {}), service: false }));
                 assert!(shared.enqueue(work).is_ok());
             }
             core.need_resched.set(false);
