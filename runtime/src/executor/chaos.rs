@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::Core;
 use crate::time::clock::Inner;
+use crate::time::virtual_clock::VirtualClock;
 
 /// How long the executor waits, in real time, for a busy host thread. One that blocks on the kernel costs the run
 /// its determinism then, not its life.
@@ -54,8 +55,14 @@ pub(crate) const PLACES: usize = 6;
 
 impl Core {
     /// Waits until no host thread is busy. Immediate on the system clock.
+    #[inline]
     pub(crate) fn settle(&self) {
-        let Inner::Virtual(clock) = &self.shared.clock.inner else { return };
+        if let Inner::Virtual(clock) = &self.shared.clock.inner {
+            self.settle_on(clock);
+        }
+    }
+
+    fn settle_on(&self, clock: &VirtualClock) {
         if !clock.is_busy() {
             self.irq.set_unsettled(false);
             return;
@@ -97,8 +104,12 @@ impl Core {
     }
 
     /// May let the virtual clock take a step here. True if it may have.
+    #[inline]
     pub(crate) fn chaos_point(&self, place: Place) -> bool {
-        let Some(chaos) = &self.chaos else { return false };
+        self.chaos.as_ref().is_some_and(|chaos| self.may_step(chaos, place))
+    }
+
+    fn may_step(&self, chaos: &Chaos, place: Place) -> bool {
         if self.in_hardirq.get() || chaos.next() & 3 != 0 {
             return false;
         }

@@ -135,6 +135,8 @@ pub(crate) struct Core {
     pub(crate) preempt: Cell<u32>,
     /// The poll in progress should give up its turn.
     pub(crate) need_resched: Cell<bool>,
+    /// To look at everything before the next turn, whether the bell has been rung or not.
+    pub(super) attentive: Cell<bool>,
     /// Nothing was ready when the executor last looked.
     idle: Cell<bool>,
     /// Spinlocks held by the poll, handler or softirq that runs now.
@@ -173,6 +175,7 @@ impl Core {
             in_hardirq: Cell::new(false),
             preempt: Cell::new(0),
             need_resched: Cell::new(false),
+            attentive: Cell::new(true),
             idle: Cell::new(false),
             locks_held: Cell::new(0),
             validator: Validator::new(options.on_lock_report),
@@ -438,7 +441,10 @@ impl Core {
     /// Brings jiffies up to date. They never run backwards, and stand still for those who look with IRQs off.
     pub(crate) fn update_jiffies(&self) {
         let now = jiffies_at(self.shared.clock.now());
-        self.shared.counters.jiffies.fetch_max(now, Ordering::Relaxed);
+        let jiffies = &self.shared.counters.jiffies;
+        if now > jiffies.load(Ordering::Relaxed) {
+            jiffies.store(now, Ordering::Relaxed);
+        }
     }
 
     /// The timer with this key is due by the virtual clock: raises the timer line.

@@ -13,6 +13,9 @@
 //! fills a queue, *then* calls [`ring`](Doorbell::ring). All steps are read-modify-writes of one word, so a ring
 //! comes either before `begin` (which then sees what was queued) or after it (and then `arm` fails). There is no
 //! third place: nothing is lost between "nothing pending" and "parked".
+//!
+//! [`wait`](Doorbell::wait) is both the last steps. It spins first, still `AWAKE`, so that whoever rings meanwhile
+//! has nobody to unpark.
 
 use std::time::{Duration, Instant};
 
@@ -58,6 +61,11 @@ impl Doorbell {
         self.state.swap(AWAKE, Ordering::AcqRel) == RUNG
     }
 
+    /// Whether somebody has rung since [`begin`](Self::begin).
+    pub(crate) fn is_rung(&self) -> bool {
+        self.state.load(Ordering::Acquire) == RUNG
+    }
+
     /// Owner: declares that it found nothing to do. False if it was rung since [`begin`](Self::begin).
     pub(crate) fn arm(&self) -> bool {
         {
@@ -80,12 +88,23 @@ impl Doorbell {
         let _ = self.state.compare_exchange(ASLEEP, AWAKE, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// Owner, armed: sleeps until rung (true) or until `deadline` (false); spins first, as `spin` tells.
-    pub(crate) fn sleep(&self, spin: &mut Spin, deadline: Option<Instant>) -> bool {
+    /// Owner, having found nothing to do: sleeps until rung (true) or until `deadline` (false). True at once if it was
+    /// rung since [`begin`](Self::begin). Spins first, as `spin` tells.
+    pub(crate) fn wait(&self, spin: &mut Spin, deadline: Option<Instant>) -> bool {
         let start = spin.begin();
-        if spin.catch(self, start, deadline) {
+        if spin.catch(self, AWAKE, start, deadline) || !self.arm() {
             return true;
         }
+        self.park(spin, start, deadline)
+    }
+
+    /// As [`wait`](Self::wait), for an owner that has armed the bell, which others look at.
+    pub(crate) fn sleep(&self, spin: &mut Spin, deadline: Option<Instant>) -> bool {
+        let start = spin.begin();
+        spin.catch(self, ASLEEP, start, deadline) || self.park(spin, start, deadline)
+    }
+
+    fn park(&self, spin: &mut Spin, start: Option<Instant>, deadline: Option<Instant>) -> bool {
         while self.is_asleep() {
             match deadline {
                 None => park(),
@@ -128,12 +147,12 @@ impl Spin {
         self.adaptive.then(Instant::now)
     }
 
-    /// True: rung while spinning.
-    fn catch(&self, bell: &Doorbell, start: Option<Instant>, deadline: Option<Instant>) -> bool {
+    /// Spins while the bell is in this `state`. True: it was rung.
+    fn catch(&self, bell: &Doorbell, state: u32, start: Option<Instant>, deadline: Option<Instant>) -> bool {
         let Some(start) = start.filter(|_| !self.window.is_zero()) else { return false };
         loop {
             for _ in 0..32 {
-                if !bell.is_asleep() {
+                if bell.state.load(Ordering::Acquire) != state {
                     return true;
                 }
                 core::hint::spin_loop();

@@ -49,11 +49,12 @@ use std::sync::atomic::Ordering;
 use self::chaos::Place;
 use self::core::Task;
 pub(crate) use self::core::{Core, CoreOptions, Parts};
+use self::policy::IrqPolicy;
 use self::published::CpuContext;
 use self::task::TaskHeader;
 
 use crate::kernel::ShutdownReport;
-use crate::shared::{NewTask, Shared, Work};
+use crate::shared::{NewTask, Shared, Work, bump};
 use crate::time::clock::Inner;
 use crate::time::virtual_clock::Step;
 
@@ -98,9 +99,7 @@ pub(crate) fn run(parts: Parts) -> ShutdownReport {
     let core = Core::new(parts);
     CURRENT.with(|current| *current.borrow_mut() = Some(core.clone()));
     let broken = core.contain("the executor itself", || {
-        while core.shared.is_running() {
-            core.take_released_timer();
-            core.deliver();
+        while !core.is_called() || core.answer() {
             core.leave_no_softirq();
             match core.next_turn() {
                 Some(turn) => {
@@ -133,6 +132,29 @@ pub(crate) enum Turn {
 }
 
 impl Core {
+    /// Whether others may want something: interrupts to be taken, tasks to be created, an end.
+    ///
+    /// Whoever does has rung, so that a turn costs one look at the bell while nobody does. In virtual time, what
+    /// a host thread does at this instant is waited for whether it has rung yet or not.
+    fn is_called(&self) -> bool {
+        self.attentive.get() || self.shared.bell.is_rung()
+    }
+
+    /// Before a turn: takes the interrupts that are pending. False: the kernel is to end.
+    fn answer(self: &Rc<Self>) -> bool {
+        // From here on they ring again.
+        self.shared.bell.begin();
+        if !self.shared.is_running() {
+            return false;
+        }
+        self.take_released_timer();
+        self.deliver();
+        let always = self.shared.clock.is_virtual() || self.irq_policy == IrqPolicy::Global;
+        // What is left over has rung already.
+        self.attentive.set(always || !self.tokens.is_empty());
+        true
+    }
+
     /// The next entry of the ready queue.
     fn next_turn(&self) -> Option<Turn> {
         self.take_over();
@@ -174,12 +196,17 @@ impl Core {
         }
     }
 
+    fn enter_idle(&self) {
+        bump(&self.shared.counters.parks);
+        self.shared.published.enter(CpuContext::Idle);
+    }
+
     /// Whether another task waits for its turn.
     pub(crate) fn has_ready(&self) -> bool {
         !self.batch.borrow().is_empty() || self.shared.ready_waits.load(Ordering::Acquire)
     }
 
-    /// Whether anything waits for the executor. Only meaningful after `bell.begin()`.
+    /// Whether anything waits for the executor. Only meaningful since `bell.begin()`.
     fn has_work(&self) -> bool {
         // With IRQs off between polls, which only the global policy knows, what is pending can wait for ever.
         let takes_irqs = self.irqs_on.get();
@@ -192,16 +219,19 @@ impl Core {
 /// Nothing to do: sleeps until rung. On the virtual clock this is where time moves.
 fn idle(core: &Rc<Core>) {
     let bell = &core.shared.bell;
-    bell.begin();
+    if bell.is_rung() {
+        return;
+    }
+    // Nobody has rung since `answer` began: what is not to be seen now will ring.
     if core.has_work() {
+        core.attentive.set(true);
         return;
     }
     core.set_idle(true);
     match &core.shared.clock.inner {
         Inner::System(_) => {
-            if !bell.arm() {
-                return;
-            }
+            core.enter_idle();
+            bell.wait(&mut core.spin.borrow_mut(), None);
         }
         Inner::Virtual(clock) => match clock.idle(core.executor_id(), core.next_timer()) {
             Step::Work => return,
@@ -210,16 +240,16 @@ fn idle(core: &Rc<Core>) {
                 core.chaos_after_idle();
                 return;
             }
-            Step::Sleep => {}
+            Step::Sleep => {
+                core.enter_idle();
+                bell.sleep(&mut core.spin.borrow_mut(), None);
+            }
         },
     }
-    core.shared.counters.parks.fetch_add(1, Ordering::Relaxed);
-    core.shared.published.enter(CpuContext::Idle);
-    bell.sleep(&mut core.spin.borrow_mut(), None);
     core.shared.published.enter(CpuContext::Executor);
     core.chaos_after_idle();
-    // As Linux does when it leaves a tickless idle: whatever runs next sees the right jiffies.
-    if core.irqs_on.get() {
+    // As Linux does when it leaves a tickless idle: whatever runs next sees the right jiffies. An interrupt will do it.
+    if core.irqs_on.get() && core.tokens.is_empty() {
         core.update_jiffies();
     }
 }

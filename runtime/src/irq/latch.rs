@@ -147,9 +147,9 @@ mod loom_tests {
             while seen < writes {
                 seen = self.deliver().unwrap_or(seen);
                 self.bell.begin();
-                if seen < writes && lock(&self.tokens).is_empty() && self.bell.arm() {
+                if seen < writes && lock(&self.tokens).is_empty() {
                     // A lost wake-up is a deadlock here, which loom reports.
-                    self.bell.sleep(&mut spin, None);
+                    self.bell.wait(&mut spin, None);
                 }
             }
         }
@@ -245,9 +245,7 @@ mod loom_tests {
                 rung = bell.begin();
             }
             while !rung {
-                if bell.arm() {
-                    bell.sleep(&mut Spin::never(), None);
-                }
+                bell.wait(&mut Spin::never(), None);
                 rung = bell.begin();
             }
             thread.join().unwrap();

@@ -80,12 +80,8 @@ impl HostTimer {
             Time::System(origin) => {
                 // An instant too far for the system's clock is as good as never.
                 let deadline = due.and_then(|due| origin.checked_add(due));
-                if self.bell.arm() {
-                    if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                        self.bell.disarm();
-                    } else {
-                        self.bell.sleep(&mut self.spin, deadline);
-                    }
+                if deadline.is_none_or(|deadline| deadline > Instant::now()) {
+                    self.bell.wait(&mut self.spin, deadline);
                 }
                 if self.bell.begin() { Woken::Notified } else { Woken::Due }
             }
