@@ -310,6 +310,8 @@ impl Cpu {
     pub fn jiffies(&self) -> u64 {
         if self.core.irqs_on.get() && !self.core.in_hardirq.get() {
             self.core.update_jiffies();
+        } else {
+            self.core.freshen_jiffies();
         }
         self.core.shared.counters.jiffies.load(Ordering::Relaxed)
     }

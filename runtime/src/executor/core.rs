@@ -135,6 +135,8 @@ pub(crate) struct Core {
     pub(crate) preempt: Cell<u32>,
     /// The poll in progress should give up its turn.
     pub(crate) need_resched: Cell<bool>,
+    /// Interrupts are being taken, and nobody has looked at the clock yet.
+    pub(crate) jiffies_due: Cell<bool>,
     /// To look at everything before the next turn, whether the bell has been rung or not.
     pub(super) attentive: Cell<bool>,
     /// Nothing was ready when the executor last looked.
@@ -175,6 +177,7 @@ impl Core {
             in_hardirq: Cell::new(false),
             preempt: Cell::new(0),
             need_resched: Cell::new(false),
+            jiffies_due: Cell::new(false),
             attentive: Cell::new(true),
             idle: Cell::new(false),
             locks_held: Cell::new(0),
@@ -444,6 +447,14 @@ impl Core {
         let jiffies = &self.shared.counters.jiffies;
         if now > jiffies.load(Ordering::Relaxed) {
             jiffies.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// Brings jiffies up to date once in each [`deliver`](Self::deliver): when a handler asks, or at its end, so that
+    /// no handler waits for a look at the clock that it does not need.
+    pub(crate) fn freshen_jiffies(&self) {
+        if self.jiffies_due.replace(false) {
+            self.update_jiffies();
         }
     }
 

@@ -91,8 +91,20 @@ impl Doorbell {
     /// Owner, having found nothing to do: sleeps until rung (true) or until `deadline` (false). True at once if it was
     /// rung since [`begin`](Self::begin). Spins first, as `spin` tells.
     pub(crate) fn wait(&self, spin: &mut Spin, deadline: Option<Instant>) -> bool {
+        self.wait_or(spin, deadline, || false)
+    }
+
+    /// As [`wait`](Self::wait), for an owner that, while it spins, has something quicker to look at than the bell: what
+    /// a ringer does before it rings. True too if that `has_come`.
+    pub(crate) fn wait_or(
+        &self,
+        spin: &mut Spin,
+        deadline: Option<Instant>,
+        has_come: impl Fn() -> bool,
+    ) -> bool {
         let start = spin.begin();
-        if spin.catch(self, AWAKE, start, deadline) || !self.arm() {
+        let over = || self.state.load(Ordering::Acquire) != AWAKE || has_come();
+        if spin.catch(over, start, deadline) || !self.arm() {
             return true;
         }
         self.park(spin, start, deadline)
@@ -101,7 +113,7 @@ impl Doorbell {
     /// As [`wait`](Self::wait), for an owner that has armed the bell, which others look at.
     pub(crate) fn sleep(&self, spin: &mut Spin, deadline: Option<Instant>) -> bool {
         let start = spin.begin();
-        spin.catch(self, ASLEEP, start, deadline) || self.park(spin, start, deadline)
+        spin.catch(|| !self.is_asleep(), start, deadline) || self.park(spin, start, deadline)
     }
 
     fn park(&self, spin: &mut Spin, start: Option<Instant>, deadline: Option<Instant>) -> bool {
@@ -147,12 +159,12 @@ impl Spin {
         self.adaptive.then(Instant::now)
     }
 
-    /// Spins while the bell is in this `state`. True: it was rung.
-    fn catch(&self, bell: &Doorbell, state: u32, start: Option<Instant>, deadline: Option<Instant>) -> bool {
+    /// Spins. True: it is `over`, within the window.
+    fn catch(&self, over: impl Fn() -> bool, start: Option<Instant>, deadline: Option<Instant>) -> bool {
         let Some(start) = start.filter(|_| !self.window.is_zero()) else { return false };
         loop {
             for _ in 0..32 {
-                if bell.state.load(Ordering::Acquire) != state {
+                if over() {
                     return true;
                 }
                 core::hint::spin_loop();

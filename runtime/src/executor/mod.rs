@@ -196,6 +196,12 @@ impl Core {
         }
     }
 
+    /// Whether there are interrupts to be taken. With IRQs off between turns, which only the global policy knows, what
+    /// is pending can wait for ever.
+    fn has_interrupts(&self) -> bool {
+        self.irqs_on.get() && !self.tokens.is_empty()
+    }
+
     fn enter_idle(&self) {
         bump(&self.shared.counters.parks);
         self.shared.published.enter(CpuContext::Idle);
@@ -208,9 +214,8 @@ impl Core {
 
     /// Whether anything waits for the executor. Only meaningful since `bell.begin()`.
     fn has_work(&self) -> bool {
-        // With IRQs off between polls, which only the global policy knows, what is pending can wait for ever.
-        let takes_irqs = self.irqs_on.get();
-        (takes_irqs && (!self.tokens.is_empty() || self.softirq.is_pending()))
+        self.has_interrupts()
+            || self.irqs_on.get() && self.softirq.is_pending()
             || self.has_ready()
             || !self.shared.is_running()
     }
@@ -231,7 +236,8 @@ fn idle(core: &Rc<Core>) {
     match &core.shared.clock.inner {
         Inner::System(_) => {
             core.enter_idle();
-            bell.wait(&mut core.spin.borrow_mut(), None);
+            // A token is there before its sender rings.
+            bell.wait_or(&mut core.spin.borrow_mut(), None, || core.has_interrupts());
         }
         Inner::Virtual(clock) => match clock.idle(core.executor_id(), core.next_timer()) {
             Step::Work => return,
@@ -248,8 +254,13 @@ fn idle(core: &Rc<Core>) {
     }
     core.shared.published.enter(CpuContext::Executor);
     core.chaos_after_idle();
-    // As Linux does when it leaves a tickless idle: whatever runs next sees the right jiffies. An interrupt will do it.
-    if core.irqs_on.get() && core.tokens.is_empty() {
+    if core.has_interrupts() {
+        if !core.shared.clock.is_virtual() {
+            // Before the executor answers the bell, which its sender may have yet to ring.
+            core.deliver();
+        }
+    } else if core.irqs_on.get() {
+        // As Linux does when it leaves a tickless idle: whatever runs next sees the right jiffies.
         core.update_jiffies();
     }
 }

@@ -24,8 +24,10 @@ const PENDING: u64 = 1;
 /// One edge, in the bits above.
 const EDGE: u64 = 2;
 
-/// Pending bit and counters of one line.
+/// Pending bit and counters of one line, on a cache line of their own: whatever else a trigger or a delivery reads
+/// there would first fetch it to look, and then once more to write.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Latch {
     /// [`PENDING`], and the edges raised so far.
     state: AtomicU64,

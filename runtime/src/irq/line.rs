@@ -13,20 +13,16 @@ use crate::shared::Shared;
 
 /// The message on the IRQ channel: the line of this number is pending.
 ///
-/// A number, since what is needed of the line is then on one cache line that the two processors pass to and fro, its
-/// count of references not being among it. Should all who could hear the line be gone when its token is taken, there
+/// A number, since a count of references would be one more cache line that the two processors pass to and fro. Should all who could hear the line be gone when its token is taken, there
 /// is nothing to interrupt; should another line have the number by then, it is not pending, or has a token of its own.
 #[derive(Debug)]
 pub(crate) struct IrqToken {
     pub(crate) number: u32,
 }
 
-/// What all handles of one line share. The first 64 bytes are what a trigger and a delivery touch.
-#[repr(C, align(64))]
+/// What all handles of one line share.
 pub(crate) struct LineShared {
     pub(crate) latch: Latch,
-    pub(crate) kernel: Arc<Shared>,
-    pub(crate) number: u32,
     /// How often it is disabled more than enabled. This and the next two: written on the kernel's thread only.
     pub(crate) depth: AtomicU32,
     /// Threaded handlers that keep it masked.
@@ -40,12 +36,10 @@ pub(crate) struct LineShared {
     /// Handlers of this line that panicked.
     pub(crate) panics: AtomicU64,
     pub(crate) watch: Watch,
+    pub(crate) kernel: Arc<Shared>,
+    pub(crate) number: u32,
     pub(crate) name: String,
 }
-
-// Only in the model is an atomic larger than its number.
-#[cfg(not(airlift_loom))]
-const _: () = assert!(std::mem::offset_of!(LineShared, watch) <= 64);
 
 impl LineShared {
     /// Counts an edge and, if the line was not pending, sends its token and wakes the executor.

@@ -278,6 +278,7 @@ impl Core {
         }
         if !handled {
             line.unhandled.fetch_add(1, Ordering::Relaxed);
+            self.freshen_jiffies();
             let jiffies = self.shared.counters.jiffies.load(Ordering::Relaxed);
             // A stray one now and then is not a stuck line.
             let stray = jiffies > desc.last_unhandled.replace(jiffies) + HZ / 10;

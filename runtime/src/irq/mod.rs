@@ -163,6 +163,7 @@ impl HardIrq<'_> {
 
     /// The kernel's jiffies.
     pub fn jiffies(&self) -> u64 {
+        self.core.freshen_jiffies();
         self.core.shared.counters.jiffies.load(Ordering::Relaxed)
     }
 
