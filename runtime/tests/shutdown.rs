@@ -4,8 +4,9 @@ mod common;
 
 use std::future::pending;
 use std::sync::mpsc;
+use std::time::Duration;
 
-use airlift_runtime::{Clock, IrqReturn, JoinError, Kernel, Softirq};
+use airlift_runtime::{Clock, IrqPolicy, IrqReturn, JoinError, Kernel, Softirq};
 use common::{OnDrop, kernel, receive};
 use futures::executor::block_on;
 
@@ -222,4 +223,39 @@ fn r1_the_report_is_told_in_a_line() {
     let report = kernel.shutdown_blocking();
     assert_eq!(report.to_string(), "dropped 2 tasks (first, second), 2 armed timers");
     drop((hold, line));
+}
+
+#[test]
+fn r2_a_line_that_is_pending_already_sends_no_other_token() {
+    // IRQs are off for good and for all, so that every token that was sent is found at the end.
+    let clock = Clock::virtual_time();
+    let kernel = Kernel::builder().clock(clock).irq_policy(IrqPolicy::Global).build().unwrap();
+    let line = kernel.handle().irq_line("storm").unwrap();
+    let (off, is_off) = mpsc::channel();
+    let deaf = kernel.handle().spawn("deaf", move |cpu| async move {
+        cpu.local_irq_disable();
+        off.send(()).unwrap();
+        pending::<()>().await;
+    });
+    receive(&is_off);
+    (0..1000).for_each(|_| line.trigger().unwrap());
+    let stats = kernel.handle().stats();
+    let storm = stats.line(line.number()).unwrap();
+    assert_eq!((storm.raised, storm.delivered, storm.coalesced), (1000, 0, 999));
+    assert_eq!(kernel.shutdown_blocking().irqs_dropped, 1);
+    assert_eq!(block_on(deaf.unwrap()), Err(JoinError::KernelGone));
+}
+
+#[test]
+fn a5_a_sleep_that_is_cancelled_is_disarmed() {
+    let kernel = kernel();
+    let task = kernel.handle().spawn("impatient", |cpu| async move {
+        let sleep = cpu.msleep(1000);
+        assert!(cpu.timeout(Duration::from_millis(1), sleep).await.is_err());
+        // Whatever is armed now stays so until it is counted.
+        cpu.clock().hold()
+    });
+    let _hold = block_on(task.unwrap()).unwrap();
+    assert_eq!(kernel.handle().clock().now(), Duration::from_millis(1));
+    assert_eq!(kernel.shutdown_blocking().timers_dropped, 0);
 }
