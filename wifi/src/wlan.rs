@@ -117,8 +117,8 @@ impl WlanOptions {
     /// parameter `switch_usb_mode` says no. On unless told otherwise.
     ///
     /// The adapter then leaves the bus during bring-up and comes back at super speed, as another device in the same
-    /// place ([`UsbDevice::returned`] says how it is found there), or at high speed again where the port has no more. It is
-    /// told once; with what it comes back as the bring-up goes on. [`BringUpStats::usb_switch`] says what became of it.
+    /// place ([`UsbDevice::returned`] says how it is found there), or at high speed again where the port has no more.
+    /// It is told once; with what it comes back as the bring-up goes on. [`BringUpStats::usb_switch`] says what became of it.
     pub fn usb3_switch(mut self, wanted: bool) -> Self {
         self.usb3_switch = wanted;
         self
@@ -271,8 +271,8 @@ impl Wlan {
         self.shared.chains
     }
 
-    /// The adapter as it is on its bus: after a [switch to USB 3](WlanOptions::usb3_switch) it is another device than the one
-    /// that was attached.
+    /// The adapter as it is on its bus: after a [switch to USB 3](WlanOptions::usb3_switch) it is another device than
+    /// the one that was attached.
     pub fn device_info(&self) -> &DeviceInfo {
         &self.shared.device
     }

@@ -30,8 +30,8 @@ const BACK_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum UsbSwitch {
-    /// There was nothing to switch: the EFUSE does not ask for it, the chip has no USB 3, or the adapter was not at high
-    /// speed.
+    /// There was nothing to switch: the EFUSE does not ask for it, the chip has no USB 3, or the adapter was not at
+    /// high speed.
     #[default]
     NotAsked,
     /// The EFUSE asks for it, [`WlanOptions::usb3_switch`](crate::WlanOptions::usb3_switch) did not let it.
