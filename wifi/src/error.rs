@@ -289,8 +289,11 @@ impl Error {
             }
             ErrorKind::Receive { .. } => "try another port or cable, without a hub".into(),
             ErrorKind::Unplugged => "plug the adapter in again".into(),
-            ErrorKind::NotBack { .. } => {
+            ErrorKind::NotBack { problem: None, .. } => {
                 "plug it into a USB 3 port, or keep it at USB 2 with WlanOptions::usb3_switch(false)".into()
+            }
+            ErrorKind::NotBack { problem: Some(_), .. } => {
+                "see to that, or keep the adapter at USB 2 with WlanOptions::usb3_switch(false)".into()
             }
             ErrorKind::Down => "open the interface again".into(),
             _ => return None,

@@ -105,8 +105,11 @@ impl From<Error> for Failure {
                 "install the file anew (Debian: apt install --reinstall firmware-realtek),\n\
                  or name the directory of another one with --firmware-dir DIR",
             ),
-            ErrorKind::NotBack { .. } => {
+            ErrorKind::NotBack { problem: None, .. } => {
                 failure.help("plug it into a USB 3 port, or keep it at USB 2 with --no-usb3-switch")
+            }
+            ErrorKind::NotBack { problem: Some(_), .. } => {
+                failure.help("see to that, or keep the adapter at USB 2 with --no-usb3-switch")
             }
             ErrorKind::UnknownDevice { .. } => {
                 failure.help("if it is one of these under another id, add --chip rtl8812au")

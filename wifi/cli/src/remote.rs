@@ -18,8 +18,8 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    /// Whether the server says that it is a device in software: then it runs firmware that was made for it.
-    pub(crate) async fn is_emulated(&self) -> Result<bool, Failure> {
+    /// Whether the server says that it is Airlift's, so that what it exports is an adapter in software.
+    pub(crate) async fn is_ours(&self) -> Result<bool, Failure> {
         let server = self.server.clone();
         let listed = tokio::task::spawn_blocking(move || list_blocking(&server, &ImportOptions::new()));
         let listed = listed.await.map_err(|error| Failure::failed(error.to_string()))??;

@@ -76,7 +76,7 @@ impl Session {
                 Err(Failure::new(Exit::Interrupted, "interrupted while the adapter was opened"))
             }
         };
-        let (port, emulated) = match opened {
+        let (port, place) = match opened {
             Ok(opened) => opened,
             Err(failure) => {
                 owner.shutdown().await;
@@ -88,10 +88,8 @@ impl Session {
             owner.shutdown().await;
             return Err(failure);
         }
-        let firmware = firmware(options, &port.device(), emulated);
-
         let begin = Instant::now();
-        let attached = attach(port.device(), options, firmware, interrupt).await;
+        let attached = attach(port.device(), options, place, interrupt).await;
         let took = begin.elapsed();
         match attached {
             Ok(wlan) => {
@@ -105,12 +103,16 @@ impl Session {
                     options.channel.width().mhz(),
                     counted(stats.transfers, "transfer"),
                     counted(stats.waits, "wait"),
-                    if stats.usb_switch == UsbSwitch::Done { ", switched to USB 3" } else { "" },
+                    match stats.usb_switch {
+                        UsbSwitch::Done =>
+                            format!(", switched to USB 3, now at {}", wlan.device_info().location),
+                        _ => String::new(),
+                    },
                 ));
                 let hardware = match &choice {
                     Choice::Emulated { .. } => format!("{} (emulated)", wlan.chip()),
                     Choice::Real(_) | Choice::Remote(_) => {
-                        format!("{} at {}", wlan.chip(), port.device().info().location)
+                        format!("{} at {}", wlan.chip(), wlan.device_info().location)
                     }
                 };
                 let server = match choice {
@@ -184,23 +186,36 @@ impl Session {
     }
 }
 
-/// The port that the adapter of `choice` is in, and whether it is one in software.
+/// What an adapter's driver has to know of where it is.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// It is an adapter in software: it also runs firmware that was made for it.
+    emulated: bool,
+    /// One that leaves the bus can come back there.
+    lets_back: bool,
+}
+
+/// The port that the adapter of `choice` is in.
 async fn open(
     choice: &Choice,
     options: &args::Adapter,
     air: &Air,
     controller: &HostController,
     layers: &[&dyn Layer],
-) -> Result<(Port, bool), Failure> {
+) -> Result<(Port, Place), Failure> {
     match choice {
         Choice::Emulated { adapter, .. } => {
             let adapter = adapter.builder().air(air).seed(options.seed).build();
-            Ok((controller.plug_with(adapter, layers), true))
+            Ok((controller.plug_with(adapter, layers), Place { emulated: true, lets_back: true }))
         }
-        Choice::Real(adapter) => Ok((adapter.open(controller, options.detach, layers).await?, false)),
+        Choice::Real(adapter) => {
+            let port = adapter.open(controller, options.detach, layers).await?;
+            Ok((port, Place { emulated: false, lets_back: true }))
+        }
+        // Linux's own server lets go of an adapter that leaves.
         Choice::Remote(remote) => {
-            let emulated = remote.is_emulated().await?;
-            Ok((remote.open(controller, layers).await?, emulated))
+            let ours = remote.is_ours().await?;
+            Ok((remote.open(controller, layers).await?, Place { emulated: ours, lets_back: ours }))
         }
     }
 }
@@ -228,15 +243,16 @@ fn firmware(options: &args::Adapter, device: &UsbDevice, emulated: bool) -> Firm
 async fn attach(
     device: UsbDevice,
     options: &args::Adapter,
-    firmware: Firmware,
+    place: Place,
     interrupt: &mut Interrupt,
 ) -> Result<Wlan, Failure> {
+    let firmware = firmware(options, &device, place.emulated);
     let (tell, mut told) = mpsc::unbounded();
     let wlan_options = WlanOptions::new()
         .channel(options.channel)
         .firmware(firmware)
         .serial_io(options.serial_io)
-        .usb3_switch(options.usb3_switch)
+        .usb3_switch(options.usb3_switch && place.lets_back)
         .bad_fcs(true)
         .control_frames(true)
         .on_progress(move |progress| {

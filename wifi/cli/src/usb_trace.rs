@@ -3,7 +3,7 @@
 //! Neighbours: [`crate::session`] puts it above the adapter.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -29,9 +29,17 @@ impl UsbTrace {
     /// the trace of one that could.
     ///
     /// # Errors
-    /// The system refuses a thread.
+    /// There is no place for such a file, or the system refuses a thread.
     pub(crate) fn start(path: &Path, clock: &Clock) -> Result<Self, Failure> {
-        let failed = |error| Failure::failed(format!("cannot write {}: {error}", path.display()));
+        let failed = |error: io::Error| Failure::failed(format!("cannot write {}: {error}", path.display()));
+        // Told before anything is done to the device.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.metadata().map_err(failed)?.is_dir() {
+            return Err(failed(ErrorKind::NotADirectory.into()));
+        }
+        if path.is_dir() {
+            return Err(failed(ErrorKind::IsADirectory.into()));
+        }
         let file = Arc::new(OnceLock::new());
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let options = TraceOptions::new()

@@ -21,8 +21,9 @@ use crate::chip::{Board, ToUsb3};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::regio::Regs;
 
-/// How long an adapter may take to drop off the bus.
-const LEAVES_WITHIN: Duration = Duration::from_secs(1);
+/// How long an adapter may take to drop off the bus, and the system to say so: where it tells no events, its devices are
+/// looked at once a second.
+const LEAVES_WITHIN: Duration = Duration::from_secs(4);
 /// How long it may stay away: its own start, the hub's look at it, and the system's.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 
@@ -39,7 +40,7 @@ pub enum UsbSwitch {
     /// The adapter left and came back at super speed.
     Done,
     /// The adapter is at high speed although it was told, now or since it got its power, to use USB 3: its port, its
-    /// cable or a hub has none.
+    /// cable or a hub has none, or it does not do as it is told.
     NoUsb3,
 }
 

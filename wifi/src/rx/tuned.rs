@@ -13,21 +13,27 @@ const ENTRIES: usize = 16;
 
 /// The channels of late, each with the time from which on it held.
 #[derive(Debug, Default)]
-pub(super) struct TunedLog(VecDeque<(Duration, Option<Channel>)>);
+pub(super) struct TunedLog {
+    entries: VecDeque<(Duration, Option<Channel>)>,
+    /// Some were thrown away, so that the oldest says nothing of the time before it.
+    forgetful: bool,
+}
 
 impl TunedLog {
     /// From `since` on the radio is tuned to `channel`; `None` while that is not known.
     pub(super) fn set(&mut self, channel: Option<Channel>, since: Duration) {
-        if self.0.len() == ENTRIES {
-            self.0.pop_front();
+        if self.entries.len() == ENTRIES {
+            self.entries.pop_front();
+            self.forgetful = true;
         }
-        self.0.push_back((since, channel));
+        self.entries.push_back((since, channel));
     }
 
-    /// The channel at that time. What is older than all that is remembered counts as the oldest.
+    /// The channel at that time. What is older than the first that was set counts as that.
     pub(super) fn at(&self, time: Duration) -> Option<Channel> {
-        let held = self.0.iter().rev().find(|(since, _)| *since <= time);
-        held.or(self.0.front()).and_then(|(_, channel)| *channel)
+        let held = self.entries.iter().rev().find(|(since, _)| *since <= time);
+        let first = self.entries.front().filter(|_| !self.forgetful);
+        held.or(first).and_then(|(_, channel)| *channel)
     }
 }
 
@@ -51,6 +57,7 @@ mod tests {
         for change in 0..1_000 {
             log.set(channel("1"), ms(200 + change));
         }
-        assert!(log.0.len() <= ENTRIES && log.at(ms(5)) == channel("1"));
+        assert!(log.entries.len() <= ENTRIES && log.at(ms(9_999)) == channel("1"));
+        assert_eq!(log.at(ms(5)), None, "it is not known any more");
     }
 }

@@ -55,7 +55,8 @@ pub(crate) struct AdapterArgs {
     /// Leave an adapter at USB 2 whose EFUSE asks for the switch to USB 3
     ///
     /// Such an adapter connects at high speed; the driver, as Linux's does, tells it to leave the bus and to come back at
-    /// super speed, and waits for it for up to five seconds. In a port without USB 3 it comes back at high speed.
+    /// super speed, and waits for it for up to five seconds. In a port without USB 3 it comes back at high speed. One that
+    /// Linux's own USB/IP server exports is left as it is: that server lets go of an adapter that leaves.
     #[arg(long)]
     no_usb3_switch: bool,
 }
