@@ -35,6 +35,7 @@
 #   AIRLIFT_MAINLINE_DIR  folder with the unpacked packages; filled by fetch.sh if it is empty (25 MB, 300 MB on the
 #                         way). Default: target/mainline
 #   AIRLIFT_EXPORTER      a program to run in place of airlift-export
+#   AIRLIFT_LIBUSB_BENCH  one to run in place of the libusb_overhead of --libusb-bench, of the same name
 #   AIRLIFT_TIMEOUT       seconds for the whole run (default 900)
 #
 # Exit code: 0 every step passed, 1 one did not, 75 the machine was too busy to tell, 77 it cannot run here (and
@@ -59,7 +60,7 @@ while [ $# -gt 0 ]; do
         --check) golden=check ;;
         --ours) ours=$root/target/release/airlift ;;
         --cpu) ours=$root/target/release/airlift; cpu=yes ;;
-        --libusb-bench) ours=$root/target/release/examples/libusb_overhead; bench=yes ;;
+        --libusb-bench) ours=${AIRLIFT_LIBUSB_BENCH:-$root/target/release/examples/libusb_overhead}; bench=yes ;;
         --quick) quick=--quick ;;
         --lenient) lenient=--lenient ;;
         --out) out=$2; shift ;;
@@ -128,7 +129,8 @@ if [ -n "$golden" ]; then
     "$exporter" --stand-in-firmware "$chip" > "$firmware" || exit 1
 fi
 if [ -n "$bench" ]; then
-    (cd "$root" && cargo build -q --release -p airlift-hcd --example libusb_overhead) || exit 1
+    [ -n "${AIRLIFT_LIBUSB_BENCH:-}" ] \
+        || (cd "$root" && cargo build -q --release -p airlift-hcd --example libusb_overhead) || exit 1
 elif [ -n "$ours" ]; then
     (cd "$root" && cargo build -q --release -p airlift) || exit 1
 fi

@@ -20,6 +20,17 @@
 //! A transfer that is `DONE` and that nobody else holds may be [prepared](Transfer::prepare) for another URB, so that
 //! libusb's record and the memory of control transfers are made once and not for each URB.
 //!
+//! AddressSanitizer (with its leak check) found nothing in two rounds of `libusb_overhead` on a device that the kernel of
+//! a virtual machine had enumerated, some 9,700 transfers of endpoint 0 and bulk-in; libusb's own code was not
+//! instrumented, so that of it only calls to the C library were checked:
+//!
+//! ```text
+//! RUSTFLAGS=-Zsanitizer=address cargo +nightly build --target x86_64-unknown-linux-gnu -p airlift-hcd \
+//!     --example libusb_overhead
+//! AIRLIFT_LIBUSB_BENCH=target/x86_64-unknown-linux-gnu/debug/examples/libusb_overhead \
+//!     tests/mainline/run.sh --libusb-bench
+//! ```
+//!
 //! Neighbours: [`schedule`](super::schedule) decides when a transfer starts and is cancelled, and hears of its end.
 
 use core::cell::UnsafeCell;
