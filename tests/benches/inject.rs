@@ -8,14 +8,14 @@
 
 use core::time::Duration;
 use std::alloc::System;
-use std::collections::{BTreeMap, VecDeque};
-use std::fs;
+use std::collections::VecDeque;
 use std::task::Waker;
 use std::time::Instant;
 
 use airlift_emu::{Air, Model};
 use airlift_hcd::{Descriptors, FunctionUrb, HostController, Reply, Submit, UrbId, UsbFunction};
 use airlift_runtime::{Clock, Kernel};
+use airlift_tests::processor::{Times, told};
 use airlift_wifi::{Firmware, Rate, Ticket, TxFrame, Wlan, WlanOptions};
 use bytes::Bytes;
 use futures::executor::block_on;
@@ -54,17 +54,6 @@ impl<F: UsbFunction> UsbFunction for Taker<F> {
     }
 }
 
-/// Processor time of each thread of this process, by its name.
-fn processor_times() -> BTreeMap<String, Duration> {
-    let mut times = BTreeMap::<String, Duration>::new();
-    for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
-        let read = |file: &str| fs::read_to_string(task.path().join(file)).unwrap_or_default();
-        let ns = read("schedstat").split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0);
-        *times.entry(read("comm").trim().to_owned()).or_default() += Duration::from_nanos(ns);
-    }
-    times
-}
-
 fn up(model: Model, function: impl UsbFunction, clock: Clock) -> (Kernel, HostController, Wlan, impl Sized) {
     let kernel = Kernel::builder().clock(clock).build().expect("a kernel");
     let controller = HostController::new(&kernel.handle()).expect("a controller");
@@ -100,27 +89,22 @@ fn measure(name: &str, wlan: &Wlan, frames: usize, report: bool) {
     let mpdu = Bytes::from(mpdu);
     // Warms up the memory that is kept.
     block_on(send(wlan, &mpdu, frames / 10 + 100, report));
-    let (before, start) = (processor_times(), Instant::now());
+    let (before, start) = (Times::now(), Instant::now());
     let region = Region::new(ALLOCATOR);
     block_on(send(wlan, &mpdu, frames, report));
     let allocations = region.change().allocations as f64 / frames as f64;
     let took = start.elapsed();
-    let by_thread: Vec<(String, Duration)> = processor_times()
+    let per_thousand: Vec<(String, Duration)> = Times::now()
+        .since(&before, frames as u32)
         .into_iter()
-        .map(|(thread, time)| {
-            let used = time.saturating_sub(before.get(&thread).copied().unwrap_or_default());
-            (thread, used / frames as u32 * 1_000)
-        })
-        .filter(|(_, time)| !time.is_zero())
+        .map(|(thread, time)| (thread, time * 1_000))
         .collect();
-    let total: Duration = by_thread.iter().map(|(_, time)| *time).sum();
-    let threads: Vec<String> =
-        by_thread.iter().map(|(thread, time)| format!("{thread} {time:.1?}")).collect();
+    let (total, threads) = told(&per_thousand);
     println!(
         "{name:<34} {:>8.0} frames/s  {:>8.1?} CPU/1,000 frames ({})  {allocations:.2} allocations/frame",
         frames as f64 / took.as_secs_f64(),
         total,
-        threads.join(", "),
+        threads,
     );
     assert!(wlan.tx_stats().is_balanced() && wlan.tx_stats().failed == 0, "{}", wlan.tx_stats());
 }
