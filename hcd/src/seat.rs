@@ -275,9 +275,10 @@ impl UsbDevice {
     /// A [function](UsbFunction) comes back by itself, whether or not anybody waits. A device on the system's bus is
     /// looked for ten times a second and opened as it was opened before: one with the same ids and serial number at
     /// the same port or, since that of USB 3 is another one on another bus, at the one that Linux calls its peer; where
-    /// the system tells of no peer, at the same ports of any bus, or anywhere if it is the only one of its kind. A
-    /// device imported over USB/IP is imported anew under the same bus id: a server of this crate offers it again as soon as
-    /// it is back, Linux's only after `usbip bind`, and under the new bus id, if it came back on another bus.
+    /// the system tells of no peer, at the same ports of any bus, or anywhere if it is the only one of its kind that was
+    /// not there before. A device imported over USB/IP is imported anew under the same bus id: a server of this
+    /// crate offers it again as soon as it is back, Linux's only after `usbip bind`, and under the new bus id, if it came
+    /// back on another bus.
     ///
     /// # Cancel safety
     /// Dropping the future gives the wait up. One that was opened meanwhile stays in the port.

@@ -81,8 +81,8 @@ impl HostController {
         if self.clock().is_virtual() {
             return Err(OpenError::VirtualTime);
         }
-        let (identity, bottom) = returning::open(self.next_id(), device, &options).await?;
-        let way_back = returning::Reopen::new(device.clone(), options);
+        let ((identity, bottom), beside) = returning::open(self.next_id(), device, &options).await?;
+        let way_back = returning::Reopen::new(device.clone(), beside, options);
         let (port, connected) = self.connect(identity, layers, bottom, Box::new(way_back));
         connected.map_err(|error| OpenError::Failed {
             device: device.to_string(),

@@ -10,6 +10,7 @@ use rusb::{Context, DeviceHandle, UsbContext as _};
 
 use super::error::{Holder, OpenError};
 use super::list::{HostDevice, context};
+use super::returning::Beside;
 use super::status;
 use super::sysfs::Sysfs;
 use crate::backend::DeviceOp;
@@ -63,12 +64,16 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Opens `device` and claims its interfaces.
-    pub(super) fn new(device: &HostDevice, options: OpenOptions) -> Result<Self, OpenError> {
+    /// Opens `device` and claims its interfaces; notes the others of its kind.
+    pub(super) fn new(device: &HostDevice, options: OpenOptions, beside: &Beside) -> Result<Self, OpenError> {
         let context = context()?;
         let list = context.devices().map_err(|error| failed(device, "listing the devices", error))?;
         let found = list.iter().find(|found| is_same(found, device));
         let found = found.ok_or_else(|| OpenError::Unplugged { device: device.to_string() })?;
+        let address = |device: &rusb::Device<Context>| (device.bus_number(), device.address());
+        for other in list.iter().filter(|other| has_ids(other, device) && address(other) != address(&found)) {
+            beside.note(other.bus_number(), other.address());
+        }
         let handle = Arc::new(found.open().map_err(|error| failed(device, "opening it", error))?);
 
         if handle.active_configuration().unwrap_or(0) == 0 {
@@ -218,10 +223,13 @@ impl Drop for Opened {
 
 /// Whether libusb's device is the one that was listed: addresses are not used again soon, and ids rule out the rest.
 pub(super) fn is_same(found: &rusb::Device<Context>, device: &HostDevice) -> bool {
-    (found.bus_number(), found.address()) == (device.bus, device.address)
-        && found.device_descriptor().is_ok_and(|descriptor| {
-            (descriptor.vendor_id(), descriptor.product_id()) == (device.vendor_id, device.product_id)
-        })
+    (found.bus_number(), found.address()) == (device.bus, device.address) && has_ids(found, device)
+}
+
+fn has_ids(found: &rusb::Device<Context>, device: &HostDevice) -> bool {
+    found.device_descriptor().is_ok_and(|descriptor| {
+        (descriptor.vendor_id(), descriptor.product_id()) == (device.vendor_id, device.product_id)
+    })
 }
 
 fn failed(device: &HostDevice, tried: &str, error: rusb::Error) -> OpenError {

@@ -2,9 +2,10 @@
 //!
 //! At super speed a device hangs on another bus than at high speed: a port of USB 3 is two ports, each of a hub of its
 //! own, which Linux calls peers (`Documentation/ABI/testing/sysfs-bus-usb`, `usb<bus>-port<n>/peer`). Each look lists
-//! the devices anew, on a thread; so it makes no difference whether the system tells of changes.
+//! the devices anew, on a thread; so it makes no difference whether the system tells of changes. Where a port has no
+//! peer the device is known by what was not there before: [`Beside`] remembers the others of its kind.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use futures::channel::oneshot;
@@ -19,14 +20,47 @@ use crate::descriptor::DeviceDescriptor;
 use crate::device::{DeviceId, Identity};
 use crate::seat::{Found, Look, WayBack};
 
-/// Opens a device; its thread does so.
+/// Bus and address of the other devices with a device's ids that were there while it was.
+#[derive(Debug, Default)]
+pub(super) struct Beside(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    others: Vec<(u8, u8)>,
+    left: bool,
+}
+
+impl Beside {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// There is another one of its kind; after the device [has left](Self::left) this may be itself, and does not count.
+    pub(super) fn note(&self, bus: u8, address: u8) {
+        let mut known = self.lock();
+        if !known.left && !known.others.contains(&(bus, address)) {
+            known.others.push((bus, address));
+        }
+    }
+
+    pub(super) fn left(&self) {
+        self.lock().left = true;
+    }
+
+    fn others(&self) -> Vec<(u8, u8)> {
+        self.lock().others.clone()
+    }
+}
+
+/// Opens a device; its thread does so. Also returns what is beside it from now on.
 pub(super) async fn open(
     id: DeviceId,
     device: &HostDevice,
     options: &OpenOptions,
-) -> Result<Found, OpenError> {
+) -> Result<(Found, Arc<Beside>), OpenError> {
+    let beside = Arc::new(Beside::default());
     let failed = |problem: String| OpenError::Failed { device: device.to_string(), problem };
-    let (opening, opened) = Opening::start(device.clone(), options.clone())
+    let (opening, opened) = Opening::start(device.clone(), options.clone(), beside.clone())
         .map_err(|error| failed(format!("its thread does not start: {error}")))?;
     let opened = opened.await.map_err(|_| failed("its thread ended".into()))??;
     let identity = Identity::new(
@@ -37,55 +71,66 @@ pub(super) async fn open(
         opened.configuration.clone(),
     );
     let bottom: Box<Connect<'static>> = Box::new(move |upcall| Ok(opening.serve(&opened, upcall)));
-    Ok((identity, bottom))
+    Ok(((identity, bottom), beside))
 }
 
 /// A device that was opened, and how.
 pub(super) struct Reopen {
-    /// As it was when it was opened last.
-    device: Mutex<HostDevice>,
+    /// As it was when it was opened last, and what was beside it then.
+    device: Mutex<(HostDevice, Arc<Beside>)>,
     options: OpenOptions,
 }
 
 impl Reopen {
-    pub(super) fn new(device: HostDevice, options: OpenOptions) -> Self {
-        Self { device: Mutex::new(device), options }
+    pub(super) fn new(device: HostDevice, beside: Arc<Beside>, options: OpenOptions) -> Self {
+        Self { device: Mutex::new((device, beside)), options }
+    }
+
+    fn device(&self) -> MutexGuard<'_, (HostDevice, Arc<Beside>)> {
+        self.device.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl WayBack for Reopen {
     fn look(&self, id: DeviceId) -> Look<'_> {
         Box::pin(async move {
-            let left = self.device.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let (left, beside) = self.device().clone();
             let (tell, told) = oneshot::channel();
-            let looking = move || _ = tell.send(find_again_blocking(&left));
+            let looking = move || _ = tell.send(find_again_blocking(&left, &beside));
             let thread = thread::Builder::new().name("usb return".into()).spawn(looking);
             thread.map_err(|error| format!("cannot start a thread: {error}"))?;
             let found = told.await.map_err(|_| "its thread ended".to_owned())??;
-            let opened = open(id, &found, &self.options).await.map_err(|error| error.to_string())?;
-            *self.device.lock().unwrap_or_else(PoisonError::into_inner) = found;
+            let opened = open(id, &found, &self.options).await;
+            let (opened, beside) = opened.map_err(|error| error.to_string())?;
+            *self.device() = (found, beside);
             Ok(opened)
         })
     }
 }
 
-fn find_again_blocking(left: &HostDevice) -> Result<HostDevice, String> {
+fn find_again_blocking(left: &HostDevice, beside: &Beside) -> Result<HostDevice, String> {
     let present = devices_blocking().map_err(|error| error.to_string())?;
     let peer = Sysfs::system().peer(&left.location);
-    let found = again(left, peer.as_deref(), &present).cloned();
+    let found = again(left, &beside.others(), peer.as_deref(), &present).cloned();
     found.ok_or_else(|| match peer {
         Some(peer) => format!("there is none at {} or {peer}", left.location),
-        None => format!("there is none at {}, and nowhere else the only one", left.location),
+        None => format!("there is none at {}, and nowhere else the only new one", left.location),
     })
 }
 
-/// The ports of a location, without the bus.
-fn ports(location: &str) -> &str {
-    location.split_once('-').map_or("", |(_, ports)| ports)
+/// The ports of a location, without the bus. `None` if the system tells none.
+fn ports(location: &str) -> Option<&str> {
+    location.split_once('-').map(|(_, ports)| ports).filter(|ports| !ports.starts_with('@'))
 }
 
-/// The device among those `present` that `left` is now. See [`UsbDevice::returned`](crate::UsbDevice::returned).
-fn again<'a>(left: &HostDevice, peer: Option<&str>, present: &'a [HostDevice]) -> Option<&'a HostDevice> {
+/// The device among those `present` that `left`, which had `others` of its kind beside it, is now. See
+/// [`UsbDevice::returned`](crate::UsbDevice::returned).
+fn again<'a>(
+    left: &HostDevice,
+    others: &[(u8, u8)],
+    peer: Option<&str>,
+    present: &'a [HostDevice],
+) -> Option<&'a HostDevice> {
     let alike: Vec<&HostDevice> = present
         .iter()
         .filter(|device| {
@@ -103,8 +148,11 @@ fn again<'a>(left: &HostDevice, peer: Option<&str>, present: &'a [HostDevice]) -
     if let Some(peer) = peer {
         return at(peer);
     }
-    let same_ports = alike.iter().copied().find(|device| ports(&device.location) == ports(&left.location));
-    same_ports.or(match alike[..] {
+    let new = alike.iter().copied().filter(|device| !others.contains(&(device.bus, device.address)));
+    let new: Vec<&HostDevice> = new.collect();
+    let wanted = ports(&left.location);
+    let same_ports = |device: &HostDevice| wanted.is_some() && ports(&device.location) == wanted;
+    new.iter().copied().find(|device| same_ports(device)).or(match new[..] {
         [only] => Some(only),
         _ => None,
     })
@@ -122,7 +170,20 @@ mod tests {
     }
 
     fn found(left: &HostDevice, peer: Option<&str>, present: &[HostDevice]) -> Option<String> {
-        again(left, peer, present).map(|device| device.location.clone())
+        found_beside(left, &[], peer, present)
+    }
+
+    /// The same for one that had these beside it.
+    fn found_beside(
+        left: &HostDevice,
+        others: &[HostDevice],
+        peer: Option<&str>,
+        present: &[HostDevice],
+    ) -> Option<String> {
+        let beside = Beside::default();
+        others.iter().for_each(|other| beside.note(other.bus, other.address));
+        beside.left();
+        again(left, &beside.others(), peer, present).map(|device| device.location.clone())
     }
 
     #[test]
@@ -143,6 +204,37 @@ mod tests {
         assert_eq!(found(&left, None, &[at("4-1", 2), at("4-2.1", 3)]).as_deref(), Some("4-2.1"));
         assert_eq!(found(&left, None, &[at("4-1", 2)]).as_deref(), Some("4-1"));
         assert_eq!(found(&left, None, &[at("4-1", 2), at("4-3", 3)]), None);
+    }
+
+    #[test]
+    fn h6_of_two_equal_adapters_the_one_that_stayed_is_not_the_one_that_left() {
+        let (left, stayed) = (at("1-1.2", 7), at("2-3", 4));
+        let only = core::slice::from_ref(&stayed);
+        assert_eq!(found_beside(&left, only, None, only), None);
+        let back = [stayed.clone(), at("4-2", 2)];
+        assert_eq!(found_beside(&left, only, None, &back).as_deref(), Some("4-2"));
+        let back = [stayed.clone(), at("1-1.2", 8)];
+        assert_eq!(found_beside(&left, only, None, &back).as_deref(), Some("1-1.2"));
+        // Equal ports of another bus make it no more likely.
+        let stayed = [at("2-1.2", 4)];
+        assert_eq!(found_beside(&left, &stayed, None, &stayed), None);
+    }
+
+    #[test]
+    fn h6_one_that_comes_when_the_device_has_left_may_be_itself() {
+        let beside = Beside::default();
+        beside.note(2, 4);
+        beside.note(2, 4);
+        beside.left();
+        beside.note(2, 5);
+        assert_eq!(beside.others(), [(2, 4)]);
+    }
+
+    #[test]
+    fn h6_an_address_is_no_port() {
+        let left = at("3-@7", 7);
+        assert_eq!(found(&left, None, &[at("4-@7", 7), at("4-@9", 9)]), None);
+        assert_eq!(found(&left, None, &[at("3-@9", 9)]).as_deref(), Some("3-@9"));
     }
 
     #[test]

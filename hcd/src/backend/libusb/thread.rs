@@ -20,6 +20,7 @@ use rusb::{Context, Device, Hotplug, HotplugBuilder, Registration, UsbContext as
 use super::error::OpenError;
 use super::list::HostDevice;
 use super::open::{OpenOptions, Opened, is_same};
+use super::returning::Beside;
 use super::schedule::{Schedule, Wire};
 use super::transfer::Transfer;
 use crate::backend::{Backend, DeviceOp, FlatUrb, Upcall};
@@ -50,11 +51,13 @@ impl Opening {
     pub(super) fn start(
         device: HostDevice,
         options: OpenOptions,
+        beside: Arc<Beside>,
     ) -> io::Result<(Self, oneshot::Receiver<Told>)> {
         let (tell, told) = oneshot::channel();
         let (serve, served) = mpsc::channel();
         let name = format!("usb {}", device.location);
-        let thread = thread::Builder::new().name(name).spawn(move || run(&device, options, tell, &served))?;
+        let running = move || run(&device, options, &beside, tell, &served);
+        let thread = thread::Builder::new().name(name).spawn(running)?;
         Ok((Self { thread, serve }, told))
     }
 
@@ -75,10 +78,11 @@ impl Opening {
 fn run(
     device: &HostDevice,
     options: OpenOptions,
+    beside: &Arc<Beside>,
     tell: oneshot::Sender<Told>,
     served: &mpsc::Receiver<Arc<LibusbSchedule>>,
 ) {
-    let opened = match Opened::new(device, options) {
+    let opened = match Opened::new(device, options, beside) {
         Ok(opened) => Arc::new(opened),
         Err(error) => {
             _ = tell.send(Err(error));
@@ -90,7 +94,7 @@ fn run(
     let Ok(schedule) = served.recv() else { return };
     let serving = Serving { schedule, opened: Some(opened) };
     if let Some(opened) = &serving.opened {
-        serve(device, opened.handle.context(), &serving.schedule);
+        serve(device, beside, opened.handle.context(), &serving.schedule);
     }
     serving.schedule.join_helper();
 }
@@ -111,8 +115,8 @@ impl Drop for Serving {
 }
 
 /// Handles events until the schedule has ended and everything is back.
-fn serve(device: &HostDevice, context: &Context, schedule: &Arc<LibusbSchedule>) {
-    let watched = watch(device, context, schedule);
+fn serve(device: &HostDevice, beside: &Arc<Beside>, context: &Context, schedule: &Arc<LibusbSchedule>) {
+    let watched = watch(device, beside, context, schedule);
     let period = watched.is_none().then_some(PRESENCE_PERIOD);
     let mut failures = 0;
     while !schedule.turn() {
@@ -148,13 +152,15 @@ fn is_present(device: &HostDevice, context: &Context) -> bool {
 /// Hears of the device's unplugging when no transfer is there to tell of it; `None` if the system cannot tell.
 fn watch(
     device: &HostDevice,
+    beside: &Arc<Beside>,
     context: &Context,
     schedule: &Arc<LibusbSchedule>,
 ) -> Option<Registration<Context>> {
     if !rusb::has_hotplug() {
         return None;
     }
-    let watchman = Watchman { bus: device.bus, address: device.address, schedule: Arc::downgrade(schedule) };
+    let (beside, schedule) = (beside.clone(), Arc::downgrade(schedule));
+    let watchman = Watchman { bus: device.bus, address: device.address, beside, schedule };
     let mut builder = HotplugBuilder::new();
     builder.vendor_id(device.vendor_id).product_id(device.product_id);
     builder.register(context, Box::new(watchman)).ok()
@@ -163,17 +169,21 @@ fn watch(
 struct Watchman {
     bus: u8,
     address: u8,
+    beside: Arc<Beside>,
     schedule: Weak<LibusbSchedule>,
 }
 
 impl Hotplug<Context> for Watchman {
-    fn device_arrived(&mut self, _: Device<Context>) {}
+    fn device_arrived(&mut self, other: Device<Context>) {
+        self.beside.note(other.bus_number(), other.address());
+    }
 
     fn device_left(&mut self, left: Device<Context>) {
-        if (left.bus_number(), left.address()) == (self.bus, self.address)
-            && let Some(schedule) = self.schedule.upgrade()
-        {
-            schedule.end();
+        if (left.bus_number(), left.address()) == (self.bus, self.address) {
+            self.beside.left();
+            if let Some(schedule) = self.schedule.upgrade() {
+                schedule.end();
+            }
         }
     }
 }
