@@ -118,13 +118,13 @@ pub(super) async fn run(with: Transmit, stop: async_channel::Receiver<()>) {
     let mut stopped = pin!(stop.recv());
     let mut stopping: Option<Duration> = None;
     // A timer that is set for too early costs a look; one for each frame would cost more.
-    let mut timer: Option<(Duration, Pin<Box<Sleep>>)> = None;
+    let mut timer: Option<(Duration, Sleep)> = None;
     loop {
         let deadline = task.with.flights.deadline().into_iter().chain(stopping).min();
         match deadline {
             None => timer = None,
             Some(due) if timer.as_ref().is_none_or(|(set, _)| due < *set) => {
-                timer = Some((due, Box::pin(cpu.sleep_until(due))));
+                timer = Some((due, cpu.sleep_until(due)));
             }
             Some(_) => {}
         }
@@ -136,7 +136,7 @@ pub(super) async fn run(with: Transmit, stop: async_channel::Receiver<()>) {
                 return Poll::Ready(event);
             }
             match &mut timer {
-                Some((_, sleep)) => sleep.as_mut().poll(context).map(|()| Event::Late),
+                Some((_, sleep)) => Pin::new(sleep).poll(context).map(|()| Event::Late),
                 None => Poll::Pending,
             }
         })

@@ -96,10 +96,12 @@ impl Job {
 }
 
 impl Drop for Job {
-    /// The kernel has dropped its task.
+    /// One that is not over is told that the kernel has dropped its task.
     fn drop(&mut self) {
-        let gone = Error::new(Stage::Up, ErrorKind::Kernel("shut down".into()));
-        self.fail(InjectErrorKind::Interface(gone), true);
+        if self.frame.is_some() {
+            let gone = Error::new(Stage::Up, ErrorKind::Kernel("shut down".into()));
+            self.fail(InjectErrorKind::Interface(gone), true);
+        }
     }
 }
 
