@@ -403,3 +403,46 @@ fn r16_the_end_of_a_kernel_lets_the_time_of_the_others_run() {
     one.shutdown_blocking();
     assert_eq!(block_on(task.unwrap()).unwrap(), 5 * MS);
 }
+
+#[test]
+fn a5_a_run_until_that_is_cancelled_when_its_instant_has_come_keeps_no_hold() {
+    let clock = Clock::virtual_time();
+    let hold = clock.hold();
+    let kernel = kernel_on(&clock);
+    let (woke, awake) = mpsc::channel();
+    let task = kernel.handle().spawn("sleeper", move |cpu| async move {
+        cpu.msleep(10).await;
+        woke.send(cpu.now()).unwrap();
+    });
+    let mut until = Box::pin(clock.run_until(5 * MS));
+    let mut context = std::task::Context::from_waker(futures::task::noop_waker_ref());
+    drop(until.as_mut().poll(&mut context));
+    while clock.now() < 5 * MS {
+        thread::yield_now();
+    }
+    // Whoever has moved the time is done with it when this is counted.
+    drop(clock.hold());
+    drop(until);
+    drop(hold);
+    assert_eq!(receive(&awake), 10 * MS);
+    block_on(task.unwrap()).unwrap();
+}
+
+#[test]
+fn r9_a_task_that_a_host_thread_wakes_from_idle_finds_jiffies_up_to_date() {
+    let clock = Clock::virtual_time();
+    let kernel = kernel_on(&clock);
+    let mut timer = clock.host_timer("device");
+    let (wake, woken) = futures::channel::oneshot::channel();
+    let device = thread::spawn(move || {
+        assert_eq!(timer.wait_until(Some(5 * MS)), Woken::Due);
+        wake.send(()).unwrap();
+    });
+    let task = kernel.handle().spawn("driver", |cpu| async move {
+        woken.await.unwrap();
+        // With IRQs off nothing brings them up to date any more.
+        cpu.with_irqs_off(|| cpu.jiffies())
+    });
+    assert_eq!(block_on(task.unwrap()).unwrap(), 5);
+    device.join().unwrap();
+}
