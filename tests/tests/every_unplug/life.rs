@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
-use airlift_emu::{Air, Probe, Rtl8812au};
+use airlift_emu::{Air, Model, Probe};
 use airlift_hcd::{
     Backend, Connect, DeviceOp, Fault, Faults, FlatUrb, HostController, Layer, LayerContext, MockPort, Reply,
     Upcall, UrbId, UsbDevice,
@@ -24,7 +24,7 @@ use futures::channel::oneshot;
 use futures::executor::block_on;
 use futures::future::{Either, select};
 
-use super::common::options;
+use super::common::options_of;
 
 /// Frames that a life waits for.
 const FRAMES: usize = 5;
@@ -144,6 +144,7 @@ impl Upcall for LedgerUpcall {
 
 /// A kernel on which several lives are led one after the other, each on a device of its own.
 pub(crate) struct Batch {
+    model: Model,
     kernel: Kernel,
     clock: Clock,
     controller: HostController,
@@ -155,23 +156,23 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    fn new() -> Self {
+    fn new(model: Model) -> Self {
         let clock = Clock::virtual_time();
         let kernel = Kernel::builder().name("sweep").clock(clock.clone()).build().unwrap();
         let controller = HostController::new(&kernel.handle()).unwrap();
         let (ledger, token, last) = (Ledger::default(), Arc::default(), None);
-        Self { kernel, clock, controller, ledger, token, last }
+        Self { model, kernel, clock, controller, ledger, token, last }
     }
 
     fn options(&self) -> WlanOptions {
         let token = self.token.clone();
-        options().on_progress(move |_| {
+        options_of(self.model).on_progress(move |_| {
             let _ = &token;
         })
     }
 
     fn plug(&mut self, faults: &Faults) -> UsbDevice {
-        let adapter = Rtl8812au::builder().air(&Air::default_scene(1)).build();
+        let adapter = self.model.builder().air(&Air::default_scene(1)).build();
         let probe = adapter.probe();
         // A device of one life numbers its URBs as the one of the next does.
         self.ledger.out.lock().unwrap().clear();
@@ -329,11 +330,11 @@ async fn life(
 }
 
 /// Measures a life that nothing cuts.
-pub(crate) fn life_length() -> Length {
-    let mut batch = Batch::new();
+pub(crate) fn life_length(model: Model) -> Length {
+    let mut batch = Batch::new(model);
     let (outcome, length) = batch.live_measured(Faults::new(), Cut::Never);
     assert!(matches!(outcome, Outcome::Lived), "{outcome:?}");
-    assert!(length.up > 2_000 && length.whole > length.up, "{length:?}");
+    assert!(length.up > 1_500 && length.whole > length.up, "{length:?}");
     batch.end();
     length
 }
@@ -356,17 +357,21 @@ pub(crate) fn sample(whole: u64, stride: u64, salt: u64) -> Vec<u64> {
 }
 
 /// Leads a life for each cut, in batches, on two threads; then no thread is left.
-pub(crate) fn sweep<C: Copy + Debug + Send + Sync>(cuts: Vec<C>, live: impl Fn(&mut Batch, C) + Sync) {
+pub(crate) fn sweep<C: Copy + Debug + Send + Sync>(
+    model: Model,
+    cuts: Vec<C>,
+    live: impl Fn(&mut Batch, C) + Sync,
+) {
     assert!(!cuts.is_empty());
     let batches: VecDeque<&[C]> = cuts.chunks(BATCH).collect();
     let batches = Mutex::new(batches);
     let next = || batches.lock().unwrap().pop_front();
     let work = || {
         while let Some(cuts) = next() {
-            let mut batch = Batch::new();
+            let mut batch = Batch::new(model);
             for cut in cuts {
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(|| live(&mut batch, *cut))) {
-                    eprintln!("the life that was cut by {cut:?}:");
+                    eprintln!("the life of an {model} that was cut by {cut:?}:");
                     resume_unwind(panic);
                 }
             }
