@@ -31,6 +31,10 @@
 //! [`Core::deliver`] takes tokens off the channel: before every poll, at the outermost off-to-on of the flag, in
 //! `cpu_relax()`, between softirq vectors, in `trigger()` called on this thread, and when idle. Each call takes as
 //! many as were queued when it began, and at least [`IRQ_BUDGET`] in all, so that a storm leaves turns to tasks.
+//!
+//! Before a poll the executor looks at two things: the bell, for whatever others may want, and the channel itself. A
+//! sender that has queued its token may lose its processor before it rings, and what others raise on its line
+//! meanwhile coalesces and rings nothing: their interrupt must not wait until that sender goes on.
 
 pub(crate) mod chaos;
 pub(crate) mod core;
@@ -134,10 +138,10 @@ pub(crate) enum Turn {
 impl Core {
     /// Whether others may want something: interrupts to be taken, tasks to be created, an end.
     ///
-    /// Whoever does has rung, so that a turn costs one look at the bell while nobody does. In virtual time, what
-    /// a host thread does at this instant is waited for whether it has rung yet or not.
+    /// A turn costs a look at the bell and one at the channel while nobody does. Tokens count whether their senders
+    /// have rung yet or not. In virtual time, what a host thread does at this instant is waited for, too.
     fn is_called(&self) -> bool {
-        self.attentive.get() || self.shared.bell.is_rung()
+        self.attentive.get() || self.shared.bell.is_rung() || self.has_interrupts()
     }
 
     /// Before a turn: takes the interrupts that are pending. False: the kernel is to end.
@@ -303,4 +307,67 @@ fn shut_down(core: &Rc<Core>) -> ShutdownReport {
         line.watch.wake();
     }
     report
+}
+
+#[cfg(all(test, not(airlift_loom)))]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use std::sync::mpsc;
+    use std::thread;
+
+    use futures::executor::block_on;
+
+    use crate::irq::line::IrqToken;
+    use crate::{Clock, IrqReturn, Kernel};
+
+    #[test]
+    fn r4_a_token_is_taken_before_the_next_poll_though_its_sender_has_yet_to_ring() {
+        let kernel = Kernel::builder().clock(Clock::system()).build().unwrap();
+        let handle = kernel.handle();
+        let line = handle.irq_line("shared").unwrap();
+        let (to_task, at_task) = mpsc::channel::<()>();
+        let (to_host, at_host) = mpsc::channel::<()>();
+        let requested = line.clone();
+        let task = handle.spawn("busy", move |cpu| async move {
+            let ran = Rc::new(Cell::new(false));
+            let runs = ran.clone();
+            let _irq = cpu.request_irq(&requested, "shared", move |_| {
+                runs.set(true);
+                IrqReturn::Handled
+            });
+            // All who have rung for this task so far are answered.
+            at_task.recv().unwrap();
+            cpu.yield_now().await;
+            cpu.yield_now().await;
+            to_host.send(()).unwrap();
+            at_task.recv().unwrap();
+            assert!(!ran.get(), "no delivery point yet");
+            // The kernel is never idle.
+            cpu.yield_now().await;
+            ran.get()
+        });
+        to_task.send(()).unwrap();
+        at_host.recv().unwrap();
+        let (sent, is_sent) = mpsc::channel();
+        let (to_sender, at_sender) = mpsc::channel::<()>();
+        let stopped = line.clone();
+        let sender = thread::spawn(move || {
+            let line = &stopped.shared;
+            line.latch.signal(&line.kernel.bell, || {
+                let token = line.kernel.tokens.try_send(IrqToken { number: line.number });
+                sent.send(()).unwrap();
+                // Its processor is taken away before it rings.
+                at_sender.recv().unwrap();
+                token
+            })
+        });
+        is_sent.recv().unwrap();
+        line.trigger().unwrap();
+        to_task.send(()).unwrap();
+        let ran = block_on(task.unwrap()).unwrap();
+        to_sender.send(()).unwrap();
+        sender.join().unwrap().unwrap();
+        assert!(ran, "the interrupt waits for a thread that does not run");
+    }
 }
