@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::executor::chaos::Place;
+use crate::irq::latch::EdgeCounts;
 use crate::shared::Shared;
 use crate::softirq::{NAMES, VECTORS};
 
@@ -15,11 +16,12 @@ pub struct LineStats {
     pub number: u32,
     /// The line's name.
     pub name: String,
-    /// Calls of `trigger`. When nothing is pending, `raised == delivered + coalesced`.
+    /// Calls of `trigger` that were not refused. When nothing is pending, `raised == delivered + coalesced`.
     pub raised: u64,
-    /// Interrupts taken.
+    /// Interrupts taken. Never more than were raised, at whatever moment the two are looked at.
     pub delivered: u64,
-    /// Edges that found the line pending already.
+    /// Edges that got no interrupt of their own, since their line was pending already. It is what the other two leave,
+    /// and counts, for a moment, an edge whose interrupt is just being sent or taken.
     pub coalesced: u64,
     /// Interrupts that no handler claimed and no stream saw.
     pub unhandled: u64,
@@ -133,17 +135,20 @@ impl KernelStats {
         let lines = shared.lines().live();
         let lines = lines
             .iter()
-            .map(|line| LineStats {
-                number: line.number,
-                name: line.name.clone(),
-                raised: line.latch.raised(),
-                delivered: line.latch.delivered(),
-                coalesced: line.latch.coalesced(),
-                unhandled: get(&line.unhandled),
-                panics: get(&line.panics),
-                pending: line.latch.is_pending(),
-                disable_depth: line.depth.load(Ordering::Relaxed),
-                shut_off: line.shut_off.load(Ordering::Relaxed),
+            .map(|line| {
+                let EdgeCounts { raised, delivered, coalesced, pending } = line.latch.counts();
+                LineStats {
+                    number: line.number,
+                    name: line.name.clone(),
+                    raised,
+                    delivered,
+                    coalesced,
+                    unhandled: get(&line.unhandled),
+                    panics: get(&line.panics),
+                    pending,
+                    disable_depth: line.depth.load(Ordering::Relaxed),
+                    shut_off: line.shut_off.load(Ordering::Relaxed),
+                }
             })
             .collect();
         let tasks = shared

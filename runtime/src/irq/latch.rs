@@ -14,7 +14,10 @@
 //!
 //! An edge that was added before the bit is set by another can be delivered with the other's token; its own then
 //! finds nothing new, and its handler runs once more. What has no delivery of its own was coalesced, so that
-//! `raised == delivered + coalesced` whenever nothing is pending.
+//! `raised == delivered + coalesced` whenever nothing is pending: two are counted, the third is what they leave.
+//!
+//! An edge that coalesces relies on the token of another, who may lose its processor before it has sent it. The two
+//! steps are next to each other; nothing that can block comes between them.
 
 use crate::executor::doorbell::Doorbell;
 use crate::sync::{AtomicU64, Ordering};
@@ -23,6 +26,16 @@ use crate::sync::{AtomicU64, Ordering};
 const PENDING: u64 = 1;
 /// One edge, in the bits above.
 const EDGE: u64 = 2;
+
+/// Counters of a [`Latch`]. There are at least as many edges as deliveries, and one more for a line that is pending.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct EdgeCounts {
+    pub(crate) raised: u64,
+    pub(crate) delivered: u64,
+    /// Edges without a delivery of their own: neither one that is counted nor the one that is pending.
+    pub(crate) coalesced: u64,
+    pub(crate) pending: bool,
+}
 
 /// Pending bit and counters of one line, on a cache line of their own: whatever else a trigger or a delivery reads
 /// there would first fetch it to look, and then once more to write.
@@ -43,8 +56,11 @@ impl Latch {
     /// Raises the line: counts the edge and, unless the line is pending already, sends its token and rings.
     pub(crate) fn signal<E>(&self, bell: &Doorbell, send: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
         if self.raise() {
-            send().inspect_err(|_| self.unraise())?;
-            bell.ring();
+            match send() {
+                Ok(()) => bell.ring(),
+                Err(refused) if self.unraise() => return Err(refused),
+                Err(_) => {}
+            }
         }
         Ok(())
     }
@@ -55,9 +71,11 @@ impl Latch {
             && self.state.fetch_or(PENDING, Ordering::AcqRel) & PENDING == 0
     }
 
-    /// Takes back a [`raise`](Self::raise) whose token could not be sent.
-    fn unraise(&self) {
-        self.state.fetch_sub(EDGE | PENDING, Ordering::AcqRel);
+    /// Takes back a [`raise`](Self::raise) whose token could not be sent. False: the edge was delivered all the same,
+    /// with a token that the executor had sent again.
+    fn unraise(&self) -> bool {
+        let without = |state| (state & PENDING != 0).then(|| state - (EDGE | PENDING));
+        self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, without).is_ok()
     }
 
     /// The executor, token in hand: edges from here on need a token of their own. Returns how many were raised
@@ -79,15 +97,37 @@ impl Latch {
         self.state.load(Ordering::Acquire) / EDGE
     }
 
-    /// Edges without a delivery of their own. Exact unless a delivery is under way.
-    pub(crate) fn coalesced(&self) -> u64 {
+    /// What is counted, of one moment.
+    pub(crate) fn counts(&self) -> EdgeCounts {
+        // In this order: every delivery that is counted here has its edge in the word that is looked at next.
         let delivered = self.delivered();
         let state = self.state.load(Ordering::Acquire);
-        (state / EDGE).saturating_sub(delivered + (state & PENDING))
+        let (raised, pending) = (state / EDGE, state & PENDING != 0);
+        let coalesced = raised.saturating_sub(delivered + u64::from(pending));
+        EdgeCounts { raised, delivered, coalesced, pending }
     }
 
     pub(crate) fn delivered(&self) -> u64 {
         self.delivered.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(all(test, not(airlift_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r2_a_refused_trigger_is_not_counted_and_one_that_was_delivered_before_is() {
+        let (latch, bell) = (Latch::new(), Doorbell::new());
+        assert_eq!(latch.signal(&bell, || Err("closed")), Err("closed"));
+        assert_eq!(latch.counts(), EdgeCounts { raised: 0, delivered: 0, coalesced: 0, pending: false });
+        let delivered_first = latch.signal(&bell, || {
+            // The executor has found the line pending at an unmasking, and closes its channel after that.
+            assert_eq!(latch.take(), Some(1));
+            Err("closed")
+        });
+        assert_eq!(delivered_first, Ok(()));
+        assert_eq!(latch.counts(), EdgeCounts { raised: 1, delivered: 1, coalesced: 0, pending: false });
     }
 }
 
@@ -96,6 +136,7 @@ impl Latch {
 #[cfg(all(test, airlift_loom))]
 mod loom_tests {
     use std::collections::VecDeque;
+    use std::sync::atomic as plain;
 
     use loom::sync::Arc;
     use loom::thread;
@@ -111,6 +152,9 @@ mod loom_tests {
         tokens: Mutex<VecDeque<()>>,
         /// What the device has written before it raises its line.
         written: AtomicU64,
+        /// Runs of the handler, and the edges up to its last one. No part of what is modelled.
+        runs: plain::AtomicU64,
+        edges: plain::AtomicU64,
     }
 
     impl Model {
@@ -120,6 +164,8 @@ mod loom_tests {
                 bell: Doorbell::new(),
                 tokens: Mutex::new(VecDeque::new()),
                 written: AtomicU64::new(0),
+                runs: plain::AtomicU64::new(0),
+                edges: plain::AtomicU64::new(0),
             })
         }
 
@@ -136,7 +182,9 @@ mod loom_tests {
         fn deliver(&self) -> Option<u64> {
             let mut seen = None;
             while lock(&self.tokens).pop_front().is_some() {
-                self.latch.take().expect("no token without a pending line");
+                let edges = self.latch.take().expect("no token without a pending line");
+                self.runs.fetch_add(1, Ordering::Relaxed);
+                self.edges.store(edges, Ordering::Relaxed);
                 seen = Some(self.written.load(Ordering::Relaxed));
             }
             seen
@@ -174,9 +222,11 @@ mod loom_tests {
             threads.into_iter().chain([executor]).for_each(|thread| thread.join().unwrap());
             // A line may be raised after its write was seen: that edge is still to be delivered.
             model.deliver();
-            let latch = &model.latch;
-            assert_eq!(latch.raised(), (hosts * edges) as u64);
-            assert_eq!(latch.raised(), latch.delivered() + latch.coalesced());
+            let (triggers, runs) = ((hosts * edges) as u64, model.runs.load(Ordering::Relaxed));
+            assert_eq!(model.edges.load(Ordering::Relaxed), triggers, "edges that were delivered");
+            let told =
+                EdgeCounts { raised: triggers, delivered: runs, coalesced: triggers - runs, pending: false };
+            assert_eq!(model.latch.counts(), told);
         });
     }
 
@@ -188,6 +238,25 @@ mod loom_tests {
     #[test]
     fn r2_loom_two_hosts_raise_one_line_and_every_write_is_seen() {
         check(2, 1);
+    }
+
+    #[test]
+    fn r13_loom_counts_are_of_one_moment_while_a_line_is_raised_and_delivered() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            const EDGES: u64 = 2;
+            let model = Model::new();
+            let host = model.clone();
+            let host = thread::spawn(move || (0..EDGES).for_each(|_| host.trigger()));
+            let observer = model.clone();
+            let observer = thread::spawn(move || observer.latch.counts());
+            model.deliver();
+            let EdgeCounts { raised, delivered, coalesced, pending } = observer.join().unwrap();
+            host.join().unwrap();
+            assert!(raised <= EDGES && delivered <= model.runs.load(Ordering::Relaxed));
+            assert_eq!(raised, delivered + coalesced + u64::from(pending), "a delivery without its edge");
+        });
     }
 
     /// A channel that may be closed, in the channel's place.
@@ -208,28 +277,43 @@ mod loom_tests {
                     let shared = shared.clone();
                     thread::spawn(move || {
                         let (latch, bell, channel) = &*shared;
+                        let mut queued = 0;
                         let sent = latch.signal(bell, || {
                             let mut channel = lock(channel);
                             if channel.closed {
                                 return Err(());
                             }
                             channel.tokens.push_back(());
+                            queued = 1;
                             Ok(())
                         });
-                        u64::from(sent.is_ok())
+                        (u64::from(sent.is_ok()), queued)
                     })
                 })
                 .collect();
             // The executor's last acts: what is raised is delivered, the channel closed, the rest counted.
             let (latch, _, channel) = &*shared;
+            let mut runs = 0;
             if lock(channel).tokens.pop_front().is_some() {
                 latch.take().expect("no token without a pending line");
+                runs = 1;
             }
             lock(channel).closed = true;
-            let accepted: u64 = hosts.into_iter().map(|host| host.join().unwrap()).sum();
+            let (mut accepted, mut queued) = (0, 0);
+            for host in hosts {
+                let (sent, token) = host.join().unwrap();
+                accepted += sent;
+                queued += token;
+            }
             let dropped = lock(channel).tokens.len() as u64;
-            assert_eq!(latch.raised(), accepted);
-            assert_eq!(latch.raised(), latch.delivered() + latch.coalesced() + dropped);
+            assert_eq!(queued, runs + dropped, "tokens");
+            let told = EdgeCounts {
+                raised: accepted,
+                delivered: runs,
+                coalesced: accepted - runs - dropped,
+                pending: dropped > 0,
+            };
+            assert_eq!(latch.counts(), told);
         });
     }
 

@@ -13,8 +13,9 @@ use crate::shared::Shared;
 
 /// The message on the IRQ channel: the line of this number is pending.
 ///
-/// A number, since a count of references would be one more cache line that the two processors pass to and fro. Should all who could hear the line be gone when its token is taken, there
-/// is nothing to interrupt; should another line have the number by then, it is not pending, or has a token of its own.
+/// A number, since a count of references would be one more cache line that the two processors pass to and fro. Should
+/// all who could hear the line be gone when its token is taken, there is nothing to interrupt; should another line have
+/// the number by then, it is not pending, or has a token of its own.
 #[derive(Debug)]
 pub(crate) struct IrqToken {
     pub(crate) number: u32,

@@ -103,7 +103,8 @@ mod tests {
         let line = shared.lines().get_or_add(&shared, Some(0), "timer");
         let event = ClockEvent::start(&clock, "test/timer".to_owned(), line.clone()).unwrap();
         event.program(Some(clock.now()));
-        for _ in 0..3 {
+        const LOST: u64 = 3;
+        for _ in 0..LOST {
             // Lost: taken off the channel, and nobody hears of it.
             let lost = block_on(tokens.recv()).unwrap();
             assert_eq!(lost.number, line.number);
@@ -112,7 +113,9 @@ mod tests {
         let token = block_on(tokens.recv()).unwrap();
         assert_eq!(token.number, line.number);
         assert!(line.latch.take().is_some());
-        assert_eq!(line.latch.raised(), line.latch.delivered() + line.latch.coalesced());
+        // One answer, and an edge for each token at least: while the kernel stays silent, there is one every jiffy.
+        assert_eq!(line.latch.delivered(), 1);
+        assert!(line.latch.raised() > LOST);
         // The answer ends the repetition, and a later instant begins another.
         event.program(Some(clock.now() + JIFFY));
         loop {

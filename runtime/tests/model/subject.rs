@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -35,7 +36,8 @@ pub(crate) fn run(program: &Program, chaos: Option<u64>) -> Run {
     let handle = kernel.handle();
     let lines: Vec<_> = (0..LINES).map(|line| handle.irq_line(&format!("line {line}")).unwrap()).collect();
     let mut edges: Vec<_> = lines.iter().map(IrqLine::edges).collect();
-    let device = device(&clock, program.device.clone(), lines.clone());
+    let triggers = Arc::new(Triggers::default());
+    let device = device(&clock, program.device.clone(), lines.clone(), triggers.clone());
     // The device waits for its first instant before any timer is armed.
     let quiet = block_on(clock.run_until(Duration::ZERO));
 
@@ -44,7 +46,7 @@ pub(crate) fn run(program: &Program, chaos: Option<u64>) -> Run {
     let mut end = Box::pin(clock.run_until(END));
     assert!(end.as_mut().now_or_never().is_none());
     let log = Arc::new(Mutex::new(Vec::new()));
-    let (entries, whole, on_kernel) = (log.clone(), program.clone(), lines.clone());
+    let (entries, whole, on_kernel) = (log.clone(), program.clone(), (lines.clone(), triggers.clone()));
     let begin = move |cpu| World::begin(cpu, whole, on_kernel, entries);
     drop(handle.spawn_service("world", begin).unwrap());
     drop(busy);
@@ -56,9 +58,11 @@ pub(crate) fn run(program: &Program, chaos: Option<u64>) -> Run {
         lines: lines
             .iter()
             .zip(edges)
-            .map(|(line, edges)| {
+            .enumerate()
+            .map(|(at, (line, edges))| {
                 let stats = stats.line(line.number()).unwrap();
                 let &airlift_runtime::LineStats { raised, delivered, coalesced, panics, pending, .. } = stats;
+                assert_eq!(raised, triggers.of(at), "{stats:?}");
                 LineCounts { raised, delivered, coalesced, panics, edges, pending }
             })
             .collect(),
@@ -78,14 +82,34 @@ pub(crate) fn run(program: &Program, chaos: Option<u64>) -> Run {
     Run { log, counts }
 }
 
+/// How often each line was triggered, by those who did it.
+#[derive(Default)]
+struct Triggers([AtomicU64; LINES]);
+
+impl Triggers {
+    fn trigger(&self, lines: &[IrqLine], at: usize) {
+        self.0[at].fetch_add(1, Ordering::Relaxed);
+        lines[at].trigger().unwrap();
+    }
+
+    fn of(&self, at: usize) -> u64 {
+        self.0[at].load(Ordering::Relaxed)
+    }
+}
+
 /// A host thread in the kernel's time.
-fn device(clock: &Clock, raises: Vec<(u64, usize)>, lines: Vec<IrqLine>) -> thread::JoinHandle<()> {
+fn device(
+    clock: &Clock,
+    raises: Vec<(u64, usize)>,
+    lines: Vec<IrqLine>,
+    triggers: Arc<Triggers>,
+) -> thread::JoinHandle<()> {
     let mut timer = clock.host_timer("device");
     thread::spawn(move || {
         for (after_ms, line) in raises {
             let due = timer.now() + Duration::from_millis(after_ms);
             assert_eq!(timer.wait_until(Some(due)), Woken::Due);
-            lines[line].trigger().unwrap();
+            triggers.trigger(&lines, line);
         }
     })
 }
@@ -94,6 +118,7 @@ fn device(clock: &Clock, raises: Vec<(u64, usize)>, lines: Vec<IrqLine>) -> thre
 struct World {
     program: Program,
     lines: Vec<IrqLine>,
+    triggers: Arc<Triggers>,
     timers: RefCell<Vec<Timer>>,
     locks: Vec<SpinLock<()>>,
     tasks: RefCell<Vec<JoinHandle<()>>>,
@@ -104,18 +129,24 @@ struct World {
 }
 
 impl World {
-    async fn begin(cpu: Cpu, program: Program, lines: Vec<IrqLine>, log: Arc<Mutex<Vec<Entry>>>) {
+    async fn begin(
+        cpu: Cpu,
+        program: Program,
+        (lines, triggers): (Vec<IrqLine>, Arc<Triggers>),
+        log: Arc<Mutex<Vec<Entry>>>,
+    ) {
         let (raise, to_raise) = mpsc::channel::<usize>();
         let (done, raised) = mpsc::channel();
-        let of_host = lines.clone();
+        let (of_host, by_host) = (lines.clone(), triggers.clone());
         thread::spawn(move || {
             for line in to_raise {
-                of_host[line].trigger().unwrap();
+                by_host.trigger(&of_host, line);
                 done.send(()).unwrap();
             }
         });
         let world = Rc::new(Self {
             lines,
+            triggers,
             timers: RefCell::default(),
             locks: (0..LOCKS).map(|_| SpinLock::new("", ())).collect(),
             tasks: RefCell::default(),
@@ -210,7 +241,7 @@ impl World {
             },
             Op::Disable => cpu.local_irq_disable(),
             Op::Enable => cpu.local_irq_enable(),
-            Op::Trigger(line) => self.lines[line].trigger().unwrap(),
+            Op::Trigger(line) => self.triggers.trigger(&self.lines, line),
             Op::HostTrigger(line) => {
                 self.host.0.send(line).unwrap();
                 self.host.1.recv().unwrap();
