@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use airlift_emu::Model;
+
 use crate::golden::{Golden, Step};
 use crate::state::State;
 use crate::trace::Access;
@@ -31,40 +33,82 @@ const POWER: u16 = 0x1998;
 pub struct Exception {
     /// Where: byte addresses.
     pub addresses: RangeInclusive<u16>,
+    /// Of which chips; none are all.
+    pub chips: &'static [Model],
+    /// Of which adapters, by name; none are all.
+    pub adapters: &'static [&'static str],
     /// Why.
     pub reason: &'static str,
 }
 
+impl Exception {
+    /// One for every chip and adapter.
+    pub const fn new(addresses: RangeInclusive<u16>, reason: &'static str) -> Self {
+        Self { addresses, chips: &[], adapters: &[], reason }
+    }
+
+    /// For these chips alone.
+    pub const fn of(self, chips: &'static [Model]) -> Self {
+        Self { chips, ..self }
+    }
+
+    /// For these adapters alone.
+    pub const fn on(self, adapters: &'static [&'static str]) -> Self {
+        Self { adapters, ..self }
+    }
+
+    fn holds(&self, on: On<'_>, address: u16) -> bool {
+        self.addresses.contains(&address)
+            && (self.chips.is_empty() || self.chips.contains(&on.chip))
+            && (self.adapters.is_empty() || self.adapters.contains(&on.adapter))
+    }
+}
+
+/// What a comparison is about.
+#[derive(Clone, Copy, Debug)]
+pub struct On<'a> {
+    /// The chip.
+    pub chip: Model,
+    /// The adapter's name.
+    pub adapter: &'a str,
+}
+
 /// Registers that no two runs of the same driver leave alike.
 pub const VOLATILE: &[Exception] = &[
-    Exception { addresses: 0x004c..=0x004c, reason: "mac80211 blinks the LED" },
-    Exception { addresses: 0x004e..=0x004e, reason: "mac80211 blinks the LED of the RTL8821A" },
-    Exception { addresses: 0x0060..=0x0063, reason: "mac80211 blinks the LED of the RTL8821A" },
-    Exception { addresses: 0x0560..=0x0567, reason: "the TSF runs" },
-    Exception { addresses: 0x0f00..=0x0fff, reason: "counters of what the virtual air held meanwhile" },
+    Exception::new(0x004c..=0x004c, "mac80211 blinks the LED"),
+    Exception::new(0x004e..=0x004e, "mac80211 blinks the LED").of(&[Model::Rtl8821au, Model::Rtl8814au]),
+    Exception::new(0x0060..=0x0063, "mac80211 blinks the LED").of(&[Model::Rtl8821au, Model::Rtl8814au]),
+    Exception::new(0x0560..=0x0567, "the TSF runs"),
+    Exception::new(0x0f00..=0x0fff, "counters of what the virtual air held meanwhile"),
 ];
 
 /// Looks for the exception of an address and remembers that it was needed.
 struct Excuses<'a> {
     table: &'a [Exception],
+    on: On<'a>,
     used: Vec<bool>,
 }
 
 impl<'a> Excuses<'a> {
-    fn new(table: &'a [Exception]) -> Self {
-        Self { table, used: vec![false; table.len()] }
+    fn new(table: &'a [Exception], on: On<'a>) -> Self {
+        Self { table, on, used: vec![false; table.len()] }
     }
 
     fn excuse(&mut self, address: u16) -> bool {
-        let found = self.table.iter().position(|exception| exception.addresses.contains(&address));
+        let found = self.table.iter().position(|exception| exception.holds(self.on, address));
         found.inspect(|at| self.used[*at] = true).is_some()
     }
 }
 
 /// Where the state that we left differs from mainline's. `exceptions` are about registers; memories behind ports
 /// have none. Which exceptions were needed comes with it, by index.
-pub fn states(golden: &State, ours: &State, exceptions: &[Exception]) -> (Vec<String>, Vec<usize>) {
-    let mut excuses = Excuses::new(exceptions);
+pub fn states(
+    on: On<'_>,
+    golden: &State,
+    ours: &State,
+    exceptions: &[Exception],
+) -> (Vec<String>, Vec<usize>) {
+    let mut excuses = Excuses::new(exceptions, on);
     let mut found = Vec::new();
     for (address, want) in &golden.registers {
         let got = ours.registers.get(address);
@@ -80,8 +124,8 @@ pub fn states(golden: &State, ours: &State, exceptions: &[Exception]) -> (Vec<St
 
 /// Where two runs of mainline's driver on the same channel differ. How long they paused is left out: no two pause for
 /// the same time.
-pub fn runs(before: &Golden, now: &Golden) -> Vec<String> {
-    let (mut found, _) = states(&before.state, &now.state, VOLATILE);
+pub fn runs(on: On<'_>, before: &Golden, now: &Golden) -> Vec<String> {
+    let (mut found, _) = states(on, &before.state, &now.state, VOLATILE);
     for (what, before, now) in [("probe", &before.probe, &now.probe), ("bring-up", &before.steps, &now.steps)]
     {
         let steps = |steps: &[Step]| -> Vec<Step> {
@@ -143,11 +187,16 @@ impl Written {
 /// Where what we wrote is not what mainline wrote: for each byte of a register our values must be a subsequence of
 /// its own in probe and bring-up (we do in one what it does in two), for ports the sequence must be the whole one
 /// of its bring-up, but for `CFGCH` and `POWER`.
-pub fn writes(golden: &Golden, ours: &[Step], exceptions: &[Exception]) -> (Vec<String>, Vec<usize>) {
+pub fn writes(
+    on: On<'_>,
+    golden: &Golden,
+    ours: &[Step],
+    exceptions: &[Exception],
+) -> (Vec<String>, Vec<usize>) {
     let up = Written::of(&golden.steps);
     let both = Written::of(&[&golden.probe[..], &golden.steps[..]].concat());
     let ours = Written::of(ours);
-    let mut excuses = Excuses::new(exceptions);
+    let mut excuses = Excuses::new(exceptions, on);
     let mut found = Vec::new();
     for (address, values) in &ours.bytes {
         let theirs = both.bytes.get(address).map_or(&[][..], Vec::as_slice);
@@ -243,6 +292,8 @@ pub fn idle<'a>(exceptions: &'a [Exception], needed: &[usize]) -> Vec<&'a Except
 mod tests {
     use super::*;
 
+    const ON: On<'_> = On { chip: Model::Rtl8812au, adapter: "ordinary" };
+
     fn write(address: u16, value: u32) -> Step {
         Step::Write { address, width: 4, value }
     }
@@ -254,7 +305,7 @@ mod tests {
     #[test]
     fn v2_fewer_writes_of_a_register_are_mainlines_and_others_are_not() {
         let golden = golden(vec![write(0x0100, 1), write(0x0100, 2), write(0x0100, 3)]);
-        let differences = |ours: &[Step]| writes(&golden, ours, &[]).0;
+        let differences = |ours: &[Step]| writes(ON, &golden, ours, &[]).0;
         assert_eq!(differences(&[write(0x0100, 1), write(0x0100, 3)]), Vec::<String>::new());
         assert_eq!(differences(&[write(0x0200, 1), write(0x0100, 3)]), Vec::<String>::new());
         assert_eq!(differences(&[write(0x0100, 3), write(0x0100, 1)]).len(), 1);
@@ -266,7 +317,7 @@ mod tests {
     #[test]
     fn v2_a_port_takes_the_whole_sequence() {
         let golden = golden(vec![write(0x0c90, 1), write(0x0c90, 2)]);
-        let differences = |ours: &[Step]| writes(&golden, ours, &[]).0.len();
+        let differences = |ours: &[Step]| writes(ON, &golden, ours, &[]).0.len();
         assert_eq!(differences(&[write(0x0c90, 1), write(0x0c90, 2)]), 0);
         assert_eq!(differences(&[write(0x0c90, 2)]), 1);
         assert_eq!(differences(&[write(0x0c90, 1), write(0x0c90, 2), write(0x0c90, 2)]), 1);
@@ -275,7 +326,7 @@ mod tests {
     #[test]
     fn v2_of_the_power_of_rates_what_has_changed_is_enough_in_mainlines_order() {
         let golden = golden(vec![write(POWER, 1), write(POWER, 2), write(POWER, 3)]);
-        let differences = |ours: &[Step]| writes(&golden, ours, &[]).0.len();
+        let differences = |ours: &[Step]| writes(ON, &golden, ours, &[]).0.len();
         assert_eq!(differences(&[write(POWER, 1), write(POWER, 3)]), 0);
         assert_eq!(differences(&[write(POWER, 3), write(POWER, 1)]), 1);
         assert_eq!(differences(&[write(POWER, 4)]), 1);
@@ -288,17 +339,28 @@ mod tests {
         theirs.rf.insert((0, 0x18), 1);
         theirs.llt.insert(0, Some(1));
         theirs.memories.insert("agc 01".into(), "02".into());
-        assert_eq!(states(&theirs, &theirs.clone(), &[]).0.len(), 0);
-        assert_eq!(states(&theirs, &State::default(), &[]).0.len(), 4);
-        assert_eq!(states(&State::default(), &theirs, &[]).0.len(), 3);
-        let table = [
-            Exception { addresses: 0x0100..=0x0100, reason: "" },
-            Exception { addresses: 0x0200..=0x0200, reason: "" },
-        ];
+        assert_eq!(states(ON, &theirs, &theirs.clone(), &[]).0.len(), 0);
+        assert_eq!(states(ON, &theirs, &State::default(), &[]).0.len(), 4);
+        assert_eq!(states(ON, &State::default(), &theirs, &[]).0.len(), 3);
+        let table = [Exception::new(0x0100..=0x0100, ""), Exception::new(0x0200..=0x0200, "")];
         let (found, needed) =
-            states(&theirs, &State { registers: BTreeMap::new(), ..theirs.clone() }, &table);
+            states(ON, &theirs, &State { registers: BTreeMap::new(), ..theirs.clone() }, &table);
         assert_eq!((found.len(), needed.clone()), (0, vec![0]));
         assert_eq!(idle(&table, &needed).len(), 1);
+    }
+
+    #[test]
+    fn v2_an_exception_is_for_the_chip_and_adapter_that_it_names() {
+        let mut theirs = State::default();
+        theirs.registers.insert(0x0100, 1);
+        let excused =
+            |exception: Exception| states(ON, &theirs, &State::default(), &[exception]).0.is_empty();
+        let plain = || Exception::new(0x0100..=0x0100, "");
+        assert!(excused(plain()));
+        assert!(excused(plain().of(&[Model::Rtl8814au, Model::Rtl8812au]).on(&["ordinary"])));
+        assert!(!excused(plain().of(&[Model::Rtl8814au])));
+        assert!(!excused(plain().on(&["scrambled"])));
+        assert!(!excused(plain().of(&[Model::Rtl8812au]).on(&["scrambled"])));
     }
 
     #[test]
@@ -309,11 +371,11 @@ mod tests {
         let mut now = before.clone();
         now.steps.remove(1);
         now.state.registers.insert(0x0560, 8);
-        assert_eq!(runs(&before, &now), Vec::<String>::new());
+        assert_eq!(runs(ON, &before, &now), Vec::<String>::new());
         let changed = |change: fn(&mut Golden)| {
             let mut now = before.clone();
             change(&mut now);
-            runs(&before, &now).len()
+            runs(ON, &before, &now).len()
         };
         assert_eq!(changed(|now| _ = now.steps.pop()), 1);
         assert_eq!(changed(|now| now.steps.push(write(0x0100, 3))), 1);

@@ -9,12 +9,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use airlift_hcd::Speed;
-use airlift_tests::adapters::Chip;
+use airlift_tests::adapters::{CHIPS, Chip};
+use airlift_tests::compare::{self, On};
 use airlift_tests::golden::{Golden, Recorded, aggregation, parse_trace, write_aggregation};
 use airlift_tests::plan::Step;
 use airlift_tests::state::State;
 use airlift_tests::trace::Access;
-use airlift_tests::{compare, inject, received, sent, vectors};
+use airlift_tests::{inject, received, sent, vectors};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -109,6 +110,11 @@ fn trace(step: &Step<'_>, folder: &Path, label: &str) -> io::Result<Vec<Access>>
 fn differences(golden: &Path, other: &Path) -> io::Result<Vec<String>> {
     /// What is told of one file at most.
     const TOLD: usize = 10;
+    let folder = golden.file_name().unwrap_or_default();
+    let chip = CHIPS.iter().find(|chip| folder == chip.folder).map(|chip| chip.model);
+    let chip = chip.ok_or_else(|| {
+        io::Error::other(format!("{} is not the folder of a chip's golden files", golden.display()))
+    })?;
     let mut found = Vec::new();
     for entry in std::fs::read_dir(other)? {
         let (name, now) = entry.map(|entry| (entry.file_name(), entry.path()))?;
@@ -134,7 +140,8 @@ fn differences(golden: &Path, other: &Path) -> io::Result<Vec<String>> {
             } else if stem == "bring-up" {
                 continue;
             } else {
-                compare::runs(&Golden::load(&before, stem)?, &Golden::load(&now, stem)?)
+                let on = On { chip, adapter: name.to_str().unwrap_or_default() };
+                compare::runs(on, &Golden::load(&before, stem)?, &Golden::load(&now, stem)?)
             };
             let count = differing.len();
             differing.truncate(TOLD);
