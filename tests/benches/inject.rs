@@ -9,12 +9,12 @@
 use core::time::Duration;
 use std::alloc::System;
 use std::collections::VecDeque;
-use std::task::Waker;
 use std::time::Instant;
 
 use airlift_emu::{Air, Model};
-use airlift_hcd::{Descriptors, FunctionUrb, HostController, Reply, Submit, UrbId, UsbFunction};
+use airlift_hcd::{FunctionUrb, HostController, Reply, UsbFunction};
 use airlift_runtime::{Clock, Kernel};
+use airlift_tests::meddled::{Meddled, Meddler};
 use airlift_tests::processor::{Times, told};
 use airlift_wifi::{Firmware, Rate, Ticket, TxFrame, Wlan, WlanOptions};
 use bytes::Bytes;
@@ -27,30 +27,15 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// Tickets that are waited for at a time.
 const AHEAD: usize = 48;
 
-/// An adapter whose bulk-out endpoints take everything, at once and for nothing.
-struct Taker<F>(F);
+/// Before an adapter, takes everything for its bulk-out endpoints, at once and for nothing.
+struct Taker;
 
-impl<F: UsbFunction> UsbFunction for Taker<F> {
-    fn descriptors(&self) -> Descriptors {
-        self.0.descriptors()
-    }
-    fn plugged(&mut self, now: Duration, waker: Waker) {
-        self.0.plugged(now, waker);
-    }
-    fn submit(&mut self, now: Duration, urb: FunctionUrb) -> Submit {
+impl Meddler for Taker {
+    fn urb(&mut self, urb: FunctionUrb) -> Result<FunctionUrb, Reply> {
         match urb.endpoint() {
-            1..=0x7f => urb.ok().into(),
-            _ => self.0.submit(now, urb),
+            1..=0x7f => Err(urb.ok()),
+            _ => Ok(urb),
         }
-    }
-    fn poll(&mut self, now: Duration) -> Option<Reply> {
-        self.0.poll(now)
-    }
-    fn next_deadline(&self) -> Option<Duration> {
-        self.0.next_deadline()
-    }
-    fn cancel(&mut self, id: UrbId) -> Option<FunctionUrb> {
-        self.0.cancel(id)
     }
 }
 
@@ -121,7 +106,7 @@ fn main() {
         measure(&format!("emulated {model}, reports"), &wlan, frames, true);
         measure(&format!("emulated {model}, no reports"), &wlan, frames, false);
         block_on(wlan.down()).expect("down");
-        let adapter = Taker(model.builder().build());
+        let adapter = Meddled::new(model.builder().build(), Taker);
         let (_kernel, _controller, wlan, _port) = up(model, adapter, Clock::system());
         measure(&format!("{model} that takes all"), &wlan, frames, false);
         block_on(wlan.down()).expect("down");

@@ -7,14 +7,13 @@
 //! The write that follows must carry them on; the chip then gets what it got in the first run. Everything else that
 //! the driver does must be as in the first run: a write that is not has used what it should have read again.
 
-use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::task::Waker;
 
 use airlift_emu::Model;
-use airlift_hcd::{Descriptors, FunctionUrb, HostController, Reply, Setup, Submit, UrbId, UsbFunction};
+use airlift_hcd::{FunctionUrb, HostController, Reply, Setup};
 use airlift_runtime::{Clock, Kernel};
+use airlift_tests::meddled::{Meddled, Meddler};
 use airlift_wifi::{Channel, Firmware, Width, Wlan, WlanOptions};
 use bytes::BytesMut;
 use futures::executor::block_on;
@@ -188,52 +187,25 @@ impl Run {
 }
 
 /// Between the host controller and the chip.
-struct Meddler<F> {
-    inner: F,
-    run: Arc<Mutex<Run>>,
-}
+struct Shadow(Arc<Mutex<Run>>);
 
-impl<F: UsbFunction> Meddler<F> {
-    fn register(&mut self, now: Duration, setup: Setup, urb: FunctionUrb) -> Submit {
-        let (id, endpoint, length) = (urb.id(), urb.endpoint(), urb.length());
-        if setup.is_in() {
-            let submit = self.inner.submit(now, urb);
-            let Submit::Done(reply) = submit else { return submit };
-            let data = self.run.lock().unwrap().read(setup.value, reply.buffer.to_vec());
-            return Submit::Done(Reply { buffer: BytesMut::from(&data[..]), ..reply });
-        }
-        let data = self.run.lock().unwrap().write(setup.value, urb.data().to_vec());
-        self.inner.submit(now, FunctionUrb::new(id, endpoint, Some(setup), BytesMut::from(&data[..]), length))
-    }
-}
+/// The request of vendor control transfers that reads and writes registers.
+const REGISTER: u8 = 5;
 
-impl<F: UsbFunction> UsbFunction for Meddler<F> {
-    fn descriptors(&self) -> Descriptors {
-        self.inner.descriptors()
+impl Meddler for Shadow {
+    fn urb(&mut self, urb: FunctionUrb) -> Result<FunctionUrb, Reply> {
+        let Some(setup) = urb.setup().filter(|setup| setup.request == REGISTER && !setup.is_in()) else {
+            return Ok(urb);
+        };
+        let data = self.0.lock().unwrap().write(setup.value, urb.data().to_vec());
+        Ok(FunctionUrb::new(urb.id(), urb.endpoint(), Some(setup), BytesMut::from(&data[..]), urb.length()))
     }
-    fn plugged(&mut self, now: Duration, waker: Waker) {
-        self.inner.plugged(now, waker);
-    }
-    fn submit(&mut self, now: Duration, urb: FunctionUrb) -> Submit {
-        match urb.setup() {
-            Some(setup) if setup.request == 5 => self.register(now, setup, urb),
-            _ => self.inner.submit(now, urb),
+
+    fn answer(&mut self, setup: Option<Setup>, reply: &mut Reply) {
+        if let Some(setup) = setup.filter(|setup| setup.request == REGISTER && setup.is_in()) {
+            let data = self.0.lock().unwrap().read(setup.value, reply.buffer.to_vec());
+            reply.buffer = BytesMut::from(&data[..]);
         }
-    }
-    fn poll(&mut self, now: Duration) -> Option<Reply> {
-        self.inner.poll(now)
-    }
-    fn next_deadline(&self) -> Option<Duration> {
-        self.inner.next_deadline()
-    }
-    fn cancel(&mut self, id: UrbId) -> Option<FunctionUrb> {
-        self.inner.cancel(id)
-    }
-    fn set_configuration(&mut self, now: Duration, value: u8) {
-        self.inner.set_configuration(now, value);
-    }
-    fn reset(&mut self, now: Duration) {
-        self.inner.reset(now);
     }
 }
 
@@ -242,7 +214,7 @@ fn life(model: Model, reference: Option<Reference>, serial: bool) -> Run {
     let kernel = Kernel::builder().clock(Clock::virtual_time()).build().unwrap();
     let controller = HostController::new(&kernel.handle()).unwrap();
     let run = Arc::new(Mutex::new(Run { reference, ..Run::default() }));
-    let port = controller.plug(Meddler { inner: model.builder().build(), run: run.clone() });
+    let port = controller.plug(Meddled::new(model.builder().build(), Shadow(run.clone())));
     let options = WlanOptions::new()
         .serial_io(serial)
         .control_frames(true)
