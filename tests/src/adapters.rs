@@ -1,6 +1,7 @@
 //! [`Chip`] and [`Adapter`]: the emulated adapters that mainline's driver and ours are compared on.
 //!
-//! The harness offers each kind of adapter on a bus of its own, so that the bus id `2-1` is one of the second kind. A further chip of the family is a further row of [`CHIPS`].
+//! The harness offers each kind of adapter on a bus of its own, so that the bus id `2-1` is one of the second kind. A
+//! further chip of the family is a further row of [`CHIPS`].
 
 use airlift_emu::efuse::offset;
 use airlift_emu::{Builder, Efuse, Model, ResetValues};

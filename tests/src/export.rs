@@ -4,8 +4,9 @@
 //! a second port, one line a connection: `mark DEVICE LABEL` has the exporter write down how far the trace has
 //! come and what state the device is in, `begin DEVICE` forgets what was recorded of it so far, `sent DEVICE COUNT`
 //! asks whether it was handed that many frames to send, `feed DEVICE` has made-up packets arrive and asks whether
-//! all have, `aggregated DEVICE` asks whether its driver aggregates received packets, `replay DEVICE` has the frames of a capture be on its air and asks whether all were, `file NAME` and then bytes leaves a file. The answer is `ok`, `not yet`, or why not; to a mark `late` if
-//! the driver's watchdog has come before it.
+//! all have, `aggregated DEVICE` asks whether its driver aggregates received packets, `replay DEVICE` has the frames
+//! of a capture be on its air and asks whether all were, `file NAME` and then bytes leaves a file. The answer is `ok`,
+//! `not yet`, or why not; to a mark `late` if the driver's watchdog has come before it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

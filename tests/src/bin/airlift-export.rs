@@ -3,14 +3,14 @@
 //! script starts it; it ends when its standard input does.
 //!
 //! The adapter of a step `feed` receives made-up packets, the [`vectors`], only, that of a step `busy` more of them than
-//! mainline leaves unaggregated. That of a step `inject` is on a quiet
-//! air, where what it sends is judged by what the guest was to [`inject`]. That of a step `load` has a [`gadget::load`] on its air,
-//! and that of a step `bench` is a [`Source`].
+//! mainline leaves unaggregated. That of a step `inject` is on a quiet air, where what it sends is judged by what the
+//! guest was to [`inject`]. That of a step `load` has a [`gadget::load`] on its air, and that of a step `bench` is a
+//! [`Source`].
 //!
 //! `--lenient` lets accesses pass that break a rule of strict mode. They are listed either way.
-//! `--facts CHIP` writes the chip's module, firmware file, USB identity and folder of golden files to standard output, and
-//! ends; `--steps CHIP [--quick]` the steps of its golden files; `--stand-in-firmware CHIP` the firmware that the golden
-//! files are made with; `--frames` the frames to inject.
+//! `--facts CHIP` writes the chip's module, firmware file, USB identity and folder of golden files to standard output,
+//! and ends; `--steps CHIP [--quick]` the steps of its golden files; `--stand-in-firmware CHIP` the firmware that the
+//! golden files are made with; `--frames` the frames to inject.
 #![forbid(unsafe_code)]
 
 use std::fmt::Write as _;
@@ -45,14 +45,13 @@ fn main() -> ExitCode {
             let identity = format!("{vendor:04x}:{product:04x}");
             print(format!("{module} {firmware} {identity} {folder}\n").as_bytes())
         }),
-        ["--steps", name, ref options @ ..] => chip(name).and_then(|chip| {
-            print(format!("{}\n", plan::steps(chip, options == ["--quick"]).join(" ")).as_bytes())
-        }),
+        ["--steps", name] | ["--steps", name, "--quick"] => chip(name)
+            .and_then(|chip| print(format!("{}\n", plan::steps(chip, words.len() > 2).join(" ")).as_bytes())),
         ["--stand-in-firmware", name] => chip(name).and_then(|chip| print(&chip.model.stand_in_firmware())),
-        [folder, name, "--lenient", ref steps @ ..] => {
+        [folder, name, "--lenient", ref steps @ ..] if plain(folder, name, steps) => {
             chip(name).and_then(|chip| run(Path::new(folder), chip, false, steps))
         }
-        [folder, name, ref steps @ ..] => {
+        [folder, name, ref steps @ ..] if plain(folder, name, steps) => {
             chip(name).and_then(|chip| run(Path::new(folder), chip, true, steps))
         }
         _ => Err(std::io::Error::other("usage: airlift-export FOLDER CHIP [--lenient] STEP...")),
@@ -64,6 +63,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether none of these is an option that is unknown, or in the wrong place.
+fn plain(folder: &str, name: &str, steps: &[&str]) -> bool {
+    ![folder, name].iter().chain(steps).any(|word| word.starts_with("--"))
 }
 
 fn print(bytes: &[u8]) -> std::io::Result<()> {
