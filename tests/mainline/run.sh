@@ -38,8 +38,9 @@
 #   AIRLIFT_LIBUSB_BENCH  one to run in place of the libusb_overhead of --libusb-bench, of the same name
 #   AIRLIFT_TIMEOUT       seconds for the whole run (default 900)
 #
-# Exit code: 0 every step passed, 1 one did not, 75 the machine was too busy to tell, 77 it cannot run here (and
-# says why).
+# Exit code: 0 every step passed; 1 one did not; 74 an answer did not come in time, of the adapter or of the whole run: if
+# it comes again, something hangs; 75 the machine was too busy to tell, the driver's watchdog came before the state could
+# be taken; 77 it cannot run here (and says why).
 set -uo pipefail
 
 here=$(dirname "$(realpath "$0")")
@@ -162,14 +163,22 @@ airlift.identity=$identity airlift.plan=$plan" \
 guest_status=${PIPESTATUS[0]}
 exec {export_in}>&-
 exec {EXPORT[1]}>&-
+# One that hangs would keep this script for ever.
+status=0
+if ! timeout 60 tail --pid="$export_pid" -f /dev/null; then
+    echo "mainline: FAILED: the exporter does not end"
+    kill -KILL "$export_pid"
+    status=1
+fi
 wait $log_pid
 
 # 4. The verdict.
-status=0
 injected() {
     grep '^injected wrongly' "$1"
     grep -q '^on the air: [1-9]' "$1" && ! grep -q '^injected wrongly' "$1"
 }
+# Whether there is a step that the guest did not get through, and one that breaks rules.
+stuck= broken=
 for step in "${steps[@]}"; do
     IFS=: read -r id _ _ frames mode <<< "$step"
     case $mode in
@@ -179,31 +188,46 @@ for step in "${steps[@]}"; do
         *) file=$id.pcap ;;
     esac
     captured=$(tcpdump -r "$out/$file" 2> /dev/null | wc -l)
-    if [ "$captured" -lt "$frames" ]; then
+    violations=
+    if [ -f "$out/$id.end.state" ] && grep -q '^violation' "$out/$id.end.state"; then
+        violations=yes broken=yes
+        echo "mainline: FAILED $step: accesses break rules of strict mode:"
+        grep '^violation' "$out/$id.end.state" | sort | uniq -c | sort -rn | head -40
+    fi
+    if ! grep -q "^guest: step $id: passed" "$out/console.log"; then
+        echo "mainline: FAILED $step: the guest did not get through, $captured frames captured"
+        stuck=yes
+    elif [ -n "$violations" ]; then
+        status=1
+    elif [ "$captured" -lt "$frames" ]; then
         echo "mainline: FAILED $step: captured $captured frames of the virtual air"
         status=1
     elif [ "$mode" = scan ] && ! grep -q 'from Probe Response' "$out/$id.scan"; then
         # An answer shows that what mainline sends reaches the air, and is understood there.
         echo "mainline: FAILED $step: no access point answered mainline's probe requests"
         status=1
-    elif ! grep -q "^guest: step $id: passed" "$out/console.log"; then
-        echo "mainline: FAILED $step"
-        status=1
     elif [ "$mode" = inject ] && ! injected "$out/$id.injected.state"; then
         echo "mainline: FAILED $step: what mainline injected is not on the air as it should be"
-        status=1
-    elif [ -f "$out/$id.end.state" ] && grep -q '^violation' "$out/$id.end.state"; then
-        echo "mainline: FAILED $step: accesses break rules of strict mode:"
-        grep '^violation' "$out/$id.end.state" | sort | uniq -c | sort -rn | head -40
         status=1
     else
         echo "mainline: passed $step"
     fi
 done
-if [ $status = 1 ] && { [ "$guest_status" = 124 ] || grep '^guest: ' "$out/console.log" | tail -2 | grep -q 'ran late'; }; then
-    echo "mainline: the guest ran late, again and again: nothing follows from this run" >&2
-    exit 75
+# Why the guest did not get through; what it did get through is judged all the same.
+if [ $status = 0 ] && [ -n "$stuck" ]; then
+    last=$(grep '^guest: ' "$out/console.log" | tail -2)
+    if [ "$guest_status" = 124 ]; then
+        echo "mainline: the run took longer than ${AIRLIFT_TIMEOUT:-900} s: something hangs, or the machine is very slow" >&2
+        exit 74
+    elif [[ $last = *'a transfer timed out'* ]]; then
+        echo "mainline: the adapter did not answer in time, again and again: it hangs, or the machine is very slow" >&2
+        exit 74
+    elif [ -z "$broken" ] && [[ $last = *'the guest ran late'* ]]; then
+        echo "mainline: the guest ran late, again and again: nothing follows from this run" >&2
+        exit 75
+    fi
 fi
+[ -z "$stuck" ] || status=1
 if [ -n "$cpu" ]; then
     echo "mainline: medians of the capture's cost"
     for who in mainline ours; do
