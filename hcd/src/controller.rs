@@ -127,8 +127,13 @@ impl HostController {
     /// next to the controller.
     pub fn plug_with(&self, function: impl UsbFunction, layers: &[&dyn Layer]) -> Port {
         let seat = Seat::new(&self.user, layers, None);
-        let device = seat.plug(Box::new(function), None);
+        let (device, _) = seat.plug(Box::new(function), None);
         Port { seat, device, user: self.user.clone() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn user(&self) -> Arc<User> {
+        self.user.clone()
     }
 
     /// A name for a device that is about to be connected.
@@ -201,8 +206,9 @@ impl Port {
         UsbDevice::new(self.seat.occupant().unwrap_or_else(|| self.device.clone()), self.user.clone())
     }
 
-    /// Unplugs the device, for good: one that has dropped itself off the bus does not come back. Its pending URBs end with [`TransferError::Shutdown`] and its thread ends soon after;
-    /// [`UsbDevice::closed`] waits for both. Again: without effect.
+    /// Unplugs the device, for good: one that has dropped itself off the bus does not come back. Its pending URBs end
+    /// with [`TransferError::Shutdown`] and its thread ends soon after; [`UsbDevice::closed`] waits for both. Again:
+    /// without effect.
     pub fn unplug(&self) {
         self.seat.close();
     }
@@ -282,7 +288,8 @@ impl Core {
             {
                 let mut ended = self.ended();
                 if ended.entries.is_empty() {
-                    if entries.capacity() <= SPARE_ENTRIES {
+                    // Nothing was queued: the room that is kept stays.
+                    if (1..=SPARE_ENTRIES).contains(&entries.capacity()) {
                         ended.spare = entries;
                     }
                     return;

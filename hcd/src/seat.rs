@@ -17,7 +17,9 @@ use core::pin::{Pin, pin};
 use core::task::{Poll, Waker};
 use core::time::Duration;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::thread;
 
 use airlift_runtime::Cpu;
 use futures::channel::oneshot;
@@ -33,6 +35,9 @@ use crate::layer::{Layer, LayerContext, stack};
 /// How long after an attempt to open a device outside that came back the next one is made.
 const ATTEMPT_EVERY: Duration = Duration::from_millis(100);
 
+/// The name of the task and of the thread that see to a function's return.
+const RETURN: &str = "hcd return";
+
 /// Why a device that left is not there again.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -45,7 +50,8 @@ pub enum ReturnError {
         /// What the last look for it showed, where there is something to look at.
         problem: Option<String>,
     },
-    /// Its port was dropped or let go of it, or the kernel core has shut down: nobody waits for it any more.
+    /// Its port was dropped or let go of it, or the kernel core has shut down: nobody waits for it any more. Or its
+    /// function panicked instead of coming back.
     #[error("its port let go of it")]
     LetGo,
 }
@@ -81,7 +87,53 @@ struct State {
     occupant: Option<Arc<DeviceInner>>,
     /// The port let go: nobody sits here any more.
     closed: bool,
-    wakers: Vec<Waker>,
+    /// Whoever was to come back cannot.
+    lost: bool,
+    next_watch: u64,
+    /// Of those who wait for a change.
+    wakers: Vec<(u64, Waker)>,
+}
+
+/// Waits for changes of a seat. What it left there goes with it.
+struct Watch {
+    seat: Weak<Seat>,
+    number: u64,
+}
+
+impl Watch {
+    fn new(seat: &Weak<Seat>) -> Self {
+        let mut watch = Self { seat: seat.clone(), number: 0 };
+        if let Some(seat) = seat.upgrade() {
+            let mut state = seat.lock();
+            watch.number = state.next_watch;
+            state.next_watch += 1;
+        }
+        watch
+    }
+
+    /// Looks at the state until that helps, each time that it changes; `None` if the seat is gone.
+    fn until<T>(&self, look: impl Fn(&State) -> Option<T>) -> impl Future<Output = Option<T>> {
+        poll_fn(move |context| {
+            let Some(seat) = self.seat.upgrade() else { return Poll::Ready(None) };
+            let mut state = seat.lock();
+            if let Some(found) = look(&state) {
+                return Poll::Ready(Some(found));
+            }
+            match state.wakers.iter_mut().find(|(number, _)| *number == self.number) {
+                Some((_, waker)) => waker.clone_from(context.waker()),
+                None => state.wakers.push((self.number, context.waker().clone())),
+            }
+            Poll::Pending
+        })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(seat) = self.seat.upgrade() {
+            seat.lock().wakers.retain(|(number, _)| *number != self.number);
+        }
+    }
 }
 
 impl Seat {
@@ -109,7 +161,8 @@ impl Seat {
     }
 
     /// Connects a device through whatever backend `bottom` makes, below the layers. If that fails, or the port has let
-    /// go, the device is one that was unplugged at once.
+    /// go, the device is one that was unplugged at once. One that could not be connected does not sit here, nor does one
+    /// that has left, and whose successor is here, before this returns.
     pub(crate) fn connect(
         self: &Arc<Self>,
         identity: Identity,
@@ -125,16 +178,21 @@ impl Seat {
         if connected.is_err() {
             core.queue([Ended::Device(inner.clone())]);
         }
-        let (closed, wakers) = {
+        let (stays, wakers) = {
             let mut state = self.lock();
-            state.occupant = Some(inner.clone());
-            (state.closed, core::mem::take(&mut state.wakers))
+            let id = |device: &Arc<DeviceInner>| device.identity.info.id;
+            let sits =
+                connected.is_ok() && state.occupant.as_ref().is_none_or(|other| id(other) < id(&inner));
+            if sits {
+                state.occupant = Some(inner.clone());
+            }
+            (sits && !state.closed, core::mem::take(&mut state.wakers))
         };
-        match self.user.upgrade().filter(|_| !closed) {
+        match self.user.upgrade().filter(|_| stays) {
             Some(user) => core.arrive(&UsbDevice::new(inner.clone(), user)),
             None => inner.unplug(),
         }
-        wakers.into_iter().for_each(|waker| waker.wake());
+        wakers.into_iter().for_each(|(_, waker)| waker.wake());
         (inner, connected)
     }
 
@@ -143,7 +201,7 @@ impl Seat {
         self: &Arc<Self>,
         function: Box<dyn UsbFunction>,
         location: Option<String>,
-    ) -> Arc<DeviceInner> {
+    ) -> (Arc<DeviceInner>, io::Result<()>) {
         let host = FunctionHost::of(function);
         let mut identity = Identity::of_function(self.core.next_id(), host.descriptors());
         if let Some(location) = location {
@@ -159,46 +217,65 @@ impl Seat {
         let bottom =
             |upcall| crate::backend::mock::MockBackend::start(clock, &name, host, upcall, Box::new(departed));
         let (device, connected) = self.connect(identity, Box::new(bottom));
-        if let Err(error) = connected {
+        if let Err(error) = &connected {
             tracing::error!(device = %name, %error, "cannot start the threads of a mock device");
         }
-        device
+        (device, connected)
     }
 
     /// A function has dropped itself off the bus: keeps it until it is to be plugged in again.
+    ///
+    /// Its code, that of layers too, never runs on the kernel core: a thread has it meanwhile, and plugs it in or drops
+    /// it when a task, which can wait for the kernel's time, says so.
     fn departed(self: &Arc<Self>, function: Box<dyn UsbFunction>, departure: Departure, location: String) {
         let Some(absence) = departure.absence() else { return };
         let seat = Arc::downgrade(self);
-        // Asked for before it is handed over, so that no port is kept by what waits for it.
-        let kept = self.core.kernel.spawn_service("hcd return", move |cpu| async move {
-            let back = pin!(cpu.sleep(absence));
-            if let Either::Right(_) = select(Self::let_go(&seat), back).await
-                && let Some(seat) = seat.upgrade()
-            {
-                drop(seat.plug(function, Some(location)));
+        let (tell, told) = mpsc::channel();
+        let keep = {
+            let seat = seat.clone();
+            move || {
+                // With a timer comes virtual time that waits until this is done. No word at all: the kernel core has
+                // shut down.
+                let word = told.recv();
+                let back = matches!(word, Ok((true, _)));
+                let seat = seat.upgrade();
+                let done = catch_unwind(AssertUnwindSafe(|| match seat.as_ref().filter(|_| back) {
+                    Some(seat) => seat.plug(function, Some(location)).1.is_ok(),
+                    None => {
+                        drop(function);
+                        true
+                    }
+                }));
+                if let Some(seat) = seat.filter(|_| !matches!(done, Ok(true))) {
+                    tracing::error!("a USB function that left the bus cannot come back");
+                    seat.lose();
+                }
+                drop(word);
             }
+        };
+        if let Err(error) = thread::Builder::new().name(RETURN.into()).spawn(keep) {
+            tracing::error!(%error, "cannot start the thread that keeps a USB function that left the bus");
+            return self.lose();
+        }
+        let clock = self.core.clock().clone();
+        // Asked for before it is handed over, so that no port is kept by what waits for it.
+        let kept = self.core.kernel.spawn_service(RETURN, move |cpu| async move {
+            let watch = Watch::new(&seat);
+            let let_go = pin!(watch.until(|state| state.closed.then_some(())));
+            let back = matches!(select(let_go, pin!(cpu.sleep(absence))).await, Either::Right(_));
+            _ = tell.send((back, clock.host_timer(RETURN)));
         });
         drop(kept);
     }
 
-    /// Ends when the port has let go.
-    fn let_go(seat: &Weak<Self>) -> impl Future<Output = ()> + Unpin {
-        poll_fn(|context| match seat.upgrade() {
-            Some(seat) => seat.poll(context.waker(), |state| state.closed.then_some(())),
-            None => Poll::Ready(()),
-        })
-    }
-
-    /// Looks at the state; if that does not help, at its next change again.
-    fn poll<T>(&self, waker: &Waker, look: impl FnOnce(&State) -> Option<T>) -> Poll<T> {
-        let mut state = self.lock();
-        if let Some(found) = look(&state) {
-            return Poll::Ready(found);
-        }
-        if !state.wakers.iter().any(|other| other.will_wake(waker)) {
-            state.wakers.push(waker.clone());
-        }
-        Poll::Pending
+    /// Nobody comes back any more.
+    fn lose(&self) {
+        let wakers = {
+            let mut state = self.lock();
+            state.lost = true;
+            core::mem::take(&mut state.wakers)
+        };
+        wakers.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
     /// The port lets go of whoever sits here, or would sit here later.
@@ -208,7 +285,7 @@ impl Seat {
             state.closed = true;
             (state.occupant.clone(), core::mem::take(&mut state.wakers))
         };
-        wakers.into_iter().for_each(|waker| waker.wake());
+        wakers.into_iter().for_each(|(_, waker)| waker.wake());
         if let Some(occupant) = occupant {
             occupant.unplug();
         }
@@ -219,8 +296,10 @@ impl Seat {
         if state.closed {
             return Some(Err(ReturnError::LetGo));
         }
-        let occupant = state.occupant.as_ref().filter(|occupant| occupant.identity.info.id != left)?;
-        Some(Ok(occupant.clone()))
+        match state.occupant.as_ref().filter(|occupant| occupant.identity.info.id != left) {
+            Some(occupant) => Some(Ok(occupant.clone())),
+            None => state.lost.then_some(Err(ReturnError::LetGo)),
+        }
     }
 
     /// Waits until somebody else than `left` sits here; looks for a device outside meanwhile.
@@ -231,20 +310,21 @@ impl Seat {
         limit: Duration,
     ) -> Result<Arc<DeviceInner>, ReturnError> {
         let problem = Mutex::new(None);
-        let changed =
-            poll_fn(|context| self.poll(context.waker(), |state| Self::successor(state, left.id())));
+        let watch = Watch::new(&Arc::downgrade(self));
+        let changed = pin!(watch.until(|state| Self::successor(state, left.id())));
         let looking = async {
             let Some(way_back) = &self.way_back else { return core::future::pending().await };
             // What it had is to be given back before it is opened again.
             left.closed().await;
             loop {
                 let id = self.core.next_id();
-                match way_back.look(id).await {
-                    Ok((identity, bottom)) => {
-                        // Whoever sits here now is seen by the other half.
-                        drop(self.connect(identity, bottom));
-                        return core::future::pending().await;
-                    }
+                let connected = way_back.look(id).await.and_then(|(identity, bottom)| {
+                    let failed = |error| format!("the threads of its layers do not start: {error}");
+                    self.connect(identity, bottom).1.map_err(failed)
+                });
+                match connected {
+                    // Whoever sits here now is seen by the other half.
+                    Ok(()) => return core::future::pending().await,
                     Err(error) => *problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
                 }
                 cpu.sleep(ATTEMPT_EVERY).await;
@@ -252,7 +332,9 @@ impl Seat {
         };
         let looking = pin!(looking);
         match select(select(changed, looking), pin!(cpu.sleep(limit))).await {
-            Either::Left((Either::Left((found, _)) | Either::Right((found, _)), _)) => found,
+            Either::Left((Either::Left((found, _)) | Either::Right((found, _)), _)) => {
+                found.unwrap_or(Err(ReturnError::LetGo))
+            }
             Either::Right(_) => {
                 let problem = problem.lock().unwrap_or_else(PoisonError::into_inner).take();
                 Err(ReturnError::Late { limit, problem })
@@ -303,5 +385,37 @@ impl UsbDevice {
         drop(waiting.map_err(|_| ReturnError::LetGo)?);
         let inner = told.await.unwrap_or(Err(ReturnError::LetGo))?;
         Ok(self.beside(inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use airlift_runtime::{Clock, Kernel};
+    use futures::task::noop_waker;
+
+    use super::*;
+    use crate::controller::HostController;
+
+    #[test]
+    fn a5_a_wait_that_was_given_up_leaves_nothing_in_the_seat() {
+        let kernel = Kernel::builder().name("seat").clock(Clock::virtual_time()).build().unwrap();
+        let controller = HostController::new(&kernel.handle()).unwrap();
+        let seat = Seat::new(&controller.user(), &[], None);
+        let wakers = || seat.lock().wakers.len();
+        let (waker, watch) = (noop_waker(), Watch::new(&Arc::downgrade(&seat)));
+        let mut context = core::task::Context::from_waker(&waker);
+        for _ in 0..3 {
+            let given_up = Watch::new(&Arc::downgrade(&seat));
+            for watch in [&watch, &given_up, &watch] {
+                let closed = pin!(watch.until(|state| state.closed.then_some(())));
+                assert!(closed.poll(&mut context).is_pending());
+            }
+            assert_eq!(wakers(), 2);
+            drop(given_up);
+            assert_eq!(wakers(), 1);
+        }
+        seat.close();
+        let closed = pin!(watch.until(|state| state.closed.then_some(())));
+        assert!(closed.poll(&mut context).is_ready());
     }
 }

@@ -2,16 +2,17 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::Duration;
 
-use airlift_hcd::usbip::{ImportOptions, Server, list_blocking};
+use airlift_hcd::usbip::{ImportError, ImportOptions, Server, list_blocking};
 use airlift_hcd::{
-    Departure, Descriptors, Faults, FunctionHost, FunctionUrb, HostController, HotplugEvent, Latency,
-    LatencyModel, Port, Reply, ReturnError, Setup, Speed, Submit, TransferError, Urb, UrbId, UsbDevice,
-    UsbFunction,
+    Backend, Connect, Departure, Descriptors, Faults, FunctionHost, FunctionUrb, HostController,
+    HotplugEvent, Latency, LatencyModel, Layer, LayerContext, Port, Reply, ReturnError, Setup, Speed, Submit,
+    TransferError, Upcall, Urb, UrbId, UsbDevice, UsbFunction,
 };
 use airlift_runtime::{Clock, Kernel};
 use common::{BULK_IN, DEVICE, block_on, configuration, control, transfer};
@@ -19,6 +20,8 @@ use futures::StreamExt as _;
 
 /// Vendor request: leave, and be back after `value` milliseconds; 0xffff: never.
 const LEAVE: u8 = 1;
+/// Vendor request: leave, and be back after `value` seconds.
+const LEAVE_FOR_LONG: u8 = 3;
 /// Vendor request: how often it was plugged in.
 const COUNT: u8 = 2;
 /// The least time away.
@@ -30,6 +33,14 @@ struct Seen {
     plugged: AtomicU32,
     dropped: AtomicU32,
     cancelled: AtomicU32,
+    /// Names of the threads that asked for its descriptors or dropped it.
+    threads: Mutex<Vec<String>>,
+}
+
+impl Seen {
+    fn note_thread(&self) {
+        self.threads.lock().unwrap().push(std::thread::current().name().unwrap_or_default().into());
+    }
 }
 
 /// Leaves when it is told to, and comes back at the other one of two speeds.
@@ -38,23 +49,28 @@ struct Chameleon {
     speed: Speed,
     leaving: Option<Departure>,
     parked: Vec<FunctionUrb>,
-    /// It leaves as soon as it is there.
-    restless: bool,
+    /// How often it leaves as soon as it is there.
+    restless: u32,
+    /// It panics when it is to say what it is at super speed.
+    broken: bool,
 }
 
 impl Chameleon {
     fn new() -> (Self, Arc<Seen>) {
         let seen = Arc::new(Seen::default());
         let parked = Vec::new();
-        (Self { seen: seen.clone(), speed: Speed::High, leaving: None, parked, restless: false }, seen)
+        let (speed, leaving) = (Speed::High, None);
+        (Self { seen: seen.clone(), speed, leaving, parked, restless: 0, broken: false }, seen)
     }
 }
 
 impl UsbFunction for Chameleon {
     fn descriptors(&self) -> Descriptors {
+        self.seen.note_thread();
         let mut device = DEVICE;
         let mut configuration = configuration();
         if self.speed == Speed::Super {
+            assert!(!self.broken, "as the test asked for");
             (device[3], device[7]) = (3, 9);
             configuration.truncate(9 + 9);
             configuration[13] = 1;
@@ -72,7 +88,8 @@ impl UsbFunction for Chameleon {
 
     fn plugged(&mut self, _now: Duration, _waker: Waker) {
         self.seen.plugged.fetch_add(1, Ordering::SeqCst);
-        if self.restless {
+        if self.restless > 0 {
+            self.restless -= 1;
             self.leaving = Some(Departure { back_after: Some(Duration::ZERO) });
         }
     }
@@ -83,6 +100,10 @@ impl UsbFunction for Chameleon {
             Some(Setup { request: LEAVE, value, .. }) => {
                 let back_after = (value != 0xffff).then(|| Duration::from_millis(value.into()));
                 self.leaving = Some(Departure { back_after });
+                urb.ok().into()
+            }
+            Some(Setup { request: LEAVE_FOR_LONG, value, .. }) => {
+                self.leaving = Some(Departure { back_after: Some(Duration::from_secs(value.into())) });
                 urb.ok().into()
             }
             Some(Setup { request: COUNT, .. }) => {
@@ -105,6 +126,7 @@ impl UsbFunction for Chameleon {
 
 impl Drop for Chameleon {
     fn drop(&mut self) {
+        self.seen.note_thread();
         self.seen.dropped.fetch_add(1, Ordering::SeqCst);
     }
 }
@@ -256,7 +278,10 @@ fn h6_the_end_of_the_kernel_ends_the_wait_and_the_device_that_is_away() {
     let waiting = std::thread::spawn(move || block_on(device.returned(Duration::from_secs(3600))));
     block_on(rig.kernel.shutdown());
     assert_eq!(waiting.join().unwrap(), Err(ReturnError::LetGo));
-    assert_eq!(rig.seen.dropped.load(Ordering::SeqCst), 1);
+    // A thread of its own does so.
+    while rig.seen.dropped.load(Ordering::SeqCst) == 0 {
+        std::thread::yield_now();
+    }
     drop(clock);
 }
 
@@ -299,7 +324,7 @@ fn a5_a_wait_that_is_dropped_leaves_no_task() {
 #[test]
 fn h6_a_device_that_leaves_again_and_again_costs_a_debounce_each_time_and_no_memory() {
     let (mut chameleon, seen) = Chameleon::new();
-    chameleon.restless = true;
+    chameleon.restless = u32::MAX;
     let clock = Clock::virtual_time();
     let kernel = Kernel::builder().name("restless").clock(clock.clone()).build().unwrap();
     let controller = HostController::new(&kernel.handle()).unwrap();
@@ -383,15 +408,140 @@ fn h4_a_device_that_is_away_is_not_on_its_servers_list() {
     let controller = HostController::new(&kernel.handle()).unwrap();
     let port = block_on(controller.import(&address, "1-1", ImportOptions::new(), &[])).unwrap();
     let device = port.device();
-    // An hour.
-    assert_eq!(block_on(device.submit(leave(0xfffe))).status, Ok(()));
+    let hour = Urb::control_out(Setup::vendor_out(LEAVE_FOR_LONG, 3_600, 0, 0), []);
+    assert_eq!(block_on(device.submit(hour)).status, Ok(()));
     block_on(device.closed());
-    let begin = std::time::Instant::now();
     while server.is_imported("1-1") {
-        assert!(begin.elapsed() < Duration::from_secs(60), "its session does not end");
         std::thread::yield_now();
     }
     assert_eq!(list(), []);
+    drop(port);
+    server.stop_blocking();
+}
+
+/// Some attempts to connect fail, or come to their end late.
+#[derive(Clone)]
+struct Odd {
+    attempts: Arc<AtomicU32>,
+    fails: core::ops::Range<u32>,
+    /// The first one's end waits until this has a device.
+    until: Option<HostController>,
+}
+
+impl Layer for Odd {
+    fn wrap(
+        &self,
+        _: &LayerContext<'_>,
+        upcall: Arc<dyn Upcall>,
+        below: Box<Connect<'_>>,
+    ) -> io::Result<Arc<dyn Backend>> {
+        let attempt = self.attempts.fetch_add(1, Ordering::SeqCst) + 1;
+        if self.fails.contains(&attempt) {
+            return Err(io::Error::other("out of threads"));
+        }
+        let backend = below(upcall);
+        if let Some(controller) = self.until.as_ref().filter(|_| attempt == 1) {
+            while controller.devices().is_empty() {
+                std::thread::yield_now();
+            }
+        }
+        backend
+    }
+}
+
+#[test]
+fn h6_a_device_that_leaves_before_it_is_connected_does_not_take_its_successors_place() {
+    let (mut chameleon, _seen) = Chameleon::new();
+    chameleon.restless = 1;
+    let kernel = Kernel::builder().name("early").clock(Clock::virtual_time()).build().unwrap();
+    let controller = HostController::new(&kernel.handle()).unwrap();
+    let late = Odd { attempts: Arc::default(), fails: 0..0, until: Some(controller.clone()) };
+    let port = controller.plug_with(chameleon, &[&late]);
+    let second = port.device();
+    assert_eq!(second.speed(), Speed::Super);
+    assert!(!second.is_unplugged());
+    assert!(controller.devices().iter().eq([&second]));
+    drop(port);
+    block_on(second.closed());
+}
+
+#[test]
+fn h6_a_function_that_panics_instead_of_coming_back_is_told_of_at_once() {
+    let (mut chameleon, seen) = Chameleon::new();
+    chameleon.broken = true;
+    let kernel = Kernel::builder().name("broken").clock(Clock::virtual_time()).build().unwrap();
+    let controller = HostController::new(&kernel.handle()).unwrap();
+    let port = controller.plug(chameleon);
+    let device = port.device();
+    let worked = kernel.handle().spawn("driver", move |cpu| async move {
+        device.submit(leave(300)).await.status.unwrap();
+        let begin = cpu.now();
+        let gone = device.returned(Duration::from_secs(3600)).await;
+        (gone, cpu.now() - begin)
+    });
+    let (gone, waited) = block_on(worked.unwrap()).unwrap();
+    assert_eq!((gone, waited), (Err(ReturnError::LetGo), Duration::from_millis(300)));
+    assert_eq!(seen.dropped.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a2_a_functions_code_never_runs_on_the_kernel_core() {
+    for comes_back in [true, false] {
+        let rig = rig();
+        let (device, port) = (rig.port.device(), rig.port);
+        let worked = rig.kernel.handle().spawn("driver", move |cpu| async move {
+            device.submit(leave(100)).await.status.unwrap();
+            device.closed().await;
+            if comes_back {
+                drop(back(&device).await);
+            }
+            drop(port);
+            cpu.msleep(1).await;
+            std::thread::current().name().map(str::to_owned)
+        });
+        let kernel = block_on(worked.unwrap()).unwrap().unwrap();
+        let threads = rig.seen.threads.lock().unwrap().clone();
+        assert_eq!(threads.len(), if comes_back { 3 } else { 2 }, "{threads:?}");
+        assert!(!threads.contains(&kernel), "{threads:?}");
+    }
+}
+
+#[test]
+fn h4_a_function_that_panics_instead_of_coming_back_is_off_its_servers_list() {
+    let (mut chameleon, seen) = Chameleon::new();
+    chameleon.broken = true;
+    let server = Server::bind("127.0.0.1:0").unwrap().export("1-1", Box::new(chameleon)).start().unwrap();
+    let address = server.address().to_string();
+    let kernel = Kernel::builder().name("client").build().unwrap();
+    let controller = HostController::new(&kernel.handle()).unwrap();
+    let import = || block_on(controller.import(&address, "1-1", ImportOptions::new(), &[]));
+    let port = import().unwrap();
+    block_on(port.device().submit(leave(0))).status.unwrap();
+    block_on(port.device().closed());
+    while seen.dropped.load(Ordering::SeqCst) == 0 || server.is_imported("1-1") {
+        std::thread::yield_now();
+    }
+    let error = import().unwrap_err();
+    assert!(matches!(error, ImportError::NoDevice { .. }), "{error:?}");
+    server.stop_blocking();
+}
+
+#[test]
+fn h6_a_device_outside_that_cannot_be_connected_is_no_device_that_came_back() {
+    let (chameleon, _seen) = Chameleon::new();
+    let server = Server::bind("127.0.0.1:0").unwrap().export("1-1", Box::new(chameleon)).start().unwrap();
+    let address = server.address().to_string();
+    let kernel = Kernel::builder().name("client").build().unwrap();
+    let controller = HostController::new(&kernel.handle()).unwrap();
+    let layer = Odd { attempts: Arc::default(), fails: 2..4, until: None };
+    let port = block_on(controller.import(&address, "1-1", ImportOptions::new(), &[&layer])).unwrap();
+    let first = port.device();
+    block_on(first.submit(leave(0))).status.unwrap();
+    let second = block_on(first.returned(Duration::from_secs(300))).unwrap();
+    assert!(!second.is_unplugged());
+    assert!(controller.devices().iter().eq([&second]), "those that failed never were there");
+    assert_eq!(block_on(second.submit(count())).into_result().unwrap()[..], [4]);
+    assert_eq!(layer.attempts.load(Ordering::SeqCst), 4);
     drop(port);
     server.stop_blocking();
 }

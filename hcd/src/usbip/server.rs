@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -378,11 +379,13 @@ impl Drop for GiveBack<'_> {
             }
             Some(departure) => departure.absence(),
         };
-        let export = back.map(|absence| {
+        let export = back.and_then(|absence| {
             // Number after number as on a bus; those of a protocol header end at 16 bits.
             let number = shared.next_number.fetch_add(1, Ordering::Relaxed) & 0xffff;
             let back_at = shared.origin.elapsed().saturating_add(absence);
-            Export::new(id, number, FunctionHost::of(device.into_function()), Some(back_at))
+            let export = || Export::new(id, number, FunctionHost::of(device.into_function()), Some(back_at));
+            let export = catch_unwind(AssertUnwindSafe(export));
+            export.inspect_err(|_| tracing::error!(id, "its function panicked; it does not come back")).ok()
         });
         tracing::info!(id, ?back, "it has left the bus");
         let mut exports = lock(&shared.exports);
