@@ -20,6 +20,8 @@ use futures::StreamExt as _;
 
 /// Short enough that a test of silence does not take long; nothing else depends on it.
 const SHORT: Duration = Duration::from_millis(200);
+/// Where nobody is to be given up, however busy the machine is.
+const LONG: Duration = Duration::from_secs(60);
 
 struct Remote {
     kernel: Kernel,
@@ -237,8 +239,12 @@ fn scripted(script: impl FnOnce(TcpStream) + Send + 'static) -> (String, thread:
 }
 
 fn try_import(address: &str) -> Result<(Kernel, Port), ImportError> {
+    import_within(address, SHORT, SHORT)
+}
+
+fn import_within(address: &str, limit: Duration, patience: Duration) -> Result<(Kernel, Port), ImportError> {
     let (kernel, controller) = controller();
-    let options = ImportOptions::new().timeout(SHORT).patience(SHORT);
+    let options = ImportOptions::new().timeout(limit).patience(patience);
     block_on(controller.import(address, "1-1", options, &[])).map(|port| (kernel, port))
 }
 
@@ -376,7 +382,10 @@ fn h6_an_imported_devices_server_that_misbehaves_is_hung_up_on() {
             attack(&mut honest, sequence);
             until_closed(honest.0);
         });
-        let (_kernel, port) = try_import(&address).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let stops = name.starts_with("stops") || name.starts_with("never");
+        let patience = if stops { SHORT } else { LONG };
+        let imported = import_within(&address, LONG, patience);
+        let (_kernel, port) = imported.unwrap_or_else(|error| panic!("{name}: {error}"));
         let device = port.device();
         let urbs = [(); 2].map(|()| device.submit(Urb::bulk_in(BULK_IN, 64)));
         for urb in urbs {
@@ -406,7 +415,7 @@ fn h6_an_unlink_that_is_never_answered_ends_the_connection_however_busy_it_is() 
             }
         }
     });
-    let (_kernel, port) = try_import(&address).unwrap();
+    let (_kernel, port) = import_within(&address, LONG, SHORT).unwrap();
     let device = port.device();
     let forgotten = device.submit(Urb::bulk_in(BULK_IN, 64));
     forgotten.kill();
@@ -428,7 +437,7 @@ fn h2_an_unlink_that_is_answered_ends_the_urb_whatever_its_status() {
         honest.answer(Answer::Unlink { sequence, status: 0 }, &[]);
         until_closed(honest.0);
     });
-    let (_kernel, port) = try_import(&address).unwrap();
+    let (_kernel, port) = import_within(&address, LONG, SHORT).unwrap();
     let urb = port.device().submit(Urb::bulk_in(BULK_IN, 64));
     urb.kill();
     assert_eq!(block_on(urb).status, Err(TransferError::Cancelled));
@@ -450,7 +459,7 @@ fn h6_an_idle_server_that_answers_probes_is_kept() {
             honest.answer(Answer::Unlink { sequence, status: 0 }, &[]);
         }
     });
-    let (_kernel, port) = try_import(&address).unwrap();
+    let (_kernel, port) = import_within(&address, LONG, SHORT).unwrap();
     server.join().unwrap();
     block_on(port.device().closed());
 }

@@ -5,16 +5,19 @@
 //! drops what; the callback takes that reference back. Who may touch the memory follows from the state:
 //!
 //! ```text
-//!   IDLE ──start──► FLYING ──callback──► DONE      memory: owner │ libusb │ nobody (taken by the callback)
-//!    ▲▲───refused────┘                    │
-//!    │└──reclaim──► DONE                  │
-//!    └──────────────prepare───────────────┘
+//!   IDLE ──start──► STARTING ──► FLYING ──callback──► DONE    memory: owner │ libusb │ nobody (taken by the callback)
+//!    ▲▲───refused──────┘                               │
+//!    │└──reclaim──► DONE                               │
+//!    └─────────────────────prepare─────────────────────┘
 //! ```
+//!
+//! The callback may come while it is still `STARTING`. A transfer that is cancelled then is `RECALLED`, and `start`
+//! cancels it as soon as libusb has it: libusb may not be asked to cancel what it is just taking.
 //!
 //! | state | memory may be touched by |
 //! |---|---|
 //! | `IDLE` | the one who moves it on: `start`, `reclaim` |
-//! | `FLYING` | libusb until it calls back, then the callback alone |
+//! | `STARTING`, `RECALLED`, `FLYING` | libusb until it calls back, then the callback alone |
 //! | `DONE` | nobody; it was handed on |
 //!
 //! A transfer that is `DONE` and that nobody else holds may be [prepared](Transfer::prepare) for another URB, so that
@@ -52,6 +55,8 @@ use crate::status::TransferError;
 
 const IDLE: u8 = 0;
 const FLYING: u8 = 1;
+const STARTING: u8 = 3;
+const RECALLED: u8 = 4;
 const DONE: u8 = 2;
 
 /// A control transfer's memory that is larger is not kept.
@@ -90,7 +95,7 @@ struct Memory {
 }
 
 // SAFETY: `raw` points to memory of libusb's that any thread may use (libusb guards it by its own locks, and this
-// type writes to it only before it is shared), and the other fields are `Send`. The record is freed by the thread
+// type writes to it only before it is shared or while the state is STARTING, in which one thread alone has it), and the other fields are `Send`. The record is freed by the thread
 // that drops the last reference, which libusb allows.
 unsafe impl<E: Ended> Send for Transfer<E> {}
 
@@ -193,20 +198,27 @@ impl<E: Ended> Transfer<E> {
     /// # Errors
     /// libusb refuses it: there will be no callback, and [`reclaim`](Self::reclaim) gives the buffer back.
     pub(super) fn start(self: &Arc<Self>) -> Result<(), TransferError> {
-        let begun = self.state.compare_exchange(IDLE, FLYING, Ordering::AcqRel, Ordering::Relaxed);
+        let begun = self.state.compare_exchange(IDLE, STARTING, Ordering::AcqRel, Ordering::Relaxed);
         if begun.is_err() {
             return Err(TransferError::Invalid);
         }
         // The reference that libusb holds while the transfer is in flight.
         let held = Arc::into_raw(self.clone());
         // SAFETY: the record is complete but for the reference, and belongs to no flight: the state was IDLE and
-        // this call made it FLYING, so that nobody else writes to it. Its device is open: `handle` says so and
-        // outlives the record. Memory and record live until the callback, by `held`.
+        // this call made it STARTING, in which nobody else touches it before libusb calls back. Its device is open:
+        // `handle` says so and outlives the record. Memory and record live until the callback, by `held`.
         let code = unsafe {
             (*self.raw.as_ptr()).user_data = held.cast_mut().cast::<c_void>();
             ffi::libusb_submit_transfer(self.raw.as_ptr())
         };
         if code == 0 {
+            let recalled = self.state.compare_exchange(STARTING, FLYING, Ordering::AcqRel, Ordering::Acquire);
+            // Neither of the two holds if it has ended already.
+            if recalled == Err(RECALLED)
+                && self.state.compare_exchange(RECALLED, FLYING, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            {
+                self.cancel();
+            }
             return Ok(());
         }
         // SAFETY: `held` came from `into_raw` above, and libusb, which refused, will not call back for it.
@@ -218,9 +230,11 @@ impl<E: Ended> Transfer<E> {
     /// Asks libusb to give the transfer back early. It comes through the callback as ever; without effect unless it
     /// is in flight.
     pub(super) fn cancel(&self) {
-        if self.state.load(Ordering::Acquire) == FLYING {
-            // SAFETY: the record is alive, as `self` is; libusb looks by itself, under its lock, whether the
-            // transfer is (still) in flight. The result says just that.
+        // One that is on its way to libusb is recalled by `start`, when libusb has it.
+        let state = self.state.compare_exchange(STARTING, RECALLED, Ordering::AcqRel, Ordering::Acquire);
+        if state == Err(FLYING) {
+            // SAFETY: the record is alive, as `self` is, and its submission is over, as FLYING says. Whether the
+            // transfer is still in flight libusb knows; the result says just that.
             unsafe { ffi::libusb_cancel_transfer(self.raw.as_ptr()) };
         }
     }
@@ -240,7 +254,7 @@ impl<E: Ended> Transfer<E> {
         // What a device or a kernel claims to have moved is never more than was asked for.
         let actual = usize::try_from(actual).unwrap_or(0).min(self.length);
         // SAFETY: called by the callback alone, once for each flight: libusb is done with the memory, and the
-        // state is still FLYING, in which nobody else touches it.
+        // state is still that of a flight, in which nobody else touches it.
         let Memory { buffer, control } = unsafe { &mut *self.memory.get() };
         let mut buffer = core::mem::take(buffer);
         if self.is_in {
