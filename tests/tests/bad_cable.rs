@@ -75,7 +75,6 @@ async fn w5_a_transfer_that_ends_in_error_is_counted_and_replaced() {
 #[tokio::test]
 async fn w6_an_adapter_that_stops_answering_after_a_stall_does_not_hold_up_the_end() {
     let kernel = Kernel::builder().clock(Clock::virtual_time()).build().unwrap();
-    let clock = kernel.handle().clock();
     let controller = HostController::new(&kernel.handle()).unwrap();
     let adapter = Rtl8812au::builder().air(&Air::default_scene(4)).build();
     let stalls = AtomicU64::new(0);
@@ -89,18 +88,19 @@ async fn w6_an_adapter_that_stops_answering_after_a_stall_does_not_hold_up_the_e
         .when(ends_a_halt, Fault::Silence);
     let port = controller.plug_with(adapter, &[&faults]);
     let wlan = Wlan::attach(port.device(), options()).await.unwrap();
-    let mut frames = wlan.frames();
-    let mut seen = 0;
-    while seen < 5 && frames.next().await.is_some() {
-        seen += 1;
-    }
-    // By now the receive endpoint has halted, and the driver waits for the end of that.
-    let hold = clock.hold();
-    let before = clock.now();
-    let down = wlan.down();
-    drop(hold);
-    down.await.unwrap();
-    assert!(clock.now() - before < Duration::from_secs(2), "{:?}", clock.now() - before);
+    // On the kernel core no time passes between what it is told and what it does.
+    let life = kernel.handle().spawn("life", move |cpu| async move {
+        let mut frames = wlan.frames();
+        let mut seen = 0;
+        while seen < 5 && frames.next().await.is_some() {
+            seen += 1;
+        }
+        // By now the receive endpoint has halted, and the driver waits for the end of that.
+        let before = cpu.now();
+        wlan.down().await.unwrap();
+        assert!(cpu.now() - before < Duration::from_secs(2), "{:?}", cpu.now() - before);
+    });
+    life.unwrap().await.unwrap();
     drop(kernel.shutdown().await);
 }
 
@@ -112,7 +112,6 @@ fn ends_a_halt(target: &FaultTarget) -> bool {
 #[tokio::test]
 async fn w6_a_send_endpoint_whose_halt_does_not_end_holds_up_neither_reports_nor_the_end() {
     let kernel = Kernel::builder().clock(Clock::virtual_time()).build().unwrap();
-    let clock = kernel.handle().clock();
     let controller = HostController::new(&kernel.handle()).unwrap();
     let adapter = Rtl8812au::builder().air(&Air::quiet(4)).build();
     let sent = AtomicU64::new(0);
@@ -129,21 +128,21 @@ async fn w6_a_send_endpoint_whose_halt_does_not_end_holds_up_neither_reports_nor
     let port = controller.plug_with(adapter, &[&faults]);
     let wlan = Wlan::attach(port.device(), options()).await.unwrap();
     let frame = [&[8, 0, 0, 0][..], &[0xff; 6], &[2; 90]].concat();
-    let hold = clock.hold();
-    let (first, stalls) = (wlan.send(frame.clone()).await, wlan.send(frame.clone()).await);
-    drop(hold);
-    let error = stalls.await.unwrap_err();
-    assert!(matches!(error.kind(), InjectErrorKind::Transfer(TransferError::Stall)), "{error}");
-    assert!(error.may_have_been_sent());
-    // The endpoint is halted from here on; the report of the frame before comes all the same.
-    let hold = clock.hold();
-    let before = clock.now();
-    let waits = wlan.send(frame).await;
-    drop(hold);
-    assert_eq!(first.await.unwrap().delivery, Delivery::Sent);
-    wlan.down().await.unwrap();
-    assert!(clock.now() - before < Duration::from_millis(200), "{:?}", clock.now() - before);
-    assert!(!waits.await.unwrap_err().may_have_been_sent());
+    // On the kernel core no time passes between what it is told and what it does.
+    let life = kernel.handle().spawn("life", move |cpu| async move {
+        let (first, stalls) = (wlan.send(frame.clone()).await, wlan.send(frame.clone()).await);
+        let error = stalls.await.unwrap_err();
+        assert!(matches!(error.kind(), InjectErrorKind::Transfer(TransferError::Stall)), "{error}");
+        assert!(error.may_have_been_sent());
+        // The endpoint is halted from here on; the report of the frame before comes all the same.
+        let before = cpu.now();
+        let waits = wlan.send(frame).await;
+        assert_eq!(first.await.unwrap().delivery, Delivery::Sent);
+        wlan.down().await.unwrap();
+        assert!(cpu.now() - before < Duration::from_millis(200), "{:?}", cpu.now() - before);
+        assert!(!waits.await.unwrap_err().may_have_been_sent());
+    });
+    life.unwrap().await.unwrap();
     drop(kernel.shutdown().await);
 }
 
