@@ -3,7 +3,8 @@
 #
 #   tests/repeat.sh [TIMES [SECONDS [PACKAGE]]]     default: 200 times, at most 3600 s, airlift-runtime
 #
-# A test that needs luck, or time that it does not get, does not survive this.
+# A test that needs luck, or time that it does not get, does not survive this. Tests of random programs run others in
+# each pass.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 times=${1:-200} seconds=${2:-3600} package=${3:-airlift-runtime}
@@ -21,8 +22,11 @@ for _ in $(seq "$(nproc)"); do
 done
 
 log=$(mktemp)
+# Many tests panic on purpose, and finding names for a stack takes longer than all the rest of them.
+export RUST_BACKTRACE=0
 start=$SECONDS
 for ((pass = 1; pass <= times; pass++)); do
+    export AIRLIFT_MODEL_SEED=$pass
     for binary in "${binaries[@]}"; do
         if ! timeout 600 "$binary" --quiet >"$log" 2>&1; then
             cat "$log"

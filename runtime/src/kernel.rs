@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use futures::channel::oneshot;
 
@@ -117,6 +118,14 @@ impl KernelBuilder {
     /// the system clock, where that happens by itself.
     pub fn chaos(mut self, seed: u64) -> Self {
         self.options.chaos = Some(seed);
+        self
+    }
+
+    /// In virtual time, how long the kernel waits, in real time, for a host thread that stays busy, before it goes on
+    /// without it. Only a thread that waits for the kernel meanwhile, against the rules of
+    /// [`HostTimer`](crate::HostTimer), takes so long; the run repeats itself no more then. Default: 5 s.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.options.patience = patience;
         self
     }
 

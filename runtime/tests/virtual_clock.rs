@@ -174,7 +174,7 @@ fn r16_a_host_threads_work_takes_no_time_what_it_raises_is_there_at_the_next_del
 #[test]
 fn r16_a_host_thread_that_waits_for_the_kernel_stops_the_time_but_not_the_kernel() {
     let clock = Clock::virtual_time();
-    let kernel = kernel_on(&clock);
+    let kernel = Kernel::builder().clock(clock.clone()).patience(Duration::ZERO).build().unwrap();
     let mut timer = clock.host_timer("device");
     let notifier = timer.notifier();
     let (answer, answers) = mpsc::channel();

@@ -14,9 +14,9 @@ use super::Core;
 use crate::time::clock::Inner;
 use crate::time::virtual_clock::VirtualClock;
 
-/// How long the executor waits, in real time, for a busy host thread. One that blocks on the kernel costs the run
-/// its determinism then, not its life.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the executor waits, in real time, for a busy host thread, unless it is told otherwise. One that blocks on
+/// the kernel costs the run its determinism then, not its life.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A seeded generator (SplitMix64) that decides where the clock steps.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Core {
         if self.irq.is_unsettled() {
             return;
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         let bell = &self.shared.bell;
         while clock.is_busy() {
             bell.begin();

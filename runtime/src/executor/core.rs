@@ -11,9 +11,10 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use super::Turn;
-use super::chaos::Chaos;
+use super::chaos::{Chaos, PATIENCE};
 use super::doorbell::Spin;
 use super::policy::IrqPolicy;
 use super::published::{CpuContext, IrqFlag};
@@ -85,11 +86,24 @@ pub(crate) struct Parts {
 }
 
 /// What the builder decides for the executor.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct CoreOptions {
     pub(crate) chaos: Option<u64>,
+    /// For host threads that are busy in virtual time.
+    pub(crate) patience: Duration,
     pub(crate) irq_policy: IrqPolicy,
     pub(crate) on_lock_report: OnLockReport,
+}
+
+impl Default for CoreOptions {
+    fn default() -> Self {
+        Self {
+            chaos: None,
+            patience: PATIENCE,
+            irq_policy: IrqPolicy::default(),
+            on_lock_report: OnLockReport::default(),
+        }
+    }
 }
 
 impl Parts {
@@ -154,6 +168,7 @@ pub(crate) struct Core {
     event: RefCell<Option<ClockEvent>>,
     executor_id: ExecutorId,
     pub(crate) chaos: Option<Chaos>,
+    pub(super) patience: Duration,
     pub(crate) spin: RefCell<Spin>,
     /// Tasks that were asked for, on this thread, when the end had begun.
     pub(crate) spawns_refused: Cell<usize>,
@@ -191,6 +206,7 @@ impl Core {
             event: RefCell::new(event),
             executor_id,
             chaos,
+            patience: options.patience,
             spin: RefCell::new(Spin::new()),
             spawns_refused: Cell::new(0),
             shared,
