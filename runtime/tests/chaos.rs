@@ -43,6 +43,8 @@ fn trace(seed: Option<u64>) -> Vec<String> {
     let notifier: Notifier = timer.notifier();
     let device = device(timer, line.clone(), REQUESTS);
     let task = kernel.handle().spawn("driver", move |cpu| async move {
+        // Nothing before the hold is over, whenever that is: chaos may step then, and may not before.
+        cpu.sleep(Duration::from_nanos(1)).await;
         let log = Log::new();
         let done = Rc::new(Completion::new());
         let (entries, complete, in_handler) = (log.clone(), done.clone(), cpu.clone());
@@ -106,6 +108,8 @@ fn r16_chaos_repeats_itself_by_seed_and_differs_between_seeds() {
 /// Where a driver is when its tick interrupts, for many ticks; and what the kernel says of it.
 fn places(seed: Option<u64>) -> (BTreeMap<&'static str, u64>, ChaosStats) {
     let clock = Clock::virtual_time();
+    // Until the driver is there, all ticks would come to a kernel that idles.
+    let hold = clock.hold();
     let builder = Kernel::builder().clock(clock.clone());
     let kernel = match seed {
         Some(seed) => builder.chaos(seed),
@@ -126,6 +130,7 @@ fn places(seed: Option<u64>) -> (BTreeMap<&'static str, u64>, ChaosStats) {
         }
     });
     let task = kernel.handle().spawn("driver", move |cpu| async move {
+        cpu.sleep(Duration::from_nanos(1)).await;
         let place = Rc::new(Cell::new(""));
         let seen = Rc::new(Log::new());
         let (at, log) = (place.clone(), seen.clone());
@@ -160,6 +165,7 @@ fn places(seed: Option<u64>) -> (BTreeMap<&'static str, u64>, ChaosStats) {
         seen.take().into_iter().for_each(|place| *counts.entry(place).or_default() += 1);
         counts
     });
+    drop(hold);
     let counts = block_on(task.unwrap()).unwrap();
     let stats = kernel.handle().stats().chaos;
     kernel.shutdown_blocking();

@@ -14,6 +14,7 @@ use futures::{Stream, StreamExt};
 fn r12_a_panic_in_a_task_is_told_by_its_handle() {
     let kernel = kernel();
     let handle = kernel.handle();
+    let hold = handle.clock().hold();
     let in_future = handle.spawn("future", |cpu| async move {
         cpu.msleep(1).await;
         panic!("in the {}", "future");
@@ -23,6 +24,7 @@ fn r12_a_panic_in_a_task_is_told_by_its_handle() {
         cpu.msleep(2).await;
         cpu.now().as_millis()
     });
+    drop(hold);
     assert_eq!(block_on(in_future.unwrap()), Err(JoinError::Panicked("in the future".into())));
     assert_eq!(block_on(in_closure.unwrap()), Err(JoinError::Panicked("in the closure".into())));
     assert_eq!(block_on(other.unwrap()), Ok(2));

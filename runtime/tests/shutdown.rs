@@ -206,6 +206,7 @@ fn r1_a_shutdown_that_ended_only_services_is_clean_and_says_so() {
 #[test]
 fn r1_the_report_is_told_in_a_line() {
     let kernel = kernel();
+    let hold = kernel.handle().clock().hold();
     let (ready, is_ready) = mpsc::channel();
     let line = kernel.handle().irq_line("unheard").unwrap();
     for name in ["first", "second"] {
@@ -218,7 +219,6 @@ fn r1_the_report_is_told_in_a_line() {
             pending::<()>().await;
         }));
     }
-    let hold = kernel.handle().clock().hold();
     (0..2).for_each(|_| receive(&is_ready));
     let report = kernel.shutdown_blocking();
     assert_eq!(report.to_string(), "dropped 2 tasks (first, second), 2 armed timers");
