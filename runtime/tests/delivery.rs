@@ -5,10 +5,108 @@ mod common;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
 
-use airlift_runtime::{Clock, IrqReturn, Kernel, Softirq};
-use common::{Log, kernel, receive};
+use airlift_runtime::{Clock, Cpu, CpuContext, IrqAction, IrqReturn, Kernel, Softirq, SpinLock};
+use common::{HANG, Log, kernel, on_kernel, receive};
 use futures::executor::block_on;
+
+/// A line, how often its handler has run, and a way to have it raised by a host thread, which is done when this is.
+fn host_line(cpu: &Cpu) -> (IrqAction, Rc<Cell<u32>>, impl Fn() + use<>) {
+    let line = cpu.kernel().irq_line("test").unwrap();
+    let runs = Rc::new(Cell::new(0));
+    let count = runs.clone();
+    let action = cpu.request_irq(&line, "test", move |_| {
+        count.set(count.get() + 1);
+        IrqReturn::Handled
+    });
+    let raise = move || {
+        let line = line.clone();
+        thread::spawn(move || line.trigger().unwrap()).join().unwrap();
+    };
+    (action.unwrap(), runs, raise)
+}
+
+#[test]
+fn r4_pending_interrupts_are_taken_at_the_outermost_enable() {
+    type Form = fn(&Cpu, &dyn Fn());
+    let forms: [(&str, Form); 5] = [
+        ("restore", |cpu, inside| {
+            let flags = cpu.local_irq_save();
+            inside();
+            cpu.local_irq_restore(flags);
+        }),
+        ("enable", |cpu, inside| {
+            cpu.local_irq_disable();
+            inside();
+            cpu.local_irq_enable();
+        }),
+        ("guard", |cpu, inside| {
+            let guard = cpu.irqs_off();
+            inside();
+            drop(guard);
+        }),
+        ("closure", |cpu, inside| cpu.with_irqs_off(inside)),
+        ("spinlock", |cpu, inside| SpinLock::new("test", ()).with_irqsave(cpu, |()| inside())),
+    ];
+    on_kernel(move |cpu| async move {
+        let (_irq, runs, raise) = host_line(&cpu);
+        for (number, (form, irqs_off)) in (0..).zip(forms) {
+            irqs_off(&cpu, &|| {
+                irqs_off(&cpu, &|| {
+                    raise();
+                    assert_eq!(runs.get(), number, "{form}: IRQs are off");
+                });
+                // An enable enables, however often they were turned off.
+                assert_eq!(runs.get(), number + u32::from(form == "enable"), "{form}: the inner end");
+            });
+            assert_eq!(runs.get(), number + 1, "{form}: the outermost end");
+        }
+    });
+}
+
+#[test]
+fn r4_pending_interrupts_are_taken_before_every_poll() {
+    on_kernel(|cpu| async move {
+        let (_irq, runs, raise) = host_line(&cpu);
+        let seen = runs.clone();
+        let next = cpu.spawn("next", move |_| async move { seen.get() });
+        // No delivery point before the end of this turn.
+        raise();
+        assert_eq!(runs.get(), 0);
+        assert_eq!(next.await.unwrap(), 1);
+    });
+}
+
+#[test]
+fn r4_pending_interrupts_are_taken_when_idle() {
+    for clock in [Clock::system(), Clock::virtual_time()] {
+        let kernel = Kernel::builder().clock(clock.clone()).build().unwrap();
+        let _hold = clock.hold();
+        let line = kernel.handle().irq_line("test").unwrap();
+        let (ran, runs) = mpsc::channel();
+        let for_handler = line.clone();
+        let driver = kernel.handle().spawn_service("driver", move |cpu| async move {
+            let _irq = cpu.request_irq(&for_handler, "test", move |_| {
+                ran.send(()).unwrap();
+                IrqReturn::Handled
+            });
+            std::future::pending::<()>().await;
+        });
+        drop(driver);
+        block_on(kernel.handle().spawn("settled", |_| async {}).unwrap()).unwrap();
+        for _ in 0..3 {
+            let begin = Instant::now();
+            while kernel.handle().nmi(|nmi| nmi.context()) != CpuContext::Idle {
+                assert!(begin.elapsed() < HANG);
+                thread::yield_now();
+            }
+            line.trigger().unwrap();
+            receive(&runs);
+        }
+    }
+}
 
 #[test]
 fn r4_pending_interrupts_are_taken_in_cpu_relax() {

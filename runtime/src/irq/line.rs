@@ -220,3 +220,24 @@ impl fmt::Debug for IrqLine {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(airlift_loom)))]
+mod tests {
+    use super::*;
+    use crate::time::Clock;
+
+    #[test]
+    fn r2_a_trigger_that_the_end_overtakes_fails_and_is_not_counted() {
+        let (shared, tokens) = Shared::new("test".to_owned(), Clock::virtual_time());
+        let line = shared.lines().get_or_add(&shared, None, "late");
+        let line = IrqLine { shared: line };
+        line.trigger().unwrap();
+        // The kernel ran when the caller looked, and has closed the channel before its token was there.
+        let token = tokens.try_recv().unwrap();
+        assert_eq!((token.number, line.shared.latch.take()), (line.number(), Some(1)));
+        tokens.close();
+        assert!(shared.is_running());
+        assert_eq!(line.trigger(), Err(KernelGone));
+        assert_eq!((line.shared.latch.raised(), line.is_pending()), (1, false));
+    }
+}
