@@ -165,6 +165,28 @@ fn r4_pending_interrupts_are_taken_between_softirq_vectors() {
 }
 
 #[test]
+fn r4_pending_is_drained_until_it_is_empty() {
+    const LINES: usize = 10;
+    on_kernel(|cpu| async move {
+        let lines: Vec<_> = (0..LINES).map(|_| cpu.kernel().irq_line("chain").unwrap()).collect();
+        let runs = Rc::new(Cell::new(0));
+        let _actions: Vec<_> = (0..LINES)
+            .map(|number| {
+                let (count, next) = (runs.clone(), lines.get(number + 1).cloned());
+                cpu.request_irq(&lines[number], "chain", move |_| {
+                    count.set(count.get() + 1);
+                    next.iter().for_each(|next| next.trigger().unwrap());
+                    IrqReturn::Handled
+                })
+            })
+            .collect();
+        // Each becomes pending while the one before is taken: all are, at this one point.
+        lines[0].trigger().unwrap();
+        assert_eq!(runs.get(), LINES);
+    });
+}
+
+#[test]
 fn r4_a_storm_starves_neither_tasks_nor_timers() {
     // The handler raises its own line for ever: the line is never not pending.
     let kernel = Kernel::builder().clock(Clock::system()).build().unwrap();

@@ -108,6 +108,49 @@ fn r2_lines_are_allocated_or_requested_by_number() {
 }
 
 #[test]
+fn r2_a_token_that_was_sent_twice_interrupts_once() {
+    let kernel = kernel();
+    let line = kernel.handle().irq_line("replayed").unwrap();
+    let task = kernel.handle().spawn("driver", move |cpu| async move {
+        let runs = Rc::new(Cell::new(0));
+        let count = runs.clone();
+        let _irq = cpu.request_irq(&line, "replayed", move |_| {
+            count.set(count.get() + 1);
+            IrqReturn::Handled
+        });
+        cpu.with_irqs_off(|| {
+            cpu.disable_irq_nosync(&line).unwrap();
+            line.trigger().unwrap();
+            // Its token is still queued when the line is enabled, which asks for a replay.
+            cpu.enable_irq(&line).unwrap();
+            assert_eq!(runs.get(), 0);
+        });
+        runs.get()
+    });
+    assert_eq!(block_on(task.unwrap()).unwrap(), 1);
+}
+
+#[test]
+fn r2_a_line_that_was_freed_stays_pending_until_it_is_requested_again() {
+    on_kernel(|cpu| async move {
+        let line = cpu.kernel().irq_line("freed").unwrap();
+        let handled = |_: &mut airlift_runtime::HardIrq<'_>| IrqReturn::Handled;
+        let stats = |cpu: &airlift_runtime::Cpu| {
+            let stats = cpu.kernel().stats();
+            let line = stats.line(1).unwrap();
+            (line.raised, line.delivered, line.unhandled)
+        };
+        drop(cpu.request_irq(&line, "first", handled));
+        line.trigger().unwrap();
+        assert!(line.is_pending());
+        assert_eq!(stats(&cpu), (1, 0, 0));
+        let _irq = cpu.request_irq(&line, "second", handled);
+        assert!(!line.is_pending());
+        assert_eq!(stats(&cpu), (1, 1, 0));
+    });
+}
+
+#[test]
 fn r2_a_line_that_is_raised_before_it_is_requested_interrupts_then() {
     let kernel = kernel();
     let line = kernel.handle().irq_line("early").unwrap();
@@ -128,7 +171,7 @@ fn r2_a_line_that_is_raised_before_it_is_requested_interrupts_then() {
 }
 
 #[test]
-fn a_line_is_requested_once_and_on_its_own_kernel() {
+fn r2_a_line_is_requested_once_on_its_own_kernel_and_the_timers_by_nobody() {
     let other = kernel();
     let foreign = other.handle().irq_line("foreign").unwrap();
     let kernel = kernel();
@@ -139,6 +182,10 @@ fn a_line_is_requested_once_and_on_its_own_kernel() {
         drop(first);
         let third = cpu.request_irq(&line, "third", |_| IrqReturn::Handled).map(drop);
         let foreign = cpu.request_irq(&foreign, "foreign", |_| IrqReturn::Handled).unwrap_err();
+        let timer = cpu.kernel().irq_line_at(0, "mine").unwrap();
+        let busy = IrqError::Busy { number: 0, owner: "timer".into() };
+        assert_eq!(cpu.request_irq(&timer, "fourth", |_| IrqReturn::Handled).unwrap_err(), busy);
+        assert_eq!(cpu.disable_irq_nosync(&timer), Err(busy));
         (second, third, foreign)
     });
     let (second, third, foreign) = block_on(task.unwrap()).unwrap();

@@ -347,6 +347,52 @@ fn r8_a_line_that_nobody_cares_for_is_shut_off_and_a_new_handler_starts_it_again
 }
 
 #[test]
+fn r8_a_line_that_was_shut_off_works_again_when_it_is_enabled_or_requested_anew() {
+    on_kernel(|cpu| async move {
+        let line = line(&cpu);
+        let shut_off = |cpu: &Cpu| {
+            let stats = cpu.kernel().stats();
+            let stats = stats.line(1).unwrap();
+            (stats.shut_off, stats.disable_depth)
+        };
+        let deaf = cpu.request_irq(&line, "deaf", |_| IrqReturn::None).unwrap();
+        let storm = || (0..100_000).for_each(|_| line.trigger().unwrap());
+        storm();
+        assert_eq!(shut_off(&cpu), (true, 1));
+        cpu.enable_irq(&line).unwrap();
+        assert_eq!(shut_off(&cpu), (false, 0));
+        storm();
+        assert_eq!(shut_off(&cpu), (true, 1));
+        drop(deaf);
+        let (_irq, runs) = counting(&cpu, &line);
+        assert_eq!(shut_off(&cpu), (false, 0));
+        line.trigger().unwrap();
+        assert_eq!(runs.get(), 1);
+    });
+}
+
+#[test]
+fn r8_a_thread_that_handles_its_interrupts_is_not_spurious() {
+    on_kernel(|cpu| async move {
+        let line = line(&cpu);
+        let _irq = cpu.request_threaded_irq(
+            &line,
+            "good",
+            IrqOptions::new(),
+            |_| IrqReturn::WakeThread,
+            |_| async { IrqReturn::Handled },
+        );
+        for _ in 0..20 {
+            line.trigger().unwrap();
+            settle(&cpu).await;
+        }
+        let stats = cpu.kernel().stats();
+        let stats = stats.line(line.number()).unwrap();
+        assert_eq!((stats.delivered, stats.unhandled), (20, 0));
+    });
+}
+
+#[test]
 fn r8_stray_interrupts_now_and_then_shut_nothing_off() {
     on_kernel(|cpu| async move {
         let line = line(&cpu);

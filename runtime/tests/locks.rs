@@ -105,6 +105,28 @@ fn r10_a_spinlock_held_across_an_await_is_reported() {
 }
 
 #[test]
+fn r10_a_lock_that_a_handler_or_softirq_keeps_is_counted_and_not_its_victims() {
+    let kernel = kernel();
+    let task = kernel.handle().spawn("victim", |cpu| async move {
+        let line = cpu.kernel().irq_line("leaky").unwrap();
+        let locks = [(); 2].map(|()| &*Box::leak(Box::new(SpinLock::new("kept", ()))));
+        let _irq = cpu.request_irq(&line, "leaky", move |irq| {
+            std::mem::forget(locks[0].lock(irq));
+            IrqReturn::Handled
+        });
+        let _softirq = cpu.open_softirq(Softirq::NetRx, move |softirq| {
+            std::mem::forget(locks[1].lock(softirq));
+        });
+        let count = |cpu: &Cpu| (cpu.preempt_count(), cpu.kernel().stats().suspended_with_lock);
+        line.trigger().unwrap();
+        let after_handler = count(&cpu);
+        cpu.with_softirqs_off(|| cpu.raise_softirq(Softirq::NetRx));
+        (after_handler, count(&cpu))
+    });
+    assert_eq!(block_on(task.unwrap()).unwrap(), ((0, 1), (0, 2)));
+}
+
+#[test]
 fn r10_a_mutex_is_held_across_awaits_and_handed_on_in_order() {
     let log = on_kernel(|cpu| async move {
         let mutex = Rc::new(Mutex::new(Vec::new()));

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use airlift_runtime::{Cpu, IrqReturn, Kernel, Softirq, SpinLock};
+use airlift_runtime::{Cpu, CpuContext, IrqReturn, Kernel, Softirq, SpinLock};
 use common::{Log, kernel, on_kernel, receive};
 use futures::executor::block_on;
 
@@ -65,6 +65,49 @@ fn r7_an_interrupt_goes_in_and_out_by_the_protocol() {
             ("after", 0, true, true),
         ]
     );
+}
+
+#[test]
+fn r7_what_an_interrupt_broke_into_is_put_aside_and_put_back() {
+    let kernel = kernel();
+    let task = kernel.handle().spawn("interrupted", |cpu| async move {
+        let line = cpu.kernel().irq_line("test").unwrap();
+        let (log, lock) = (Log::new(), SpinLock::new("held", ()));
+        let look = {
+            let (cpu, log) = (cpu.clone(), log.clone());
+            move || log.push((cpu.preempt_count(), cpu.kernel().nmi(|nmi| nmi.context())))
+        };
+        let in_handler = look.clone();
+        let _irq = cpu.request_irq(&line, "test", move |_| {
+            in_handler();
+            IrqReturn::Handled
+        });
+        let (in_softirq, again) = (look.clone(), line.clone());
+        let _softirq = cpu.open_softirq(Softirq::NetRx, move |_| {
+            again.trigger().unwrap();
+            in_softirq();
+        });
+        lock.with(&cpu, |()| {
+            line.trigger().unwrap();
+            look();
+        });
+        cpu.with_softirqs_off(|| cpu.raise_softirq(Softirq::NetRx));
+        look();
+        log.take()
+    });
+    let softirq = CpuContext::Softirq(Softirq::NetRx);
+    assert_eq!(
+        block_on(task.unwrap()).unwrap(),
+        [
+            (0x10000, CpuContext::HardIrq(1)),
+            // The lock is the task's again.
+            (1, CpuContext::Task),
+            (0x10100, CpuContext::HardIrq(1)),
+            (0x100, softirq),
+            (0, CpuContext::Task),
+        ]
+    );
+    assert_eq!(kernel.handle().stats().suspended_with_lock, 0);
 }
 
 #[test]

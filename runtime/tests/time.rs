@@ -89,6 +89,36 @@ fn r9_jiffies_follow_the_clock_and_stand_still_with_irqs_off() {
 }
 
 #[test]
+fn r9_an_interrupt_brings_jiffies_up_to_date_before_it_asks_and_when_it_ends() {
+    let kernel = Kernel::builder().clock(Clock::system()).build().unwrap();
+    let task = kernel.handle().spawn("main", |cpu| async move {
+        let line = cpu.kernel().irq_line("test").unwrap();
+        let seen = Rc::new(Cell::new(None));
+        let (asks, in_handler) = (Rc::new(Cell::new(true)), seen.clone());
+        let ask = asks.clone();
+        let _irq = cpu.request_irq(&line, "test", move |irq| {
+            in_handler.set(ask.get().then(|| irq.jiffies()));
+            airlift_runtime::IrqReturn::Handled
+        });
+        // Some jiffies pass, and nobody looks.
+        let pass = |from: u64| {
+            while cpu.now() < JIFFY * (from as u32 + 3) {
+                std::hint::spin_loop();
+            }
+            from + 3
+        };
+        let passed = pass(cpu.jiffies());
+        line.trigger().unwrap();
+        let asked = seen.get().is_some_and(|jiffies| jiffies >= passed);
+        asks.set(false);
+        let passed = pass(cpu.jiffies());
+        line.trigger().unwrap();
+        (asked, cpu.kernel().stats().jiffies >= passed)
+    });
+    assert_eq!(block_on(task.unwrap()).unwrap(), (true, true));
+}
+
+#[test]
 fn r9_mod_timer_arms_moves_and_fires_once() {
     let (armed, fired) = on_kernel(|cpu| async move {
         let log = Log::new();

@@ -153,8 +153,16 @@ fn r11_a_healthy_kernel_is_not_reported_idle_or_busy() {
     let mut host = Host::new();
     let kernel = Kernel::new().unwrap();
     let watchdog = host.watch(&kernel);
-    // Raised, and nobody's: it may wait.
-    kernel.handle().irq_line("nobody's").unwrap().trigger().unwrap();
+    // Raised, and nobody's, or nobody's any more: they may wait.
+    let nobodys = kernel.handle().irq_line("nobody's").unwrap();
+    nobodys.trigger().unwrap();
+    let freed = kernel.handle().irq_line("freed").unwrap();
+    let ours = freed.clone();
+    let free = kernel.handle().spawn("frees", move |cpu| async move {
+        drop(cpu.request_irq(&ours, "freed", |_| IrqReturn::Handled).unwrap());
+    });
+    block_on(free.unwrap()).unwrap();
+    freed.trigger().unwrap();
     let timer = kernel.handle().irq_line_at(0, "timer").unwrap();
     host.run_with(&timer, 300 * SECOND);
     let busy = kernel.handle().spawn("busy", |cpu| async move {
@@ -165,6 +173,7 @@ fn r11_a_healthy_kernel_is_not_reported_idle_or_busy() {
     host.run_with(&timer, 600 * SECOND);
     busy.unwrap().abort();
     assert_eq!(all(&watchdog), []);
+    assert!(nobodys.is_pending() && freed.is_pending());
 }
 
 #[test]
