@@ -226,6 +226,34 @@ fn r9_a_cancelled_sleep_moves_no_time() {
 }
 
 #[test]
+fn r9_a_sleep_that_is_reset_ends_at_its_new_time_alone() {
+    let ends = on_kernel(|cpu| async move {
+        let mut ends = Vec::new();
+        let mut sleep = Box::pin(cpu.sleep_until(60 * MS));
+        assert_eq!(cpu.timeout(5 * MS, sleep.as_mut()).await, Err(Elapsed));
+        // Armed, and nearer now.
+        sleep.reset(20 * MS);
+        assert_eq!(sleep.due(), 20 * MS);
+        sleep.as_mut().await;
+        ends.push(cpu.now());
+        // Ended, begun anew, armed, and farther now.
+        sleep.reset(30 * MS);
+        assert_eq!(cpu.timeout(5 * MS, sleep.as_mut()).await, Err(Elapsed));
+        sleep.reset(40 * MS);
+        sleep.as_mut().await;
+        ends.push(cpu.now());
+        // Disarmed, it moves no time.
+        sleep.reset(50 * MS);
+        assert_eq!(cpu.timeout(5 * MS, sleep.as_mut()).await, Err(Elapsed));
+        sleep.reset(Duration::from_secs(60));
+        cpu.msleep(10).await;
+        ends.push(cpu.now());
+        ends
+    });
+    assert_eq!(ends, [20 * MS, 40 * MS, 55 * MS]);
+}
+
+#[test]
 fn a5_a_sleep_counts_from_the_call_not_from_the_first_poll() {
     let now = on_kernel(|cpu| async move {
         let sleep = cpu.msleep(10);

@@ -179,6 +179,15 @@ impl Sleep {
     pub fn due(&self) -> Duration {
         self.due
     }
+
+    /// Has it end at `due` instead, by the kernel's clock, whether it has ended or not. It is disarmed until it is polled
+    /// again. One that is used again and again allocates once.
+    pub fn reset(&mut self, due: Duration) {
+        if let Some(key) = self.key.take() {
+            self.core.timers.remove(key);
+        }
+        self.due = due;
+    }
 }
 
 impl Future for Sleep {

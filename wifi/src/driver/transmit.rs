@@ -82,6 +82,35 @@ struct Halt {
     again: bool,
 }
 
+/// When to look for frames that are late. One that is set for too early costs a look; to set it for each frame would cost
+/// more.
+struct Timer {
+    sleep: Sleep,
+    /// When it rings, if it is to.
+    set: Option<Duration>,
+}
+
+impl Timer {
+    fn set(&mut self, deadline: Option<Duration>) {
+        let early = deadline.is_some_and(|due| self.set.is_some_and(|set| set <= due));
+        if self.set != deadline && !early {
+            self.sleep.reset(deadline.unwrap_or(Duration::MAX));
+            self.set = deadline;
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.set.is_none() {
+            return Poll::Pending;
+        }
+        let rung = Pin::new(&mut self.sleep).poll(context);
+        if rung.is_ready() {
+            self.set = None;
+        }
+        rung
+    }
+}
+
 struct Task {
     with: Transmit,
     /// By endpoint, in order.
@@ -117,17 +146,9 @@ pub(super) async fn run(with: Transmit, stop: async_channel::Receiver<()>) {
     let cpu = task.with.cpu.clone();
     let mut stopped = pin!(stop.recv());
     let mut stopping: Option<Duration> = None;
-    // A timer that is set for too early costs a look; one for each frame would cost more.
-    let mut timer: Option<(Duration, Sleep)> = None;
+    let mut timer = Timer { sleep: cpu.sleep_until(Duration::ZERO), set: None };
     loop {
-        let deadline = task.with.flights.deadline().into_iter().chain(stopping).min();
-        match deadline {
-            None => timer = None,
-            Some(due) if timer.as_ref().is_none_or(|(set, _)| due < *set) => {
-                timer = Some((due, cpu.sleep_until(due)));
-            }
-            Some(_) => {}
-        }
+        timer.set(task.with.flights.deadline().into_iter().chain(stopping).min());
         let event = poll_fn(|context| {
             if stopping.is_none() && stopped.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Event::Stopped);
@@ -135,20 +156,14 @@ pub(super) async fn run(with: Transmit, stop: async_channel::Receiver<()>) {
             if let Poll::Ready(event) = task.poll(context, stopping.is_none()) {
                 return Poll::Ready(event);
             }
-            match &mut timer {
-                Some((_, sleep)) => Pin::new(sleep).poll(context).map(|()| Event::Late),
-                None => Poll::Pending,
-            }
+            timer.poll(context).map(|()| Event::Late)
         })
         .await;
         match event {
             Event::Ended(endpoint, completion, frames) => task.ended(endpoint, completion, frames),
             Event::Frame(job) => task.send(job),
             Event::Freed(endpoint) => task.freed(endpoint),
-            Event::Late => {
-                timer = None;
-                task.expire();
-            }
+            Event::Late => task.expire(),
             Event::Stopped => stopping = Some(cpu.now() + SETTLE),
         }
         let over = stopping.is_some_and(|due| task.with.flights.is_empty() || cpu.now() >= due);
