@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fetches what the harness boots, beside the system's own packages and without touching them: a Debian `sid`
-# kernel with those of its modules that stand in `parts`, and the vendor's firmware. Usage: fetch.sh FOLDER
+# kernel with those of its modules that stand in `parts`, the vendor's firmware, and the rules of countries for
+# transmitters. Usage: fetch.sh FOLDER
 #
 # What stays is about 25 MB; it takes 250 MB on the way, of which most are the archive of all modules.
 #
@@ -56,6 +57,7 @@ take() {
     mv "$folder/part" "$folder/$package"
 }
 take firmware-realtek '*/rtw88/*'
+take wireless-regdb '*/regulatory.db*'
 take "linux-modules-$kernel" $(sed 's|.*|*/kernel/&/*|' "$here/parts")
 # The kernel last: it is what tells that all is there.
 take "linux-binary-$kernel" '*/vmlinuz*'

@@ -70,4 +70,10 @@ done < "$work/order"
 firmware=${7:-$(find "$fetched/firmware-realtek" -name "$firmware_name")}
 cp "$firmware" "$root/lib/firmware/rtw88/$firmware_name"
 
+# The rules of countries, signed for the distribution's kernel, not yet where that looks for them.
+mkdir "$root/regulatory"
+for file in regulatory.db regulatory.db.p7s; do
+    cp "$(find "$fetched/wireless-regdb" -name "$file-debian")" "$root/regulatory/$file"
+done
+
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) > "$output"

@@ -12,8 +12,8 @@
 #   no      nothing
 #   switch  let the adapter leave the bus first, and come back, at super speed if the port has it
 #   scan    an active scan in managed mode before
-#   inject  send frames in monitor mode, and look for them on the air; channels 1 to 11 only, elsewhere mac80211 lets
-#           nobody inject without a regulatory database
+#   inject  send frames in monitor mode, and look for them on the air; above channel 14 by the rules of the United
+#           States, since mac80211 lets nobody inject there without some country's
 #   feed    capture made-up packets
 #   busy    have so many of them arrive that the driver aggregates them
 # Each step has an adapter of its own. The bus's number says what kind it is (tests/src/adapters.rs), what follows is
@@ -86,7 +86,7 @@ room() {
 
 # 1. What boots.
 fetched=${AIRLIFT_MAINLINE_DIR:-$root/target/mainline}
-if ! compgen -G "$fetched/linux-binary-*" > /dev/null; then
+if ! compgen -G "$fetched/linux-binary-*" > /dev/null || [ ! -d "$fetched/wireless-regdb" ]; then
     echo "mainline: fetching kernel and firmware into $fetched"
     room "$fetched" 300
     "$here/fetch.sh" "$fetched" || cannot "the packages could not be fetched; see above"

@@ -2,6 +2,7 @@
 //!
 //! Mainline's driver takes no rate from an injected frame's radiotap header: data frames go at 6 Mbit/s, all others at
 //! the lowest rate of the band, those without a body among the data frames too (`rtw88 tx.c`, `rtw_tx_pkt_info_update`).
+//! Of control frames it tells the chip nothing, which reads as 1 Mbit/s, at 5 GHz too.
 //! The chip numbers management frames, mac80211 fills in durations, and a frame to a station that does not answer is
 //! sent again.
 
@@ -116,7 +117,8 @@ impl Injected {
 
     /// The rate that mainline sends it at.
     fn rate(&self, tuning: Tuning) -> Rate {
-        if self.is_data() || tuning.is_5ghz() { Rate::OFDM_6M } else { Rate::DSSS_1M }
+        let ofdm = self.is_data() || tuning.is_5ghz() && !self.is_control();
+        if ofdm { Rate::OFDM_6M } else { Rate::DSSS_1M }
     }
 }
 

@@ -103,6 +103,12 @@ pub fn steps(chip: &Chip, quick: bool) -> Vec<String> {
         steps.push("1-10:36:80MHz:0:feed".into());
         steps.push("1-12:6:HT40+:0:inject".into());
     }
+    // Last, since a country's rules come into force for them.
+    steps.push("1-14:36:80MHz:0:inject".into());
+    if !quick {
+        let others = [(15, "36:HT20"), (16, "36:HT40+"), (17, "149:HT20")];
+        steps.extend(others.map(|(number, place)| format!("1-{number}:{place}:0:inject")));
+    }
     steps
 }
 
@@ -119,10 +125,10 @@ mod tests {
                 all.iter().map(|step| Step::parse(chip, step).expect("a step").id).collect();
             let places: usize = chip.adapters.iter().map(|adapter| adapter.places.len()).sum();
             let speeds = if chip.adapter("super-speed").is_some() { 2 } else { 1 };
-            assert_eq!(ids.len(), places + 4 + speeds);
+            assert_eq!(ids.len(), places + 8 + speeds);
             ids.sort_unstable();
             ids.dedup();
-            assert_eq!(ids.len(), places + 4 + speeds);
+            assert_eq!(ids.len(), places + 8 + speeds);
             assert!(steps(chip, true).iter().all(|step| all.contains(step)));
         }
     }
