@@ -29,6 +29,8 @@ pub const CHIPS: &[Chip] = &[
         folder: "rtl8812a",
         module: "rtw88_8812au",
         firmware: "rtw8812a_fw.bin",
+        // None with Bluetooth: mainline's driver calls a function that it has not got (its `coex_set_gnt_debug`), and Linux
+        // 7.2 ends there.
         adapters: &[ORDINARY, EXTERNAL_PA, BLANK, SCRAMBLED, SUPER_SPEED, SWITCHING, SWITCHING_IN_VAIN],
     },
     Chip {
@@ -36,14 +38,23 @@ pub const CHIPS: &[Chip] = &[
         folder: "rtl8821a",
         module: "rtw88_8821au",
         firmware: "rtw8821a_fw.bin",
-        adapters: &[ORDINARY, EXTERNAL_PA, SCRAMBLED, BLANK],
+        adapters: &[ORDINARY, EXTERNAL_PA, SCRAMBLED, BLANK, BLUETOOTH, BLUETOOTH_APART],
     },
     Chip {
         model: Model::Rtl8814au,
         folder: "rtl8814a",
         module: "rtw88_8814au",
         firmware: "rtw8814a_fw.bin",
-        adapters: &[ORDINARY, EXTERNAL_PA, SCRAMBLED, BLANK, SUPER_SPEED, SWITCHING, SWITCHING_IN_VAIN],
+        adapters: &[
+            ORDINARY,
+            EXTERNAL_PA,
+            SCRAMBLED,
+            BLANK,
+            SUPER_SPEED,
+            SWITCHING,
+            SWITCHING_IN_VAIN,
+            BLUETOOTH,
+        ],
     },
 ];
 
@@ -163,6 +174,30 @@ const SWITCHING_IN_VAIN: Adapter = Adapter {
     special: switching,
     ..SWITCHING
 };
+
+/// By the chip itself, or by its EFUSE.
+const BLUETOOTH: Adapter = Adapter {
+    name: "bluetooth",
+    what: "EFUSE that shares antennas with Bluetooth",
+    places: THREE,
+    special: |plain, model| bluetooth(plain, model, true),
+    ..ORDINARY
+};
+
+const BLUETOOTH_APART: Adapter = Adapter {
+    name: "bluetooth-apart",
+    what: "Bluetooth with antennas of its own",
+    special: |plain, model| bluetooth(plain, model, false),
+    ..BLUETOOTH
+};
+
+fn bluetooth(plain: Builder, model: Model, shared: bool) -> Builder {
+    let option = Efuse::ordinary_of(model).logical()[usize::from(offset::RF_BOARD_OPTION)] & 0x1f | 0x20;
+    let efuse = Efuse::ordinary_of(model)
+        .with(offset::RF_BOARD_OPTION, &[option])
+        .with(offset::RF_BT_SETTING, &[shared.into()]);
+    plain.efuse(efuse).bluetooth(true)
+}
 
 fn switching(plain: Builder, model: Model) -> Builder {
     let (at, _) = usb_mode(model);

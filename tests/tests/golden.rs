@@ -65,14 +65,6 @@ const STATE: &[Exception] = &[
     .of(&[Model::Rtl8814au]),
 ];
 
-/// What mainline's driver sets for the Bluetooth half of an RTL8821A, with one on the board or without: the arbiter's
-/// tables, and messages to the firmware. We leave the arbiter as it comes out of reset.
-const COEXISTENCE: &[Exception] = &[
-    Exception::new(0x01d0..=0x01d7, "mailboxes with messages about Bluetooth").of(&[Model::Rtl8821au]),
-    Exception::new(0x01f0..=0x01f7, "mailboxes with messages about Bluetooth").of(&[Model::Rtl8821au]),
-    Exception::new(0x06c0..=0x06cb, "tables of who may use the antenna when").of(&[Model::Rtl8821au]),
-];
-
 /// Registers that may be written otherwise.
 const WRITES: &[Exception] = &[
     Exception::new(
@@ -156,16 +148,11 @@ impl std::fmt::Display for Run {
 
 #[test]
 fn v2_we_leave_the_chip_as_mainline_does() {
-    let exceptions = [compare::VOLATILE, STATE, COEXISTENCE].concat();
+    let exceptions = [compare::VOLATILE, STATE].concat();
     let mut found = Vec::new();
     let mut needed = Vec::new();
     for run in runs() {
-        let mut golden = run.golden().state;
-        if run.chip.model == Model::Rtl8821au {
-            // Those about Bluetooth, as the mailboxes'.
-            golden.memories.retain(|name, _| !name.starts_with("command "));
-        }
-        let (differences, used) = compare::states(run.on(), &golden, &run.ours().1, &exceptions);
+        let (differences, used) = compare::states(run.on(), &run.golden().state, &run.ours().1, &exceptions);
         found.extend(differences.into_iter().map(|difference| format!("{run}: {difference}")));
         needed.extend(used);
     }
@@ -206,7 +193,6 @@ fn same(ours: &Step, theirs: &Step) -> bool {
 
 #[test]
 fn v2_our_writes_are_mainlines_in_its_order() {
-    let exceptions = [WRITES, COEXISTENCE].concat();
     let mut found = Vec::new();
     let mut needed = Vec::new();
     for run in runs() {
@@ -229,11 +215,11 @@ fn v2_our_writes_are_mainlines_in_its_order() {
             .collect();
         found.extend(differ.into_iter().map(|what| format!("{run}: on the way off the bus: {what}")));
         golden.probe = probe.to_vec();
-        let (differences, used) = compare::writes(run.on(), &golden, ours, &exceptions);
+        let (differences, used) = compare::writes(run.on(), &golden, ours, WRITES);
         found.extend(differences.into_iter().map(|difference| format!("{run}: {difference}")));
         needed.extend(used);
     }
-    for exception in compare::idle(&exceptions, &needed) {
+    for exception in compare::idle(WRITES, &needed) {
         found.push(format!("exception not needed: {exception:x?}"));
     }
     assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));

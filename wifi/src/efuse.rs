@@ -326,6 +326,8 @@ pub(crate) struct EfuseInfo {
     pub(crate) table_bt_coex: bool,
     /// Whether a Bluetooth radio shares the board.
     pub(crate) bt_coex: bool,
+    /// Whether Bluetooth and Wi-Fi share antennas, on chips that ask.
+    pub(crate) shares_antennas: bool,
     /// Whether the EFUSE lets the host switch the adapter to USB 3.
     pub(crate) usb_mode_switch: bool,
     /// Transmit power settings of the chip's paths as they stand in the map; blank for those that it has not.
@@ -344,6 +346,7 @@ mod at {
     pub(super) const LNA_TYPE_2G: usize = 0xbd;
     pub(super) const LNA_TYPE_5G: usize = 0xbf;
     pub(super) const RF_BOARD_OPTION: usize = 0xc1;
+    pub(super) const RF_BT_SETTING: usize = 0xc3;
     pub(super) const BB_SWING_2G: usize = 0xc6;
     pub(super) const BB_SWING_5G: usize = 0xc7;
     pub(super) const TRX_ANTENNA_OPTION: usize = 0xc9;
@@ -393,6 +396,7 @@ impl EfuseInfo {
             country: [view.byte(at::COUNTRY), view.byte(at::COUNTRY_END)],
             table_bt_coex: bt_coex,
             bt_coex,
+            shares_antennas: layout.uses(at::RF_BT_SETTING) && view.byte(at::RF_BT_SETTING) & 1 != 0,
             usb_mode_switch: layout.usb_switch.is_some_and(|(at, bit)| view.byte(at) & bit != 0),
             tx_power,
             mac_address,
@@ -400,8 +404,9 @@ impl EfuseInfo {
     }
 }
 
-/// What [`amplifier_front_end`] looks at.
-pub(crate) const AMPLIFIER_OFFSETS: &[usize] = &[at::PA_TYPE, at::LNA_TYPE_2G, at::LNA_TYPE_5G];
+/// What [`amplifier_front_end`] looks at, and how antennas are shared.
+pub(crate) const RTL8821A_OFFSETS: &[usize] =
+    &[at::PA_TYPE, at::LNA_TYPE_2G, at::LNA_TYPE_5G, at::RF_BT_SETTING];
 
 /// A front end that is known by its amplifiers alone (rtw88 `main.c`, `rtw_chip_efuse_info_setup`).
 pub(crate) fn amplifier_front_end(map: &Map<'_>) -> BoardFrontEnd {

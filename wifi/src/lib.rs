@@ -38,6 +38,7 @@ pub mod stream;
 pub mod tx;
 
 mod chip;
+mod coex;
 mod driver;
 mod efuse;
 pub mod firmware;

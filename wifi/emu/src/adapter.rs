@@ -251,6 +251,7 @@ impl Builder {
                 speed: Speed::High,
                 usb3_port: false,
                 reset_values: ResetValues::Zero,
+                bluetooth: false,
                 personalities: Vec::new(),
             },
             air: None,
@@ -328,6 +329,14 @@ impl Builder {
     #[must_use]
     pub fn reset_values(mut self, values: ResetValues) -> Self {
         self.options.reset_values = values;
+        self
+    }
+
+    /// Whether the Bluetooth part of an RTL8821AU is in use, as the chip tells; it is not unless told otherwise. The
+    /// others have none: of a board's, their [EFUSE](crate::efuse::offset::RF_BOARD_OPTION) tells.
+    #[must_use]
+    pub fn bluetooth(mut self, bluetooth: bool) -> Self {
+        self.options.bluetooth = bluetooth;
         self
     }
 

@@ -118,6 +118,10 @@ registers! {
     RXFLTMAP0: u32 = 0x06a0;
     RXFLTMAP1: u16 = 0x06a2;
     RXFLTMAP2: u16 = 0x06a4;
+    BT_COEX_TABLE0: u32 = 0x06c0;
+    BT_COEX_TABLE1: u32 = 0x06c4;
+    BT_COEX_BRK_TABLE: u32 = 0x06c8;
+    BT_COEX_TABLE_H: u32 = 0x06cc;
     GNT_BT: u8 = 0x0765;
     BT_COEX_ENH_INTR_CTRL: u8 = 0x076e;
     BT_STAT_CTRL: u8 = 0x0778;

@@ -30,6 +30,7 @@ registers! {
     LDO_SWR_CTRL: u32 = 0x007c;
     MCUFW_CTRL: u32 = 0x0080;
     MCU_TST_CFG: u8 = 0x0084;
+    WIFI_BT_INFO: u16 = 0x00aa;
     HIMR0: u32 = 0x00b0;
     HISR0: u32 = 0x00b4;
     HIMR1: u32 = 0x00b8;

@@ -16,6 +16,7 @@ use core::time::Duration;
 use airlift_hcd::Speed;
 use airlift_regs::sys;
 
+use crate::coex::CoexInfo;
 use crate::efuse::{EfuseInfo, EfuseLayout};
 use crate::firmware::FirmwareInfo;
 use crate::phy::info::PhyInfo;
@@ -247,6 +248,8 @@ pub(crate) struct ChipInfo {
     /// Whether transmit descriptors hold a limit of the rate's fall-back even when there is none (rtw88
     /// `old_datarate_fb_limit`).
     pub(crate) tx_fallback_limit: bool,
+    /// What it does so that Bluetooth has its share.
+    pub(crate) coex: CoexInfo,
     /// Baseband and radio.
     pub(crate) phy: &'static PhyInfo,
 }

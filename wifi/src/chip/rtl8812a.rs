@@ -8,6 +8,7 @@ use core::time::Duration;
 use airlift_regs::{bits, mac};
 
 use super::{Chip, ChipInfo, Mac, Mac8051, PowerStep, QueuePages, ShadowPolicy, TO_USB3, poll, w};
+use crate::coex::{CoexInfo, On};
 use crate::efuse::{self, BtCoex, EfuseLayout, Options};
 use crate::firmware::{FirmwareFormat, FirmwareInfo};
 use crate::regio::FieldWrite;
@@ -188,5 +189,12 @@ pub(crate) static INFO: ChipInfo = ChipInfo {
     ],
     tx_aggregate_descriptors: 1,
     tx_fallback_limit: true,
+    coex: CoexInfo {
+        on: On::NoBoard,
+        owns_switch: true,
+        set_up: |_| Vec::new(),
+        switch: |_, _| Vec::new(),
+        shares: None,
+    },
     phy: &crate::phy::rtl8812a::INFO,
 };

@@ -7,6 +7,7 @@
 use core::time::Duration;
 
 use super::{Chip, ChipInfo, Mac, Mac3081, OwnPages, PowerStep, QueuePages, ShadowPolicy, TO_USB3};
+use crate::coex::{CoexInfo, On};
 use crate::efuse::{self, BtCoex, EfuseLayout, Options};
 use crate::firmware::{FirmwareFormat, FirmwareInfo};
 
@@ -152,5 +153,13 @@ pub(crate) static INFO: ChipInfo = ChipInfo {
     queue_pages: [pages([3, 3, 2, 2, 3, 3]), pages([3, 2, 1, 1, 3, 3]), pages([3, 2, 1, 1, 3, 3])],
     tx_aggregate_descriptors: 3,
     tx_fallback_limit: false,
+    // Path C does not work while the switch is Wi-Fi's (rtw88 `rtw8814a_coex_cfg_ant_switch`).
+    coex: CoexInfo {
+        on: On::EveryBoard,
+        owns_switch: false,
+        set_up: |_| Vec::new(),
+        switch: |_, _| Vec::new(),
+        shares: None,
+    },
     phy: &crate::phy::rtl8814a::INFO,
 };

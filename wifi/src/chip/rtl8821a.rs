@@ -6,9 +6,12 @@
 
 use core::time::Duration;
 
-use airlift_regs::mac;
+use airlift_regs::bits::{bt_coex_enh_intr_ctrl, bt_tdma_time, gnt_bt, gpio_muxcfg, led_cfg};
+use airlift_regs::{bb, mac, sys};
 
-use super::{Chip, ChipInfo, Mac, Mac8051, PowerStep, QueuePages, ShadowPolicy, poll, w};
+use super::{Board, Chip, ChipInfo, Mac, Mac8051, PowerStep, QueuePages, ShadowPolicy, poll, w};
+use crate::channel::Band;
+use crate::coex::{BySharing, CoexInfo, On, Share, Shares};
 use crate::efuse::{self, BtCoex, EfuseLayout, Options};
 use crate::firmware::{FirmwareFormat, FirmwareInfo};
 use crate::regio::FieldWrite;
@@ -119,6 +122,56 @@ const OWN_MAC_FIELDS: &[FieldWrite] = &[
     FieldWrite::whole(mac::FAST_EDCA_CTRL, 0x0308_7777),
 ];
 
+const fn share(bluetooth: u32, wifi: u32, slots: [u8; 5]) -> Share {
+    Share { tables: [bluetooth, wifi], slots }
+}
+
+/// rtw88 `rtw8821a.c`, `table_sant_8821a`, cases 1, 9 and 0, and `tdma_sant_8821a`, cases 0 and 7; `table_nsant_8821a`,
+/// cases 112 and 100, and `tdma_nsant_8821a`, cases 107 and 100.
+const SHARES: BySharing = BySharing {
+    shared: Shares {
+        first: Some(share(0x5555_5555, 0x5555_5555, [0; 5])),
+        ghz2: share(0x6655_5555, 0x5a5a_5a5a, [0x61, 0x35, 0x03, 0x11, 0x10]),
+        ghz5: share(0x5555_5555, 0x5555_5555, [0; 5]),
+    },
+    apart: Shares {
+        first: None,
+        ghz2: share(0xffff_55ff, 0xfafa_fafa, [0x61, 0x30, 0x03, 0x11, 0x10]),
+        ghz5: share(0xffff_ffff, 0xffff_ffff, [0, 0, 0, 0x40, 0]),
+    },
+};
+
+/// Statistics of Bluetooth, and the arbiter's pins (rtw88 `rtw8821a_coex_cfg_init`).
+fn set_up_coex(board: &Board) -> Vec<FieldWrite> {
+    let grants = if board.efuse.shares_antennas { bt_coex_enh_intr_ctrl::R_GRANTALL_WLMASK } else { 0 };
+    let statistics = (bt_coex_enh_intr_ctrl::STATIS_BT_EN | grants) as u8;
+    vec![
+        FieldWrite::byte(mac::BT_TDMA_TIME, bt_tdma_time::MASK_SAMPLE_RATE as u8, 5),
+        FieldWrite::byte(mac::BT_COEX_ENH_INTR_CTRL, 0xff, statistics),
+        FieldWrite::byte(mac::BT_STAT_CTRL, 0xff, 3),
+        FieldWrite::field(sys::GPIO_MUXCFG, gpio_muxcfg::BT_PTA_EN, 1),
+    ]
+}
+
+/// At 2.4 GHz the arbiter has shared antennas, at 5 GHz Wi-Fi has them (rtw88 `rtw8821a_coex_cfg_ant_switch`).
+fn switch_antennas(board: &Board, band: Band) -> Vec<FieldWrite> {
+    const BY_ARBITER: u8 = 0x66;
+    const BY_WIFI: u8 = 0x77;
+    let (by_host, pins, side) = match (band, board.efuse.shares_antennas) {
+        (Band::Ghz2, true) => (0, BY_ARBITER, 1),
+        (Band::Ghz2, false) => (0, BY_WIFI, 1),
+        (Band::Ghz5, true) => (3, BY_WIFI, 2),
+        (Band::Ghz5, false) => (3, BY_WIFI, 1),
+    };
+    vec![
+        FieldWrite::field(sys::LED_CFG, led_cfg::DPDT_SEL_EN, 0),
+        FieldWrite::field(sys::LED_CFG, led_cfg::DPDT_WL_SEL, 1),
+        FieldWrite::byte(mac::GNT_BT, gnt_bt::PTA_SW_CTL as u8, by_host),
+        FieldWrite::byte(bb::RFE_INV_A.byte(0), 0xff, pins),
+        FieldWrite::field(bb::RFE_INV_A, 0x3000_0000, side),
+    ]
+}
+
 /// What is known of the RTL8821AU.
 pub(crate) static INFO: ChipInfo = ChipInfo {
     chip: Chip::Rtl8821au,
@@ -145,7 +198,7 @@ pub(crate) static INFO: ChipInfo = ChipInfo {
         mac_address: 0x107,
         usb_switch: None,
         tx_power_paths: 1,
-        own_offsets: efuse::AMPLIFIER_OFFSETS,
+        own_offsets: efuse::RTL8821A_OFFSETS,
         front_end: efuse::amplifier_front_end,
         blank_crystal_cap: 0x20,
         bt_coex: BtCoex::FunctionEnable,
@@ -167,5 +220,12 @@ pub(crate) static INFO: ChipInfo = ChipInfo {
     ],
     tx_aggregate_descriptors: TX_AGGREGATE,
     tx_fallback_limit: true,
+    coex: CoexInfo {
+        on: On::BoardsWithBluetooth,
+        owns_switch: true,
+        set_up: set_up_coex,
+        switch: switch_antennas,
+        shares: Some(SHARES),
+    },
     phy: &crate::phy::rtl8821a::INFO,
 };

@@ -17,7 +17,7 @@
 //! | FWHW_TXQ_CTRL bit 7 set and cleared again, USTIME_* and DROP_DATA_EN set twice | the last value, once |
 //! | reads the old value of whole bytes that it overwrites | writes them |
 //! | never looks at the TSF | reads it once, so that the upper half of time stamps is known |
-//! | Bluetooth coexistence on boards that have it | beacon function only |
+//! | Bluetooth coexistence as the other part's traffic and messages want it | as it is set up, by band |
 //! | on another channel of the same band sets all that depends on the channel | sets what differs; the three fields of RF CFGCH as one word |
 //! | at super speed clears the USB mode's bits in SYS_SDIO_CTRL and ACLK_MON at probe, and both registers at every start | at every start |
 //! | watchdog: initial gain, power tracking, every 2 s | none |
@@ -237,6 +237,7 @@ impl Adapter {
             Mac::With8051(_) => mac::finish(regs).await?,
             Mac::With3081(own) => mac3081::configure::finish(regs, &sink, &board, own).await?,
         }
+        phy.coex().set_up().await?;
         mac::security_engine(regs).await?;
         phy.set_channel(self.settings.channel).await?;
         regs.barrier().await?;

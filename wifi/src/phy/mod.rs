@@ -12,7 +12,7 @@
 //! Inside: [`tables`] reads the data files and decides on their conditions, [`info`] holds what differs between
 //! chips ([`rtl8812a`], [`rtl8821a`] and [`rtl8814a`]; [`xxa`] is what those with one or two paths share), [`bb`] and
 //! [`rf`] write the two halves of the radio, [`tune`] sets a channel, [`txpower`] computes and sets the transmit power,
-//! [`calibrate`] and [`iqk`] run LCK and IQK.
+//! [`calibrate`] and [`iqk`] run LCK and IQK. [`Coex`] hears of the band.
 //!
 //! Every access goes through [`Regs`]; writes are posted. Dropping the future of a call leaves the radio
 //! between two states; [`Phy`] remembers that it is, and the next `set_channel` sets everything anew.
@@ -45,6 +45,7 @@ use std::rc::Rc;
 
 use crate::channel::{Band, Channel};
 use crate::chip::Board;
+use crate::coex::Coex;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::regio::Regs;
 use info::PhyInfo;
@@ -67,6 +68,8 @@ pub(crate) struct Phy {
     band: Cell<Option<Band>>,
     /// The channel that the radio is set to; `None` likewise.
     channel: Cell<Option<Channel>>,
+    /// What a Bluetooth part is to be told of all this.
+    coex: Coex,
     /// What was last written to each path's CFGCH, where it is not to be read back before a change.
     synthesizers: Cell<[Option<u32>; 4]>,
 }
@@ -88,6 +91,7 @@ impl Phy {
             band: Cell::new(None),
             channel: Cell::new(None),
             synthesizers: Cell::default(),
+            coex: Coex::new(regs, board.clone()),
             board,
         })
     }
@@ -95,6 +99,11 @@ impl Phy {
     /// The channel that the radio is on; `None` before the first and after a switch that failed.
     pub(crate) fn channel(&self) -> Option<Channel> {
         self.channel.get()
+    }
+
+    /// Coexistence with Bluetooth, which is told of each change of band.
+    pub(crate) fn coex(&self) -> &Coex {
+        &self.coex
     }
 
     /// Paths in use, path A first.

@@ -3,8 +3,8 @@
 //! Facts: rtw88 `main.c`, `rtw_set_channel`, `rtw_update_channel`; `rtw88xxa.c`, `rtw88xxa_set_channel`,
 //! `rtw88xxa_switch_channel`, `rtw88xxa_post_set_bw_mode`, `rtw88xxa_set_channel_rf`.
 
-use airlift_regs::bits::{sys_sdio_ctrl, wmac_trxptcl_ctl};
-use airlift_regs::{bb, mac, rf, sys};
+use airlift_regs::bits::wmac_trxptcl_ctl;
+use airlift_regs::{bb, mac, rf};
 
 use super::Phy;
 use super::info::FieldWrite;
@@ -146,6 +146,7 @@ impl Phy {
                 self.band.set(None);
                 self.synthesizers.set(Default::default());
                 self.forget_power();
+                self.coex.forget();
             }
         }
         tuned
@@ -163,6 +164,7 @@ impl Phy {
                     self.switch_band(to.band(), to.width()).await?;
                 }
                 (self.info.procedures.tune)(self, to).await?;
+                self.coex.enter(to.band()).await?;
                 self.write_tx_power(to).await?;
             }
         }
@@ -213,18 +215,6 @@ impl Phy {
         self.regs.apply(&self.spur_writes(channel)).await?;
         for path in self.paths() {
             self.write_rf(path, rf::CFGCH, cfgch::WIDTH, filter(channel.width())).await?;
-        }
-        self.own_antennas().await
-    }
-
-    /// Takes the front end's switch away from a Bluetooth part, whether the board has one or not. Mainline's
-    /// coexistence does so at every channel switch (`rtw88 coex.c`, `rtw_coex_coex_ctrl_owner`).
-    async fn own_antennas(&self) -> Result<(), Error> {
-        let control = sys::SYS_SDIO_CTRL.byte(3);
-        let owner = (sys_sdio_ctrl::LTE_MUX_CTRL_PATH >> 24) as u8;
-        let old = self.regs.read(control).await?;
-        if old & owner == 0 {
-            self.regs.write(control, old | owner).await?;
         }
         Ok(())
     }

@@ -72,6 +72,7 @@ pub(crate) struct Options {
     pub(crate) speed: Speed,
     pub(crate) usb3_port: bool,
     pub(crate) reset_values: ResetValues,
+    pub(crate) bluetooth: bool,
     pub(crate) personalities: Vec<Personality>,
 }
 
@@ -99,6 +100,7 @@ pub(crate) struct Chip {
     transmit: transmit::Transmit,
     thermal: u8,
     reset_values: ResetValues,
+    bluetooth: bool,
     cut: u8,
     seed: u64,
     slow: u32,
@@ -145,6 +147,7 @@ impl Chip {
             transmit: transmit::Transmit::default(),
             thermal: if thermal == 0xff { 0x1a } else { thermal.wrapping_add(options.seed as u8 & 1) & 0x3f },
             reset_values: options.reset_values,
+            bluetooth: options.bluetooth,
             cut: options.cut,
             seed: options.seed,
             slow: 1,

@@ -57,6 +57,9 @@ impl Chip {
         for (register, value) in self.facts.power.asleep {
             self.set_byte(*register, *value);
         }
+        if let Some((address, bit)) = self.facts.registers.bluetooth.filter(|_| self.bluetooth) {
+            self.change(address, 0, bit);
+        }
         let version = self.facts.registers.version;
         self.set_word(sys::SYS_CFG1.addr(), version | u32::from(self.cut & 0x0f) << 12);
         self.set_byte(at::STATUS, 0x01);

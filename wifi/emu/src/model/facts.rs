@@ -60,6 +60,8 @@ pub(crate) struct Registers {
     pub(crate) clear_by_one: &'static [(u16, u8)],
     /// Beside those of the whole family, registers that parts of the chip act upon as they are.
     pub(crate) functional: &'static [RangeInclusive<u16>],
+    /// The bit that tells of a Bluetooth part in use, if the chip has one.
+    pub(crate) bluetooth: Option<(u16, u8)>,
     /// SYS_CFG1 but for the cut.
     pub(crate) version: u32,
     /// The cut unless told otherwise.

@@ -29,6 +29,7 @@ pub(super) static FACTS: Facts = Facts {
         read_only: READ_ONLY,
         clear_by_one: CLEAR_BY_ONE,
         functional: &[],
+        bluetooth: None,
         // Two radios, not a test chip.
         version: 0x0880_0000,
         cut: 1,

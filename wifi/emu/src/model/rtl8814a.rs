@@ -43,6 +43,7 @@ pub(super) static FACTS: Facts = Facts {
         ],
         // Radios' power; the buffer's end; pages, command queue; the band.
         functional: &[0x0020..=0x0021, 0x011c..=0x011f, 0x0222..=0x0257, 0x0958..=0x095b],
+        bluetooth: None,
         // More than one radio, not a test chip.
         version: 0x0880_0000,
         cut: 1,

@@ -31,6 +31,7 @@ pub(super) static FACTS: Facts = Facts {
         clear_by_one: CLEAR_BY_ONE,
         // Regulator, pads, and whether there is Bluetooth.
         functional: &[0x0020..=0x0020, 0x004a..=0x004a, 0x0067..=0x006b],
+        bluetooth: Some((0x006a, 0x04)),
         // One radio, not a test chip.
         version: 0x0080_0000,
         cut: 1,

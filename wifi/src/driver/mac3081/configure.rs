@@ -1,20 +1,19 @@
-//! The MAC of chips with a 3081: queues and their pages, filters, protocol timers, coexistence.
+//! The MAC of chips with a 3081: queues and their pages, filters, protocol timers.
 //!
 //! Order and values: rtw88 `mac.c`, `rtw_mac_init` and what it calls; `rtw8814a.c`, `rtw8814a_mac_init`,
-//! `rtw8814a_phy_set_param`, `rtw8814a_coex_cfg_ant_switch`; `usb.c`, `rtw_usb_init_burst_pkt_len`; `coex.c`,
-//! `rtw_coex_power_on_setting`, `__rtw_coex_init_hw_config`.
+//! `rtw8814a_phy_set_param`; `usb.c`, `rtw_usb_init_burst_pkt_len`.
 
 use core::time::Duration;
 
 use airlift_hcd::Speed;
 use airlift_regs::bits::{
     auto_llt_v1, cr, fwhw_txq_ctrl, gpio_muxcfg, h2cq_csr, misc_ctrl, rqpn_ctrl_2, sw_ampdu_burst_mode_ctrl,
-    sys_func_en, sys_sdio_ctrl, txdma_offset_chk, txdma_pq_map,
+    txdma_offset_chk, txdma_pq_map,
 };
 use airlift_regs::{Reg, mac, more, sys, usb};
 
 use super::super::{mac as common, queues};
-use super::mailbox;
+use super::introduction::introduce;
 use super::packet::PacketSink;
 use crate::chip::{Board, Mac3081};
 use crate::error::{Error, ErrorKind};
@@ -39,10 +38,6 @@ const TIMEOUT: Duration = Duration::from_millis(10);
 
 /// Bus settings that keep commands to the firmware from failing at super speed.
 const USB3_COMMANDS: Reg<u16> = Reg::new(0xf002);
-/// Which of Wi-Fi's transmissions go before Bluetooth's: one bit each.
-const PRIORITIES: Reg<u32> = Reg::new(0x06cc);
-/// Of no known name; "red x issue" in mainline.
-const RED_X: Reg<u8> = Reg::new(0xff1a);
 
 /// From the queues on to the transmitters and receivers being enabled, with the MAC table in between.
 pub(in crate::driver) async fn configure(
@@ -161,8 +156,7 @@ async fn command_queue(regs: &Regs, board: &Board, own: &Mac3081) -> Result<(), 
     Ok(())
 }
 
-/// What is written between the radio and the first channel: sequence numbers, reports, the firmware's commands,
-/// coexistence.
+/// What is written between the radio and the first channel: sequence numbers, reports, the firmware's commands.
 pub(in crate::driver) async fn finish(
     regs: &Regs,
     sink: &dyn PacketSink,
@@ -178,21 +172,7 @@ pub(in crate::driver) async fn finish(
     regs.write(mac::FWHW_TXQ_CTRL.byte(1), 0x1f).await?;
     regs.write(sys::SYS_SDIO_CTRL.byte(0), 0).await?;
     regs.write(sys::ACLK_MON, 0).await?;
-    mailbox::introduce(regs, sink, board, own).await?;
-
-    // Path C does not work while the front end's switch is coexistence's.
-    let baseband = (sys_func_en::FEN_BB_RSTB | sys_func_en::FEN_BB_GLB_RST) as u8;
-    let owner = (sys_sdio_ctrl::LTE_MUX_CTRL_PATH >> 24) as u8;
-    regs.update_bytes(&[
-        (sys::SYS_FUNC_EN.byte(0).addr(), baseband, baseband),
-        (sys::SYS_SDIO_CTRL.byte(3).addr(), owner, 0),
-        // Answers and beacons go before Bluetooth.
-        (PRIORITIES.byte(0).addr(), 0x18, 0x18),
-        (PRIORITIES.byte(3).addr(), 0x08, 0x08),
-    ])
-    .await?;
-    regs.write(RED_X, 0).await?;
-    mailbox::about_bluetooth(regs).await
+    introduce(regs, sink, board, own).await
 }
 
 /// Several frames to a bulk transfer (rtw88 `usb.c`, `rtw_usb_dynamic_rx_agg_v1`).

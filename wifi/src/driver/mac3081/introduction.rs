@@ -1,13 +1,9 @@
-//! What the firmware is told once it runs: by packets what it runs on, by mailboxes about Bluetooth.
+//! What the firmware is told by packets once it runs: what it runs on.
 //!
-//! Facts: rtw88 `fw.c`, `rtw_fw_send_general_info`, `rtw_fw_send_phydm_info`, `rtw_fw_send_h2c_command`,
-//! `rtw_fw_bt_wifi_control`, `rtw_fw_query_bt_info`; `fw.h` (their fields); `coex.c`, `rtw_coex_wl_slot_extend`;
-//! `rtw8814a.c`, `rtw8814a_read_rf_type`.
-
-use core::time::Duration;
+//! Facts: rtw88 `fw.c`, `rtw_fw_send_general_info`, `rtw_fw_send_phydm_info`; `fw.h` (their fields); `rtw8814a.c`,
+//! `rtw8814a_read_rf_type`.
 
 use airlift_hcd::Speed;
-use airlift_regs::{Reg, mac};
 
 use super::packet::{Kind, PacketSink, packet};
 use crate::chip::{Board, Mac3081};
@@ -20,17 +16,6 @@ const COMMAND: usize = 32;
 const HEADER: u32 = 0xff01;
 /// Bytes of the header.
 const HEADER_BYTES: u32 = 8;
-
-/// The boxes: what goes beyond four bytes, then the first four, which send the message off.
-const BOXES: [(Reg<u32>, Reg<u32>); 4] = [
-    (mac::HMEBOX0_EX, mac::HMEBOX0),
-    (mac::HMEBOX1_EX, mac::HMEBOX1),
-    (mac::HMEBOX2_EX, mac::HMEBOX2),
-    (mac::HMEBOX3_EX, mac::HMEBOX3),
-];
-/// rtw88 looks every 100 us, for 3 ms.
-const INTERVAL: Duration = Duration::from_micros(100);
-const TIMEOUT: Duration = Duration::from_millis(3);
 
 /// The command `number`, the `sequence`th, with `length` bytes that `words` begin.
 fn command(number: u32, sequence: u32, length: u32, words: u32) -> Vec<u8> {
@@ -72,19 +57,6 @@ pub(in crate::driver) async fn introduce(
             let operation = "sending a command to the firmware".to_owned();
             regs.error(ErrorKind::Transfer { operation, source })
         })?;
-    }
-    Ok(())
-}
-
-/// Tells the firmware not to stretch Wi-Fi's share of time by 5 ms for Bluetooth, and asks for Bluetooth's state, as
-/// mainline does on every board.
-pub(in crate::driver) async fn about_bluetooth(regs: &Regs) -> Result<(), Error> {
-    for (number, message) in [(0, 0x0001_0c69), (1, 0x0000_0161)] {
-        let busy = 1 << number;
-        regs.poll(mac::HMETFR, busy, 0, INTERVAL, TIMEOUT, "a mailbox that the firmware has emptied").await?;
-        let (rest, first) = BOXES[number];
-        regs.write(rest, 0).await?;
-        regs.write(first, message).await?;
     }
     Ok(())
 }

@@ -5,12 +5,12 @@
 //! |---|---|
 //! | [`download`] | firmware in pages through a bulk endpoint, which DMA carries into the MCU's memories |
 //! | [`configure`] | queues, filters, timers |
-//! | [`mailbox`] | what the firmware is told, by registers and by packets |
+//! | [`introduction`] | what the firmware is told of the chip |
 //! | [`packet`] | what goes to the chip itself through a bulk endpoint |
 
 pub(super) mod configure;
 pub(super) mod download;
-pub(super) mod mailbox;
+pub(super) mod introduction;
 pub(super) mod packet;
 pub(super) mod power;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use airlift_regs::{mac, more, sys, usb};
 use futures::executor::block_on;
 
 use super::packet::{Kind, PacketSink, packet};
-use super::{configure, download, mailbox, power};
+use super::{configure, download, introduction, power};
 use crate::chip::{Board, Chip, Mac, Mac3081};
 use crate::efuse::EfuseInfo;
 use crate::error::{Error, ErrorKind};
@@ -181,7 +181,7 @@ fn w1_the_firmware_hears_where_its_pages_are_and_of_the_radio() {
     let told = |board: &Board| {
         let (regs, _) = chip();
         let sink = Sink::default();
-        block_on(mailbox::introduce(&regs, &sink, board, own())).unwrap();
+        block_on(introduction::introduce(&regs, &sink, board, own())).unwrap();
         let packets = sink.packets.take();
         packets.into_iter().map(|packet| packet[40..].to_vec()).collect::<Vec<_>>()
     };
@@ -254,15 +254,4 @@ fn w6_a_chip_that_was_left_on_is_woken_and_switched_off_first() {
     assert_eq!(fake.peek(sys::SYS_FUNC_EN.addr()) >> 8 & 0xff, 0xdc);
     block_on(power::power_off(&regs, Chip::Rtl8814au.info())).unwrap();
     assert!(fake.take_writes().is_empty(), "a chip without power is left alone");
-}
-
-#[test]
-fn w1_a_mailbox_that_stays_full_is_named() {
-    let (regs, fake) = chip();
-    block_on(mailbox::about_bluetooth(&regs)).unwrap();
-    let writes = fake.take_writes();
-    assert_eq!(writes, [word(0x1f0, 0), word(0x1d0, 0x0001_0c69), word(0x1f4, 0), word(0x1d4, 0x161)]);
-    fake.answer(mac::HMETFR.addr(), |_| 0x02);
-    let error = block_on(mailbox::about_bluetooth(&regs)).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Timeout { register: 0x1cc, mask: 2, .. }), "{error:?}");
 }

@@ -76,7 +76,8 @@ fn w1_a_band_of_the_8821a_sets_pins_and_the_antennas_switch() {
         (true, false, 1, 0x7272, 0x1010_0077, 0x0100_0000, 0),
         (false, false, 36, 0x5747, 0x2000_0077, 0x0100_0000, 1),
         (true, false, 36, 0x5747, 0x2000_0077, 0x0100_0000, 1),
-        (false, true, 36, 0x5747, 0, 0x0080_0000, 1),
+        // The switch is coexistence's.
+        (false, true, 36, 0x5747, 0x1000_0077, 0x0100_0000, 1),
     ] {
         let mut made = ordinary();
         made.efuse.front_end.ext_lna_2g = amplifier;

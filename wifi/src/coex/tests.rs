@@ -1,0 +1,129 @@
+//! Coexistence on a register RAM.
+
+use std::rc::Rc;
+
+use airlift_hcd::Speed;
+use airlift_regs::mac;
+use futures::executor::block_on;
+
+use super::Coex;
+use crate::channel::Band;
+use crate::chip::{Board, Chip};
+use crate::efuse::EfuseInfo;
+use crate::error::ErrorKind;
+use crate::regio::fake::FakeBus;
+use crate::regio::{Io, Regs};
+
+/// Coexistence of a board with a Bluetooth part or without.
+fn coex(chip: Chip, bluetooth: bool, shares_antennas: bool) -> (Coex, FakeBus) {
+    let info = chip.info();
+    let map = vec![0xff; info.efuse.logical_size];
+    let mut efuse = EfuseInfo::new(&info.efuse, &map, 1);
+    (efuse.bt_coex, efuse.shares_antennas) = (bluetooth, shares_antennas);
+    let board = Board {
+        chip: info,
+        cut: 1,
+        chains: info.chains,
+        allows_80_mhz: true,
+        efuse,
+        speed: Speed::High,
+        bulk_out: 4,
+    };
+    let fake = FakeBus::new();
+    let regs = Regs::new(fake.clone(), Io::Posted, info.shadow);
+    (Coex::new(&regs, Rc::new(board)), fake)
+}
+
+/// The messages among the writes: the box, then the bytes.
+fn messages(fake: &FakeBus) -> Vec<(u16, [u8; 8])> {
+    let writes = fake.take_writes();
+    let sent = |at: usize| {
+        let (address, first) = &writes[at];
+        let number = (0..4).find(|number| *address == mac::HMEBOX0.addr() + 4 * number)?;
+        let (before, rest) = &writes[at - 1];
+        assert_eq!(*before, mac::HMEBOX0_EX.addr() + 4 * number, "the rest of the message comes first");
+        Some((number, [&first[..], &rest[..]].concat().try_into().expect("eight bytes")))
+    };
+    (0..writes.len()).filter_map(sent).collect()
+}
+
+#[test]
+fn w1_a_board_without_bluetooth_gets_the_arbiters_tables_of_its_band_and_no_more() {
+    let (coex, fake) = coex(Chip::Rtl8821au, false, false);
+    block_on(coex.set_up()).unwrap();
+    assert!(fake.take_writes().is_empty(), "nothing to set up");
+    block_on(coex.enter(Band::Ghz2)).unwrap();
+    assert_eq!(fake.peek(0x06c0), 0xffff_55ff);
+    assert_eq!(fake.peek(0x0cb4) & 0xff, 0, "the pins are the band switch's");
+    assert_eq!(messages(&fake), [(0, [0x60, 0x61, 0x30, 0x03, 0x11, 0x10, 0, 0])]);
+    block_on(coex.enter(Band::Ghz2)).unwrap();
+    assert!(fake.take_writes().is_empty(), "the band is the same");
+    block_on(coex.enter(Band::Ghz5)).unwrap();
+    assert_eq!((fake.peek(0x06c0), fake.peek(0x06c4), fake.peek(0x06c8)), (u32::MAX, u32::MAX, 0xf0ff_ffff));
+    assert_eq!(messages(&fake), [(1, [0x60, 0, 0, 0, 0x40, 0, 0, 0])]);
+    coex.forget();
+    block_on(coex.enter(Band::Ghz5)).unwrap();
+    assert_eq!(messages(&fake), [], "the slots are the same");
+    assert_eq!(fake.peek(0x06c0), u32::MAX);
+}
+
+#[test]
+fn w1_bluetooth_has_shared_antennas_at_2_4_ghz_and_wifi_at_5_ghz() {
+    let (coex, fake) = coex(Chip::Rtl8821au, true, true);
+    block_on(coex.set_up()).unwrap();
+    assert_eq!(fake.peek(0x0040) & 0x20, 0x20, "the arbiter's pins");
+    assert_eq!(fake.peek(0x076e) & 0xff, 0x0c);
+    let begun = [[0x69, 0x0c, 1, 0, 0, 0, 0, 0], [0x60, 0, 0, 0, 0, 0, 0, 0], [0x61, 1, 0, 0, 0, 0, 0, 0]];
+    assert_eq!(messages(&fake), [(0, begun[0]), (1, begun[1]), (2, begun[2])]);
+    for (band, pins, by_host, table, slots) in [
+        (Band::Ghz2, 0x1000_0066, 0x00, 0x6655_5555, [0x60, 0x61, 0x35, 0x03, 0x11, 0x10, 0, 0]),
+        (Band::Ghz5, 0x2000_0077, 0x18, 0x5555_5555, [0x60, 0, 0, 0, 0, 0, 0, 0]),
+    ] {
+        block_on(coex.enter(band)).unwrap();
+        assert_eq!(fake.peek(0x0cb4), pins, "{band:?}");
+        assert_eq!(fake.peek(0x0765) & 0x18, by_host, "{band:?}");
+        assert_eq!(fake.peek(0x06c0), table, "{band:?}");
+        assert_eq!(fake.peek(0x0070) >> 26 & 1, 1, "{band:?}: Wi-Fi owns the switch");
+        let sent = messages(&fake);
+        assert_eq!(sent.iter().map(|(_, message)| *message).collect::<Vec<_>>(), [slots], "{band:?}");
+    }
+}
+
+#[test]
+fn w1_antennas_of_its_own_leave_wifi_its_pins() {
+    let (coex, fake) = coex(Chip::Rtl8821au, true, false);
+    block_on(coex.set_up()).unwrap();
+    for band in [Band::Ghz2, Band::Ghz5] {
+        block_on(coex.enter(band)).unwrap();
+        assert_eq!(fake.peek(0x0cb4), 0x1000_0077, "{band:?}");
+    }
+}
+
+#[test]
+fn w1_chips_without_an_arbiter_say_whose_the_switch_is() {
+    for bluetooth in [false, true] {
+        let (rtl8814a, fake) = coex(Chip::Rtl8814au, bluetooth, true);
+        fake.poke(0x0073, &[0x04]);
+        block_on(rtl8814a.set_up()).unwrap();
+        let sent: Vec<u8> = messages(&fake).iter().map(|(_, message)| message[0]).collect();
+        assert_eq!(sent, [0x69, 0x61]);
+        assert_eq!(fake.peek(0x06cc), 0x0800_0018, "answers and beacons first");
+        block_on(rtl8814a.enter(Band::Ghz5)).unwrap();
+        assert_eq!((fake.peek(0x0070) >> 26 & 1, fake.peek(0x06c0)), (0, 0), "path C needs it");
+
+        let (rtl8812a, fake) = coex(Chip::Rtl8812au, bluetooth, true);
+        block_on(rtl8812a.set_up()).unwrap();
+        assert!(fake.take_writes().is_empty(), "nobody knows what to set up");
+        block_on(rtl8812a.enter(Band::Ghz5)).unwrap();
+        assert_eq!((fake.peek(0x0070) >> 26 & 1, fake.peek(0x06c0)), (1, 0), "Wi-Fi owns the switch");
+    }
+}
+
+#[test]
+fn w6_a_mailbox_that_stays_full_is_named() {
+    let (coex, fake) = coex(Chip::Rtl8814au, false, false);
+    block_on(coex.set_up()).unwrap();
+    fake.answer(mac::HMETFR.addr(), |_| 0x04);
+    let error = block_on(coex.set_up()).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Timeout { register: 0x1cc, mask: 4, .. }), "{error:?}");
+}
