@@ -377,6 +377,13 @@ async fn give_up(adapter: &Adapter, device: &UsbDevice) {
     }
 }
 
+/// Says everywhere where the radio is, as far as anybody knows.
+fn tell_channel(cpu: &Cpu, end: &End, channel: Option<Channel>) {
+    if let Some(receiver) = end.sink.borrow_mut().as_mut() {
+        receiver.set_channel(channel, cpu.now());
+    }
+}
+
 /// Has the radio `change` its channel, and says everywhere where it is: nowhere while that lasts, nor after a failure,
 /// since what is received then may be of either channel.
 async fn tune(
@@ -386,16 +393,27 @@ async fn tune(
     change: impl Future<Output = Result<(), Error>>,
 ) -> Result<(), Error> {
     let _paused = end.flights.pause(cpu).await;
-    let stamp = |channel| {
-        if let Some(receiver) = end.sink.borrow_mut().as_mut() {
-            receiver.set_channel(channel, cpu.now());
-        }
-    };
-    stamp(None);
+    tell_channel(cpu, end, None);
     let result = change.await;
+    arrived(cpu, found, end);
+    result
+}
+
+/// After a change of the channel, or of its power.
+fn arrived(cpu: &Cpu, found: &Found, end: &End) {
     let channel = found.phy.channel();
-    stamp(channel);
+    tell_channel(cpu, end, channel);
     lock(&end.state).channel = channel;
+    end.flights.set_power(!found.phy.power_is_stale());
+}
+
+/// Sets the power that a hop has left out. If that fails nobody knows where the radio is, and frames are refused.
+async fn freshen_power(cpu: &Cpu, found: &Found, end: &End) -> Result<(), Error> {
+    let result = found.phy.freshen_power().await;
+    if result.is_err() {
+        arrived(cpu, found, end);
+    }
+    end.flights.set_power(true);
     result
 }
 
@@ -413,10 +431,12 @@ async fn serve(
     loop {
         let closed = pin!(device.closed());
         let gone = select(closed, &mut *failed);
-        let command = match select(pin!(inbox.0.recv()), gone).await {
-            Either::Left((Ok(command), _)) => command,
+        let wanted = pin!(end.flights.power_wanted());
+        let command = match select(select(pin!(inbox.0.recv()), wanted), gone).await {
+            Either::Left((Either::Left((Ok(command), _)), _)) => Some(command),
             // Every handle was dropped.
-            Either::Left((Err(_), _)) => return (down(), None),
+            Either::Left((Either::Left((Err(_), _)), _)) => return (down(), None),
+            Either::Left((Either::Right(_), _)) => None,
             Either::Right((Either::Left(_), _)) => {
                 return (Error::new(Stage::Up, ErrorKind::Unplugged), None);
             }
@@ -426,6 +446,12 @@ async fn serve(
         };
         // As for switching off: a command gets its time however far a reader is behind.
         let _time_runs = frames_of(end).map(|frames| frames.let_time_run());
+        let Some(command) = command else {
+            if let Err(error) = freshen_power(cpu, found, end).await {
+                tracing::warn!(%error, "the power for frames could not be set");
+            }
+            continue;
+        };
         match command {
             Command::SetChannel(channel, answer) => {
                 let _ = answer.send(tune(cpu, found, end, found.phy.set_channel(channel)).await);
@@ -435,11 +461,16 @@ async fn serve(
             }
             Command::SetTxPower(power, answer) => {
                 let half_dbm = power.map(|dbm| i16::from(dbm) * 2);
-                let _ = answer.send(found.phy.set_tx_power(half_dbm).await);
+                let result = found.phy.set_tx_power(half_dbm).await;
+                end.flights.set_power(!found.phy.power_is_stale());
+                let _ = answer.send(result);
             }
             Command::Calibrate(answer) => {
                 adapter.regs.enter(Stage::Calibrate);
-                let result = found.phy.calibrate().await;
+                let result = match freshen_power(cpu, found, end).await {
+                    Ok(()) => found.phy.calibrate().await,
+                    failed => failed,
+                };
                 adapter.regs.enter(Stage::Up);
                 let _ = answer.send(result);
             }

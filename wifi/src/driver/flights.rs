@@ -69,10 +69,23 @@ struct Inner {
     /// Frames without a report one after the other.
     missed: u32,
     paused: bool,
+    power: Power,
+    /// Who sets the power.
+    keeper: Option<Waker>,
     /// The transmit task.
     sender: Option<Waker>,
     /// Who waits for the table to be empty.
     settled: Option<Waker>,
+}
+
+/// Whether frames have the power that the channel wants.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Power {
+    Set,
+    /// It is another channel's; no frame is sent with it.
+    Stale,
+    /// The same, and a frame waits.
+    Wanted,
 }
 
 impl Flights {
@@ -85,6 +98,8 @@ impl Flights {
             earliest: None,
             missed: 0,
             paused: false,
+            power: Power::Set,
+            keeper: None,
             sender: None,
             settled: None,
         };
@@ -143,7 +158,7 @@ impl Flights {
     pub(super) fn has_place(&self, now: Duration) -> bool {
         let inner = self.inner.borrow();
         let numbered = || inner.numbers.free(now).is_some() || !inner.numbers.any_given();
-        !inner.paused && inner.taken < inner.places.len() && numbered()
+        !inner.paused && inner.power == Power::Set && inner.taken < inner.places.len() && numbered()
     }
 
     /// The number for the report of the next frame, if there is one.
@@ -241,6 +256,43 @@ impl Flights {
         };
         for flight in flights {
             flight.job.failed(InjectErrorKind::Interface(reason.clone()));
+        }
+    }
+}
+
+/// Power that is set when a frame is to have it: the control task says so, the transmit task asks for it.
+impl Flights {
+    /// From now on the power is right, or it is another channel's.
+    pub(super) fn set_power(&self, right: bool) {
+        let mut inner = self.inner.borrow_mut();
+        inner.power = if right { Power::Set } else { Power::Stale };
+        if let Some(sender) = &inner.sender {
+            sender.wake_by_ref();
+        }
+    }
+
+    /// Ends when a frame waits for its power.
+    pub(super) async fn power_wanted(&self) {
+        poll_fn(|context| {
+            let mut inner = self.inner.borrow_mut();
+            if inner.power == Power::Wanted {
+                return Poll::Ready(());
+            }
+            inner.keeper = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Asks for the power, if a frame waits for that alone. For the transmit task.
+    pub(super) fn ask_for_power(&self, context: &mut Context<'_>) {
+        let stale = |inner: &Inner| !inner.paused && inner.power == Power::Stale;
+        if stale(&self.inner.borrow()) && self.queue.poll_waiting(context).is_ready() {
+            let mut inner = self.inner.borrow_mut();
+            inner.power = Power::Wanted;
+            if let Some(keeper) = inner.keeper.take() {
+                keeper.wake();
+            }
         }
     }
 }

@@ -205,6 +205,9 @@ impl Task {
                 self.time_runs = None;
             }
         }
+        if takes && room {
+            self.with.flights.ask_for_power(context);
+        }
         self.with.flights.watch_places(context);
         Poll::Pending
     }

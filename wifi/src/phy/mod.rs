@@ -68,6 +68,8 @@ pub(crate) struct Phy {
     band: Cell<Option<Band>>,
     /// The channel that the radio is set to; `None` likewise.
     channel: Cell<Option<Channel>>,
+    /// The power is that of another channel than the one that the radio is set to.
+    power_is_stale: Cell<bool>,
     /// What a Bluetooth part is to be told of all this.
     coex: Coex,
     /// What was last written to each path's CFGCH, where it is not to be read back before a change.
@@ -91,6 +93,7 @@ impl Phy {
             band: Cell::new(None),
             channel: Cell::new(None),
             synthesizers: Cell::default(),
+            power_is_stale: Cell::new(false),
             coex: Coex::new(regs, board.clone()),
             board,
         })

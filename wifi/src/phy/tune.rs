@@ -115,19 +115,41 @@ impl Phy {
     /// [`ErrorKind::Channel`] for a width that the adapter's EFUSE rules out; transfer errors.
     pub(crate) async fn set_channel(&self, channel: Channel) -> Result<(), Error> {
         self.synthesizers.set(Default::default());
-        self.go_to(channel).await
+        self.go_to(channel, true).await
     }
 
-    /// The same without a look at the radio's registers where the last change of channel tells what they hold. Within
-    /// a sub-band, at one width and power, that takes a write a path.
+    /// The same without a look at the radio's registers where the last change of channel tells what they hold, and with
+    /// the power left to [`freshen_power`](Self::freshen_power). Within a sub-band and at one width that takes a write
+    /// a path.
     ///
     /// # Errors
     /// As [`set_channel`](Self::set_channel).
     pub(crate) async fn hop(&self, channel: Channel) -> Result<(), Error> {
-        self.go_to(channel).await
+        self.go_to(channel, false).await
     }
 
-    async fn go_to(&self, channel: Channel) -> Result<(), Error> {
+    /// Whether a hop has left a power that is not the channel's: nothing may be sent with it.
+    pub(crate) fn power_is_stale(&self) -> bool {
+        self.power_is_stale.get()
+    }
+
+    /// Sets the power that a hop has left out, if one has. After a failure nobody knows where the radio is.
+    ///
+    /// # Errors
+    /// Transfer errors.
+    pub(crate) async fn freshen_power(&self) -> Result<(), Error> {
+        let Some(channel) = self.channel.get().filter(|_| self.power_is_stale.get()) else { return Ok(()) };
+        let _stage = self.during(Stage::Channel);
+        self.channel.set(None);
+        let set = async {
+            self.change_tx_power(channel).await?;
+            self.regs.barrier().await
+        };
+        let set = set.await;
+        self.arrive(channel, set, true).await
+    }
+
+    async fn go_to(&self, channel: Channel, with_power: bool) -> Result<(), Error> {
         let _stage = self.during(Stage::Channel);
         if channel.width() == Width::Mhz80 && !self.board.allows_80_mhz {
             return Err(self.regs.error(ErrorKind::Channel(format!(
@@ -136,14 +158,28 @@ impl Phy {
             ))));
         }
         let from = self.channel.replace(None);
-        let tuned = self.tune(from, channel).await;
+        let tuned = self.tune(from, channel, with_power).await;
+        self.arrive(channel, tuned, with_power).await
+    }
+
+    /// Keeps account of how a change of channel, or of its power, has ended.
+    async fn arrive(
+        &self,
+        channel: Channel,
+        tuned: Result<(), Error>,
+        with_power: bool,
+    ) -> Result<(), Error> {
         match tuned {
-            Ok(()) => self.channel.set(Some(channel)),
+            Ok(()) => {
+                self.channel.set(Some(channel));
+                self.power_is_stale.set(!with_power);
+            }
             // A posted write that failed may have been one of the band's, or of the power's.
             Err(_) => {
                 // Others that are still on their way belong to this change, and so do their failures.
                 let _ = self.regs.barrier().await;
                 self.band.set(None);
+                self.power_is_stale.set(false);
                 self.synthesizers.set(Default::default());
                 self.forget_power();
                 self.coex.forget();
@@ -152,11 +188,13 @@ impl Phy {
         tuned
     }
 
-    async fn tune(&self, from: Option<Channel>, to: Channel) -> Result<(), Error> {
+    async fn tune(&self, from: Option<Channel>, to: Channel, with_power: bool) -> Result<(), Error> {
         let near = from.filter(|from| *from != to && self.band.get() == Some(to.band()));
         match (near, self.info.procedures.retune) {
             (Some(from), Some(retune)) => {
-                self.change_tx_power(to).await?;
+                if with_power {
+                    self.change_tx_power(to).await?;
+                }
                 retune(self, from, to).await?;
             }
             _ => {
@@ -165,7 +203,9 @@ impl Phy {
                 }
                 (self.info.procedures.tune)(self, to).await?;
                 self.coex.enter(to.band()).await?;
-                self.write_tx_power(to).await?;
+                if with_power {
+                    self.write_tx_power(to).await?;
+                }
             }
         }
         self.regs.barrier().await

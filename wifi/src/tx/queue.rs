@@ -227,6 +227,16 @@ impl TxQueue {
         Poll::Ready(job)
     }
 
+    /// Ready when there is a next frame. For the one task that sends.
+    pub(crate) fn poll_waiting(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut inner = lock(&self.inner);
+        if !inner.jobs.is_empty() {
+            return Poll::Ready(());
+        }
+        inner.taker = Some(context.waker().clone());
+        Poll::Pending
+    }
+
     /// The next frame, if one is there and `wanted`. Asked with the queue locked.
     pub(crate) fn take_if(&self, wanted: impl FnOnce(&TxFrame) -> bool) -> Option<Job> {
         let mut inner = lock(&self.inner);

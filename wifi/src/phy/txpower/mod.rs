@@ -102,7 +102,14 @@ impl Phy {
             self.write_tx_power(channel).await?;
             self.regs.barrier().await
         };
-        set.await.inspect_err(|_| self.forget_power())
+        match set.await {
+            Ok(()) => self.power_is_stale.set(false),
+            Err(error) => {
+                self.forget_power();
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Sets the power of every path and rate.
