@@ -61,6 +61,8 @@ pub struct DeviceInfo {
     pub product_id: u16,
     /// The speed of its connection.
     pub speed: Speed,
+    /// Where it sits on the machine that has it, in the words of the USB/IP server there; none for a local one.
+    pub remote_path: Option<String>,
 }
 
 /// Why a string could not be read.
@@ -116,6 +118,7 @@ impl Identity {
             vendor_id: descriptor.vendor_id(),
             product_id: descriptor.product_id(),
             speed,
+            remote_path: None,
         };
         Self { info, descriptor, configuration }
     }

@@ -445,21 +445,44 @@ fn h2_an_unlink_that_is_answered_ends_the_urb_whatever_its_status() {
     server.join().unwrap();
 }
 
-/// An idle connection is asked for a sign of life, and lives on when there is one.
+/// An idle connection is asked for a sign of life, by what any server carries out, and lives on when there is one.
 #[test]
 fn h6_an_idle_server_that_answers_probes_is_kept() {
+    fn probed(honest: &mut Honest) -> u32 {
+        let mut header = [0; HEADER_LEN];
+        honest.0.read_exact(&mut header).unwrap();
+        let Command::Submit { sequence, endpoint: 0x80, length, setup, .. } =
+            Command::parse(&header, 1 << 20).unwrap()
+        else {
+            panic!("a probe");
+        };
+        assert_eq!((length, setup), (18, Setup::from_bytes([0x80, 6, 0, 1, 0, 0, 18, 0])));
+        sequence
+    }
     let (address, server) = scripted(|stream| {
         let mut honest = Honest::serve(stream);
-        for _ in 0..3 {
-            let mut header = [0; HEADER_LEN];
-            honest.0.read_exact(&mut header).unwrap();
-            let Command::Unlink { sequence, victim: 0, .. } = Command::parse(&header, 0).unwrap() else {
-                panic!("a probe");
-            };
-            honest.answer(Answer::Unlink { sequence, status: 0 }, &[]);
+        for (status, data) in [(0, &DEVICE[..]), (-32, &[]), (0, &DEVICE[..8])] {
+            let sequence = probed(&mut honest);
+            honest.answer(Answer::Submit { sequence, status, actual: data.len() }, data);
         }
+        // It was kept, then; but not for more than was asked for.
+        let sequence = probed(&mut honest);
+        honest.answer(Answer::Submit { sequence, status: 0, actual: 19 }, &[0; 19]);
+        until_closed(honest.0);
     });
     let (_kernel, port) = import_within(&address, LONG, SHORT).unwrap();
     server.join().unwrap();
     block_on(port.device().closed());
+}
+
+#[test]
+fn h4_where_a_device_sits_is_told_as_its_server_says_it() {
+    let (address, server) = scripted(|stream| until_closed(Honest::serve(stream).0));
+    let (_kernel, port) = import_within(&address, LONG, LONG).unwrap();
+    assert_eq!(port.device().info().remote_path.as_deref(), Some("/airlift/1-1"));
+    drop(port);
+    server.join().unwrap();
+    let (_kernel, controller) = controller();
+    let local = controller.plug(Gadget::new().0);
+    assert_eq!(local.device().info().remote_path, None);
 }

@@ -24,7 +24,7 @@ use crate::function::{Reply, Speed, UrbId};
 use crate::setup::Setup;
 use crate::status::TransferError;
 use crate::urb_map::UrbMap;
-use crate::usbip::client::Imported;
+use crate::usbip::client::{DEVICE_DESCRIPTOR, Imported};
 use crate::usbip::protocol::{self, Answer, Command, HEADER_LEN, ProtocolError};
 
 /// How often the reader looks at the clock while nothing comes, as a part of the patience.
@@ -48,8 +48,10 @@ struct Flying {
 struct State {
     flying: HashMap<u32, Flying>,
     sequences: UrbMap<u32>,
-    /// Unlinks, and probes (without victim), on their way: victim, and since when.
-    unlinks: HashMap<u32, (Option<u32>, Instant)>,
+    /// Unlinks on their way: victim, and since when.
+    unlinks: HashMap<u32, (u32, Instant)>,
+    /// The sign of life that is asked for, and since when.
+    probe: Option<(u32, Instant)>,
     last_sequence: u32,
     /// What the writer takes next.
     outgoing: Vec<u8>,
@@ -216,7 +218,11 @@ impl Shared {
 
     /// Whether an unlink or probe has waited too long for its answer.
     fn check_debts(&self) -> io::Result<()> {
-        let owed = self.lock().unlinks.values().any(|(_, since)| since.elapsed() >= self.patience);
+        let owed = {
+            let state = self.lock();
+            let mut asked = state.unlinks.values().chain(&state.probe);
+            asked.any(|(_, since)| since.elapsed() >= self.patience)
+        };
         match owed {
             true => Err(io::Error::new(ErrorKind::TimedOut, "it does not answer")),
             false => Ok(()),
@@ -234,6 +240,10 @@ impl Shared {
             Answer::Submit { sequence, status, actual } => {
                 let urb = {
                     let mut state = self.lock();
+                    if state.probe.take_if(|(probe, _)| *probe == sequence).is_some() {
+                        drop(state);
+                        return self.alive(reader, actual);
+                    }
                     let urb = state.flying.remove(&sequence);
                     urb.inspect(|urb| _ = state.sequences.remove(&urb.id))
                 };
@@ -267,14 +277,24 @@ impl Shared {
                     return Err(broken(format!("an answer to unlink {sequence}, which was not asked for")));
                 };
                 // Its end came before, unless it was taken back.
-                let urb = victim.and_then(|victim| state.flying.remove(&victim));
-                if let Some(urb) = urb {
+                if let Some(urb) = state.flying.remove(&victim) {
                     state.sequences.remove(&urb.id);
                     replies.push(urb.end(Err(TransferError::Cancelled)));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Takes the answer to a probe, whatever it says.
+    fn alive(&self, reader: &mut impl Read, length: usize) -> io::Result<()> {
+        let mut descriptor = [0; DEVICE_DESCRIPTOR.length as usize];
+        let limit = descriptor.len();
+        let Some(answer) = descriptor.get_mut(..length) else {
+            let length = i32::try_from(length).unwrap_or(i32::MAX);
+            return Err(broken(ProtocolError::Length(length, limit)));
+        };
+        self.fill(reader, answer, false).map(drop)
     }
 
     fn put(&self, id: UrbId, setup: Option<Setup>, urb: FlatUrb) {
@@ -325,21 +345,29 @@ impl Shared {
         }
     }
 
-    fn unlink(&self, state: &mut State, victim: Option<u32>) {
+    fn unlink(&self, state: &mut State, victim: u32) {
         let sequence = state.next_sequence();
-        // No URB has the number 0.
-        let command = Command::Unlink { sequence, device: self.device, victim: victim.unwrap_or(0) };
+        let command = Command::Unlink { sequence, device: self.device, victim };
         state.outgoing.extend_from_slice(&command.emit());
         state.unlinks.insert(sequence, (victim, Instant::now()));
         self.filled.notify_one();
     }
 
-    /// Asks for a sign of life.
+    /// Asks for a sign of life, by a transfer that every server has carried out before. An unlink of nothing would
+    /// do it without troubling the device, but there are servers that pass over one, as nobody waits for it.
     fn probe(&self) {
         let mut state = self.lock();
-        if !state.closed && state.unlinks.is_empty() {
-            self.unlink(&mut state, None);
+        if state.closed || state.probe.is_some() || !state.unlinks.is_empty() {
+            return;
         }
+        let sequence = state.next_sequence();
+        let setup = DEVICE_DESCRIPTOR;
+        let length = usize::from(setup.length);
+        let command =
+            Command::Submit { sequence, device: self.device, endpoint: 0x80, flags: 0, length, setup };
+        state.outgoing.extend_from_slice(&command.emit());
+        state.probe = Some((sequence, Instant::now()));
+        self.filled.notify_one();
     }
 }
 
@@ -348,7 +376,8 @@ impl State {
         loop {
             self.last_sequence = self.last_sequence.wrapping_add(1).max(1);
             let sequence = self.last_sequence;
-            if !self.flying.contains_key(&sequence) && !self.unlinks.contains_key(&sequence) {
+            let probes = self.probe.is_some_and(|(probe, _)| probe == sequence);
+            if !probes && !self.flying.contains_key(&sequence) && !self.unlinks.contains_key(&sequence) {
                 return sequence;
             }
         }
@@ -377,9 +406,9 @@ impl Backend for UsbipBackend {
     fn cancel(&self, id: UrbId) {
         let mut state = self.shared.lock();
         let Some(&sequence) = state.sequences.get(&id) else { return };
-        let asked = state.unlinks.values().any(|(victim, _)| *victim == Some(sequence));
+        let asked = state.unlinks.values().any(|(victim, _)| *victim == sequence);
         if !asked && !state.closed {
-            self.shared.unlink(&mut state, Some(sequence));
+            self.shared.unlink(&mut state, sequence);
         }
     }
 

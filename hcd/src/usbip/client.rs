@@ -41,6 +41,15 @@ const LISTED_MAX: u32 = 4096;
 
 const GET_DESCRIPTOR: u8 = 6;
 
+/// Asks for the device descriptor, which every device has given before.
+pub(crate) const DEVICE_DESCRIPTOR: Setup = Setup {
+    request_type: 0x80,
+    request: GET_DESCRIPTOR,
+    value: u16::from_be_bytes([DEVICE, 0]),
+    index: 0,
+    length: 18,
+};
+
 /// Why a server's devices cannot be had.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -240,13 +249,14 @@ impl Reimport {
         };
         thread::Builder::new().name("usbip-import".into()).spawn(importing).map_err(refused)?;
         let imported = told.await.map_err(|_| ImportError::Thread("it ended".into()))??;
-        let identity = Identity::new(
+        let mut identity = Identity::new(
             id,
             format!("{server}/{bus_id}"),
             imported.record.speed,
             imported.descriptor,
             imported.configuration.clone(),
         );
+        identity.info.remote_path = Some(imported.record.path.clone());
         let bottom: Box<Connect<'static>> = Box::new(move |upcall| usbip::start(imported, upcall));
         Ok((identity, bottom))
     }
@@ -275,7 +285,7 @@ fn import(server: &str, bus_id: &str, options: &ImportOptions) -> Result<Importe
     let record = talk.record()?;
     talk.doing = "reading its descriptors";
     let device = record.device_id();
-    let descriptor = talk.descriptor(device, DEVICE, 18)?;
+    let descriptor = talk.control(device, DEVICE_DESCRIPTOR)?;
     let descriptor = DeviceDescriptor::parse(&descriptor).map_err(|error| talk.broken(error.to_string()))?;
     let head = talk.descriptor(device, CONFIGURATION, 9)?;
     let total = match head[..] {

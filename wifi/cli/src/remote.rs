@@ -3,8 +3,8 @@
 //! Neighbours: [`crate::devices`] chooses one, [`crate::session`] opens it; [`crate::export`] is the other end.
 
 use airlift_hcd::usbip::protocol::EXPORT_PATH;
-use airlift_hcd::usbip::{ImportError, ImportOptions, list_blocking};
-use airlift_hcd::{HostController, Layer, Port};
+use airlift_hcd::usbip::{ImportError, ImportOptions};
+use airlift_hcd::{HostController, Layer, Port, UsbDevice};
 
 use crate::exit::{Exit, Failure};
 
@@ -18,16 +18,7 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    /// Whether the server says that it is Airlift's, so that what it exports is an adapter in software.
-    pub(crate) async fn is_ours(&self) -> Result<bool, Failure> {
-        let server = self.server.clone();
-        let listed = tokio::task::spawn_blocking(move || list_blocking(&server, &ImportOptions::new()));
-        let listed = listed.await.map_err(|error| Failure::failed(error.to_string()))??;
-        let ours = |path: &str| path.starts_with(EXPORT_PATH);
-        Ok(listed.iter().any(|device| device.bus_id == self.bus_id && ours(&device.path)))
-    }
-
-    /// Imports it to `controller`.
+    /// Imports it to `controller`, and nothing else: a server need not have a list, nor take a second connection.
     ///
     /// # Errors
     /// The server is not there, hangs, or does not give it.
@@ -39,6 +30,12 @@ impl Remote {
         let options = ImportOptions::new();
         controller.import(&self.server, &self.bus_id, options, layers).await.map_err(Failure::from)
     }
+}
+
+/// Whether the server that `device` is from says that it is Airlift's, so that what it exports is an adapter in
+/// software.
+pub(crate) fn is_ours(device: &UsbDevice) -> bool {
+    device.info().remote_path.as_ref().is_some_and(|path| path.starts_with(EXPORT_PATH))
 }
 
 impl From<ImportError> for Failure {

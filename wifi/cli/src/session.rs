@@ -16,6 +16,7 @@ use crate::devices::Choice;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::progress::{BringUp, notice, shown};
+use crate::remote::is_ours;
 use crate::render::counted;
 use crate::usb_trace::UsbTrace;
 
@@ -214,8 +215,9 @@ async fn open(
         }
         // Linux's own server lets go of an adapter that leaves.
         Choice::Remote(remote) => {
-            let ours = remote.is_ours().await?;
-            Ok((remote.open(controller, layers).await?, Place { emulated: ours, lets_back: ours }))
+            let port = remote.open(controller, layers).await?;
+            let ours = is_ours(&port.device());
+            Ok((port, Place { emulated: ours, lets_back: ours }))
         }
     }
 }

@@ -1,9 +1,10 @@
 //! `airlift export` and `airlift capture --device usbip:…` against each other, and the trace of the transfers.
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::thread;
 
 use airlift_hcd::usbip::ImportOptions;
 use airlift_hcd::{HostController, Setup, TransferError, Urb};
@@ -83,6 +84,35 @@ fn an_exported_adapter_is_captured_with_as_if_it_were_local() {
             "{notices}"
         );
     }
+}
+
+/// As one of a few lines may be: it knows of one device, and of one client.
+#[test]
+fn a_server_that_has_no_list_and_takes_one_connection_will_do() {
+    let exporter = Exporter::start(&[]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let device = format!("usbip:{}/1-1", listener.local_addr().unwrap());
+    let behind = exporter.address.clone();
+    let server = thread::spawn(move || {
+        let client = listener.accept().unwrap().0;
+        drop(listener);
+        let mut wanted = [0; 8];
+        (&client).read_exact(&mut wanted).unwrap();
+        assert_eq!(wanted, [1, 0x11, 0x80, 3, 0, 0, 0, 0], "an import");
+        let device = TcpStream::connect(behind).unwrap();
+        (&device).write_all(&wanted).unwrap();
+        let (mut answers, mut to_client) = (device.try_clone().unwrap(), client.try_clone().unwrap());
+        let back = thread::spawn(move || {
+            let _ = io::copy(&mut answers, &mut to_client);
+        });
+        let _ = io::copy(&mut &client, &mut &device);
+        device.shutdown(Shutdown::Both).unwrap();
+        back.join().unwrap();
+    });
+    // It also is one of ours, by what it says at the import: the stand-in firmware is taken.
+    let output = run(&["capture", "--device", &device, "--count", "3"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    server.join().unwrap();
 }
 
 #[test]
