@@ -111,10 +111,10 @@ impl Flights {
         let Some(report) = Report::parse(message) else { return };
         let flight = {
             let mut inner = self.inner.borrow_mut();
-            let key = inner.numbers.reported(report.number, report.queue);
-            key.and_then(|key| {
+            let reported = inner.numbers.reported(report.number);
+            reported.and_then(|(key, queue)| {
                 let flight = inner.vacate(key);
-                inner.put_off(now, key.serial, report.queue);
+                inner.put_off(now, key.serial, queue);
                 flight
             })
         };

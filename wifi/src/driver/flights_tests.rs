@@ -98,6 +98,18 @@ fn w3_a_very_late_report_is_booked_on_no_newer_frame() {
     assert_eq!(table.send(seconds(2.7)).number, Some(number));
 }
 
+/// Mainline's driver looks at the number alone.
+#[test]
+fn w3_a_report_is_booked_whatever_queue_it_names() {
+    for queue in [0, 6, 18] {
+        let mut table = Table::new();
+        let mut sent = table.send(AT_ONCE);
+        table.report(sent.number.unwrap(), queue, AT_ONCE);
+        assert_eq!(sent.delivery(), Some(Delivery::Acknowledged));
+        assert_eq!(table.strays(), 0);
+    }
+}
+
 #[test]
 fn w3_a_transfer_that_ends_after_its_report_says_nothing_of_a_newer_frame() {
     let mut table = Table::new();

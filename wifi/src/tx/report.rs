@@ -1,6 +1,6 @@
 //! [`Report`]: what the firmware tells of a frame that was sent.
 //!
-//! A message of kind 3 whose seven bytes are: queue and failure, MAC id, retries, time in the queue (two), rate, and
+//! A message of kind 3 whose seven bytes are: failure (and the queue), MAC id, retries, time in the queue (two), rate, and
 //! the driver's own number. Sources: rtw88 `fw.h`, `C2H_CCX_TX_RPT`, `GET_CCX_REPORT_SEQNUM_V0`,
 //! `GET_CCX_REPORT_STATUS_V0`; FreeBSD `sys/dev/rtwn/rtl8812a/r12a_fw_cmd.h`, `r12a_c2h_tx_rpt` (BSD licence), for the
 //! bits of the failure, the retries and the rate.
@@ -20,7 +20,6 @@ mod field {
     pub(super) const LEN: usize = 7;
 }
 
-const QUEUE: u8 = 0x1f;
 const LIFE_EXPIRED: u8 = 0x40;
 const RETRIES_EXHAUSTED: u8 = 0x80;
 const RETRY_COUNT: u8 = 0x3f;
@@ -41,8 +40,6 @@ pub(crate) enum Status {
 pub(crate) struct Report {
     /// The driver's number for it.
     pub(crate) number: u8,
-    /// The queue that it was in.
-    pub(crate) queue: u8,
     /// How it ended.
     pub(crate) status: Status,
     /// How often it was sent again.
@@ -61,7 +58,6 @@ impl Report {
         let status = payload[field::STATUS];
         Some(Self {
             number: payload[field::NUMBER] >> 2,
-            queue: status & QUEUE,
             status: if status & RETRIES_EXHAUSTED != 0 {
                 Status::RetriesExhausted
             } else if status & LIFE_EXPIRED != 0 {
@@ -89,13 +85,10 @@ mod tests {
     fn w3_a_report_tells_number_end_and_retries() {
         let good = Report::parse(&message(3, &[0x12, 0, 0, 0, 0, 0x04, 0x14])).unwrap();
         let rate = Some(Rate::Legacy(LegacyRate::M6));
-        assert_eq!(good, Report { number: 5, queue: 18, status: Status::Good, retries: 0, rate });
+        assert_eq!(good, Report { number: 5, status: Status::Good, retries: 0, rate });
         let failed = Report::parse(&message(3, &[0x80, 0, 0x70, 0, 0, 0x13, 0xfc, 0])).unwrap();
         let rate = Some(Rate::Ht { mcs: 7 });
-        assert_eq!(
-            failed,
-            Report { number: 63, queue: 0, status: Status::RetriesExhausted, retries: 48, rate }
-        );
+        assert_eq!(failed, Report { number: 63, status: Status::RetriesExhausted, retries: 48, rate });
         let expired = Report::parse(&message(3, &[0x40, 0, 1, 0, 0, 0, 0])).unwrap();
         assert_eq!((expired.status, expired.retries), (Status::Expired, 1));
     }
