@@ -101,6 +101,21 @@ impl<'a> Parser<'a> {
 
     /// Takes what [`next_cell`](Self::next_cell) holds.
     pub(crate) fn feed(&mut self, byte: u8) -> Result<(), Malformed> {
+        self.take(byte)?;
+        // Mainline takes a last word of which only the first half is there: rtw88 `efuse.c`,
+        // `rtw_dump_logical_efuse_map`. The other half was never programmed.
+        let half = matches!(self.state, State::Word { low: Some(_), .. }) && self.next == self.physical_size;
+        if half {
+            self.take(BLANK)?;
+        }
+        let runs_on = matches!(self.state, State::Word { .. }) && self.next >= self.physical_size;
+        if runs_on || self.next > self.physical_size + 1 {
+            return Err(Malformed::PastEnd { cell: self.physical_size });
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, byte: u8) -> Result<(), Malformed> {
         let cell = self.next;
         self.next += 1;
         self.state = match self.state {
@@ -125,10 +140,6 @@ impl<'a> Parser<'a> {
             }
             State::Done => State::Done,
         };
-        let runs_on = matches!(self.state, State::Word { .. }) && self.next >= self.physical_size;
-        if runs_on || self.next > self.physical_size {
-            return Err(Malformed::PastEnd { cell: self.physical_size });
-        }
         Ok(())
     }
 
@@ -162,7 +173,7 @@ impl<'a> Parser<'a> {
 
     /// The map, and how many cells the list takes with its end.
     pub(crate) fn finish(self) -> (Vec<u8>, u16) {
-        (self.map, self.next)
+        (self.map, self.next.min(self.physical_size))
     }
 }
 
@@ -643,6 +654,14 @@ mod tests {
     fn a_block_that_runs_past_the_last_cell_is_an_error() {
         let cells = [[0x1f, 0x0f].repeat(255), vec![0x00, 0x10]].concat();
         assert!(matches!(parse(&cells), Err(Malformed::PastEnd { .. })));
+    }
+
+    #[test]
+    fn a_last_word_of_which_half_is_there_is_taken() {
+        // Block 0 with all words, 56 times, and then all but a byte of it.
+        let (map, seen) = parse(&[0; 512]).unwrap();
+        assert_eq!((&map[..9], seen), (&[0, 0, 0, 0, 0, 0, 0, BLANK, BLANK][..], 512));
+        assert_eq!(parse_for(&[0; 512], |_| false).unwrap().1, 512);
     }
 
     #[test]
