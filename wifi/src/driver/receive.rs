@@ -5,8 +5,9 @@
 //! error is counted and replaced too, after a pause that grows; after [`ATTEMPTS`] failures in a row reception
 //! ends with a reason. It never falls silent.
 //!
-//! Figures: rtw88 `usb.h` (four URBs). Mainline's are 32 KiB; half of that holds all that the chip's receive buffer
-//! can, and pins less memory behind a small frame.
+//! Figures: rtw88 `usb.h`, `RTW_USB_RXCB_NUM` and `RTW_USB_MAX_RECVBUF_SZ`: four URBs of 32 KiB. Half of that would
+//! hold what the receive buffer of most chips can, but not the 23 KiB of the RTL8814A's, nor an aggregate that grows
+//! while it is read out; and one that does not fit is torn apart, or babble.
 
 use core::cell::RefCell;
 use core::pin::pin;
@@ -24,7 +25,7 @@ use crate::rx::{C2h, Receiver};
 /// URBs on their way.
 const IN_FLIGHT: usize = 4;
 /// Bytes of an URB.
-const LENGTH: usize = 16 * 1024;
+const LENGTH: usize = 32 * 1024;
 /// Failures in a row before reception ends.
 const ATTEMPTS: u32 = 8;
 /// Pause after the first failure; it doubles with each one that follows.
