@@ -81,13 +81,13 @@ async fn read_options(cells: &mut Cells<'_>, chip: &ChipInfo) -> Result<(u8, boo
         value => value,
     };
     let mode = |byte: u8| byte >> 2 & 3;
-    let mut antennas = antenna(cells.read(1019).await?);
+    let mut antennas = antenna(cells.option(1019).await?);
     if antennas == 0 {
-        antennas = antenna(cells.read(1018).await?);
+        antennas = antenna(cells.option(1018).await?);
     }
-    let mut wireless = mode(cells.read(1021).await?);
+    let mut wireless = mode(cells.option(1021).await?);
     if wireless == 0 {
-        wireless = mode(cells.read(1020).await?);
+        wireless = mode(cells.option(1020).await?);
     }
     let chains = if antennas == 1 { 1 } else { chip.chains };
     Ok((chains, !(antennas == 2 && wireless == 2)))
@@ -154,10 +154,54 @@ impl Cells<'_> {
         Ok((value & bit::MASK_EF_DATA) as u8)
     }
 
+    /// Reads an option cell. One whose byte never comes is blank, as for mainline's driver: a chip may have no cells
+    /// but those of the list (rtw88 `efuse.c`, `rtw_read8_physical_efuse`, whose result nobody looks at).
+    async fn option(&mut self, cell: u16) -> Result<u8, Error> {
+        match self.read(cell).await {
+            Err(error) if matches!(error.kind(), ErrorKind::Timeout { .. }) => {
+                tracing::warn!(cell, "an option cell of the EFUSE cannot be read and counts as blank");
+                Ok(u8::MAX)
+            }
+            read => read,
+        }
+    }
+
     async fn wait(&mut self) -> Result<u8, Error> {
         let flag = bit::EF_FLAG;
         let what = "the EFUSE cell's byte ready";
         let value = self.regs.poll(sys::EFUSE_CTRL, flag, flag, POLL_INTERVAL, POLL_TIMEOUT, what).await?;
         Ok((self.looked(value) & bit::MASK_EF_DATA) as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+
+    use super::*;
+    use crate::chip::Chip;
+    use crate::regio::Io;
+    use crate::regio::fake::FakeBus;
+
+    /// Reads an EFUSE whose cells are blank; the byte comes for those of which `there` says so.
+    fn read_where(there: fn(u32) -> bool) -> Result<Found, Error> {
+        let fake = FakeBus::new();
+        fake.answer(sys::EFUSE_CTRL.addr(), move |held| {
+            let cell = (held & ADDRESS) >> bit::SHIFT_EF_ADDR;
+            if there(cell) { held | bit::EF_FLAG | bit::MASK_EF_DATA } else { held }
+        });
+        let chip = Chip::Rtl8812au.info();
+        block_on(read(&Regs::new(fake, Io::Posted, chip.shadow), chip))
+    }
+
+    #[test]
+    fn w6_option_cells_that_a_chip_does_not_have_count_as_blank() {
+        for there in [|_| true, |cell| cell < 512] {
+            let found = read_where(there).unwrap();
+            assert_eq!((found.chains, found.allows_80_mhz), (2, true));
+        }
+        // Those of the list it must have.
+        let error = read_where(|cell| cell >= 512).err().unwrap();
+        assert!(error.to_string().contains("the EFUSE cell's byte ready"), "{error}");
     }
 }

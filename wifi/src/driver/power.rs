@@ -189,7 +189,13 @@ pub(super) async fn power_off(
     // No more frames from here on.
     regs.write(mac::CR.byte(0), 0).await?;
 
-    run(regs, chip.enter_lps).await?;
+    // Should its queues not run empty, it is switched off all the same, as by mainline's driver.
+    match run(regs, chip.enter_lps).await {
+        Err(error) if matches!(error.kind(), ErrorKind::Timeout { .. }) => {
+            tracing::warn!(%error, "switching off in spite of it");
+        }
+        done => done?,
+    }
     let mcu = regs.read(sys::MCUFW_CTRL.byte(0)).await?;
     if u32::from(mcu) & bits::mcufw_ctrl::RAM_DL_SEL != 0 {
         reset_mcu(regs, own).await?;
@@ -240,4 +246,35 @@ pub(super) async fn run(regs: &Regs, steps: &[PowerStep]) -> Result<(), Error> {
         }
     }
     regs.update_bytes(&batch).await
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+
+    use super::*;
+    use crate::chip::{Chip, Mac};
+    use crate::regio::Io;
+    use crate::regio::fake::FakeBus;
+
+    #[test]
+    fn a4_a_chip_whose_queues_do_not_run_empty_is_switched_off_all_the_same() {
+        for chip in [Chip::Rtl8812au.info(), Chip::Rtl8821au.info()] {
+            let Mac::With8051(own) = &chip.mac else { unreachable!("they have an 8051") };
+            let fake = FakeBus::new();
+            fake.poke(mac::CR.addr(), &[0xff]);
+            fake.answer(0x05f8, |_| 1);
+            // Bit 1 starts the switching off, and falls when it is done.
+            fake.answer(0x0005, |held| held & !2);
+            let regs = Regs::new(fake.clone(), Io::Posted, chip.shadow);
+            block_on(power_off(&regs, chip, own, Speed::High, false)).unwrap();
+            let writes = fake.take_writes();
+            assert!(writes.iter().any(|(addr, data)| *addr == 0x0005 && data[0] & 2 != 0), "{writes:02x?}");
+            // Whether it was switched off is not left to chance.
+            fake.poke(mac::CR.addr(), &[0xff]);
+            fake.answer(0x0005, |held| held | 2);
+            let error = block_on(power_off(&regs, chip, own, Speed::High, false)).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Timeout { register: 0x0005, .. }), "{error}");
+        }
+    }
 }
