@@ -122,6 +122,16 @@ impl Softirqs {
         self.running.get().map(|vector| NAMES[usize::from(vector)])
     }
 
+    /// Its number.
+    pub(crate) fn running_vector(&self) -> Option<u8> {
+        self.running.get()
+    }
+
+    /// The name of a vector.
+    pub(crate) fn name_of(vector: u64) -> &'static str {
+        usize::try_from(vector).ok().and_then(|vector| NAMES.get(vector).copied()).unwrap_or("of no vector")
+    }
+
     /// Whether something is to run at the end of an interrupt that broke into what runs now.
     pub(crate) fn may_run_at_irq_exit(&self) -> bool {
         self.is_pending() && self.running.get().is_none() && self.disabled.get() == 0 && !self.overflown.get()

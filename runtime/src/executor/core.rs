@@ -21,8 +21,8 @@ use super::published::{CpuContext, IrqFlag};
 use super::task::{Finish, JoinError, TaskHeader, panic_message};
 use super::tasks::Tasks;
 use crate::cpu::Cpu;
-use crate::irq::Irq;
 use crate::irq::line::{IrqToken, LineShared};
+use crate::irq::{Irq, KERNELS_OWN};
 use crate::lock::OnLockReport;
 use crate::lock::validator::{Frame, Validator};
 use crate::shared::{Shared, bump};
@@ -73,6 +73,17 @@ impl fmt::Display for RunningContext {
             Self::Executor => f.write_str("the executor"),
         }
     }
+}
+
+/// Names what runs, in two words that cost nothing to keep; [`Core::context_named`] tells it in full.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ContextId {
+    /// The action of this `dev_id`; 0: no action.
+    Irq(u64),
+    /// The vector of this number.
+    Softirq(u64),
+    Task(u64),
+    Executor,
 }
 
 /// What a core is made of; sent to its thread.
@@ -262,6 +273,35 @@ impl Core {
             return RunningContext::Softirq(vector);
         }
         self.current.borrow().clone().map_or(RunningContext::Executor, RunningContext::Task)
+    }
+
+    /// As [`context`](Self::context), to be kept.
+    #[inline]
+    pub(crate) fn context_id(&self) -> ContextId {
+        if self.in_hardirq.get() {
+            return ContextId::Irq(self.irq.running_id());
+        }
+        if let Some(vector) = self.softirq.running_vector() {
+            return ContextId::Softirq(vector.into());
+        }
+        self.current.borrow().as_ref().map_or(ContextId::Executor, |task| ContextId::Task(task.header.id))
+    }
+
+    /// What ran when `context` was kept, in the words of [`RunningContext`].
+    pub(crate) fn context_named(&self, context: ContextId) -> String {
+        match context {
+            ContextId::Irq(0) => RunningContext::Irq(KERNELS_OWN.into()).to_string(),
+            ContextId::Irq(dev_id) => match self.irq.name_of(dev_id) {
+                Some(name) => RunningContext::Irq(name).to_string(),
+                None => "an irq handler that was freed since".to_owned(),
+            },
+            ContextId::Softirq(vector) => RunningContext::Softirq(Softirqs::name_of(vector)).to_string(),
+            ContextId::Task(id) => match self.tasks.borrow().find(id) {
+                Some(task) => RunningContext::Task(task).to_string(),
+                None => "a task that has ended since".to_owned(),
+            },
+            ContextId::Executor => RunningContext::Executor.to_string(),
+        }
     }
 
     pub(crate) fn current_task(&self) -> Option<Arc<TaskHeader>> {

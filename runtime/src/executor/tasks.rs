@@ -27,6 +27,11 @@ impl Tasks {
         self.slots.get(slot)?.as_ref().filter(|task| task.header.id == id).cloned()
     }
 
+    /// The task of this name, wherever its place is.
+    pub(super) fn find(&self, id: u64) -> Option<Rc<Task>> {
+        self.slots.iter().flatten().find(|task| task.header.id == id).cloned()
+    }
+
     pub(super) fn remove(&mut self, task: &Task) {
         let slot = task.header.slot.load(Ordering::Relaxed);
         if self.get(slot, task.header.id).is_some() {

@@ -162,10 +162,11 @@ impl Core {
     /// Runs `work` as one handler: whatever it does to the flag, IRQs are off after. `Err`: it panicked.
     pub(super) fn run_in_hardirq<R>(
         &self,
-        handler: Option<&Rc<str>>,
+        handler: Option<&Action>,
         work: impl FnOnce() -> R,
     ) -> Result<R, String> {
-        self.irq.running.replace(handler.cloned());
+        self.irq.running.replace(handler.map(|action| action.name.clone()));
+        self.irq.running_id.set(handler.map_or(0, |action| action.dev_id));
         self.enter_frame(Frame::Interrupt);
         let result = catch_unwind(AssertUnwindSafe(|| {
             let entry = self.frame_entry();
@@ -205,7 +206,7 @@ impl Core {
     fn run_handler(self: &Rc<Self>, line: &Arc<LineShared>, action: &Rc<Action>) -> IrqReturn {
         let Some(mut handler) = action.handler.borrow_mut().take() else { return IrqReturn::None };
         let mut context = HardIrq { core: self, line, dev_id: action.dev_id };
-        match self.run_in_hardirq(Some(&action.name), || handler(&mut context)) {
+        match self.run_in_hardirq(Some(action), || handler(&mut context)) {
             Ok(outcome) => {
                 if action.freed.get() {
                     self.contain("drop of a freed irq handler", || drop(handler));

@@ -172,6 +172,13 @@ impl super::Irq {
         self.descs.borrow().get(number).cloned()
     }
 
+    /// The name under which an action was requested that is not freed.
+    pub(crate) fn name_of(&self, dev_id: u64) -> Option<Rc<str>> {
+        let descs = self.descs.borrow();
+        let mut actions = descs.iter().flat_map(|desc| desc.actions().iter().cloned().collect::<Vec<_>>());
+        actions.find(|action| action.dev_id == dev_id).map(|action| action.name.clone())
+    }
+
     /// Drops all handlers.
     pub(crate) fn clear(&self, core: &Core) {
         let descs = std::mem::take(&mut *self.descs.borrow_mut());

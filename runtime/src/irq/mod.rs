@@ -94,15 +94,25 @@ pub struct HandlerPanic {
 pub(crate) struct Irq {
     descs: RefCell<Descs>,
     next_dev_id: Cell<u64>,
-    /// Name of the handler that runs now.
+    /// Name of the handler that runs now, and its `dev_id`.
     running: RefCell<Option<Rc<str>>>,
+    running_id: Cell<u64>,
     /// A host thread did not settle; do not wait for it again until it has.
     unsettled: Cell<bool>,
 }
 
+/// In place of a name, for handlers that nobody has requested.
+pub(crate) const KERNELS_OWN: &str = "of the kernel";
+
 impl Irq {
+    /// Name of the handler that runs now.
     pub(crate) fn running(&self) -> Rc<str> {
-        self.running.borrow().clone().unwrap_or_else(|| "of the kernel".into())
+        self.running.borrow().clone().unwrap_or_else(|| KERNELS_OWN.into())
+    }
+
+    /// The `dev_id` of the handler that runs now; 0: nobody has requested it.
+    pub(crate) fn running_id(&self) -> u64 {
+        self.running_id.get()
     }
 
     pub(crate) fn is_unsettled(&self) -> bool {

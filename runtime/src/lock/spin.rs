@@ -3,7 +3,7 @@
 //! On one executor nobody can be spun for: whoever finds a spinlock taken would wait for ever. So contention is a
 //! bug (usually a handler that wants what its task holds with IRQs on), and panics naming both owners.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -13,7 +13,7 @@ use std::rc::Rc;
 use super::class::LockClass;
 use super::validator::HeldLock;
 use crate::cpu::{Context, Cpu, IrqFlags};
-use crate::executor::{Core, core::RunningContext};
+use crate::executor::{Core, core::ContextId};
 
 /// Exclusive access to data for the length of one turn, in tasks, softirqs and handlers.
 ///
@@ -21,12 +21,14 @@ use crate::executor::{Core, core::RunningContext};
 /// the closure forms: a guard must not live across an await, which the guard forms let one write.
 pub struct SpinLock<T: ?Sized> {
     class: LockClass,
-    owner: RefCell<Option<Owner>>,
+    /// Who took it last, and where; of meaning while the value is borrowed.
+    owner: Cell<Owner>,
     value: RefCell<T>,
 }
 
+#[derive(Clone, Copy)]
 struct Owner {
-    context: RunningContext,
+    context: ContextId,
     site: &'static Location<'static>,
 }
 
@@ -37,7 +39,8 @@ impl<T> SpinLock<T> {
     #[must_use]
     #[track_caller]
     pub const fn new(name: &'static str, value: T) -> Self {
-        Self { class: LockClass::here(name), owner: RefCell::new(None), value: RefCell::new(value) }
+        let owner = Owner { context: ContextId::Executor, site: Location::caller() };
+        Self { class: LockClass::here(name), owner: Cell::new(owner), value: RefCell::new(value) }
     }
 
     /// The value, without its lock.
@@ -109,13 +112,11 @@ impl<T: ?Sized> SpinLock<T> {
     #[track_caller]
     pub fn try_lock(&self, context: &impl Context) -> Option<SpinLockGuard<'_, T>> {
         let core = context.core();
-        if self.is_locked() {
-            return None;
-        }
+        let value = self.value.try_borrow_mut().ok()?;
         let site = Location::caller();
         core.lock_tried(self.class, site);
         let release = Release { core: core.clone(), undo: Undo::Nothing, depth: 0, held: None };
-        Some(self.take(release, self.class, site))
+        Some(self.take(value, release, self.class, site))
     }
 
     /// Turns IRQs off and takes the lock; the guard undoes both.
@@ -144,7 +145,7 @@ impl<T: ?Sized> SpinLock<T> {
 
     /// Whether somebody holds the lock.
     pub fn is_locked(&self) -> bool {
-        self.owner.borrow().is_some()
+        self.value.try_borrow().is_err()
     }
 
     #[track_caller]
@@ -154,32 +155,38 @@ impl<T: ?Sized> SpinLock<T> {
         let release = Release { core: core.clone(), undo, depth: 0, held: None };
         let class = self.class.nested(subclass);
         core.lock_wanted(class, self.address(), site);
-        if let Some(owner) = &*self.owner.borrow() {
-            panic!(
-                "spinlock {class} wanted by {} at {site} is held by {} since {}: on one processor it would spin for ever",
-                core.context(),
-                owner.context,
-                owner.site,
-            );
+        match self.value.try_borrow_mut() {
+            Ok(value) => self.take(value, release, class, site),
+            Err(_) => self.contended(core, class, site),
         }
-        self.take(release, class, site)
     }
 
-    /// Takes the lock, which is free.
-    fn take(
-        &self,
+    #[cold]
+    #[inline(never)]
+    fn contended(&self, core: &Core, class: LockClass, site: &'static Location<'static>) -> ! {
+        let owner = self.owner.get();
+        panic!(
+            "spinlock {class} wanted by {} at {site} is held by {} since {}: on one processor it would spin for ever",
+            core.context(),
+            core.context_named(owner.context),
+            owner.site,
+        )
+    }
+
+    /// Makes the lock, whose value is free, the caller's.
+    fn take<'a>(
+        &'a self,
+        value: RefMut<'a, T>,
         mut release: Release,
         class: LockClass,
         site: &'static Location<'static>,
-    ) -> SpinLockGuard<'_, T> {
+    ) -> SpinLockGuard<'a, T> {
         let core = &release.core;
-        let value =
-            self.value.try_borrow_mut().expect("the owner is recorded exactly while the value is borrowed");
-        *self.owner.borrow_mut() = Some(Owner { context: core.context(), site });
+        self.owner.set(Owner { context: core.context_id(), site });
         release.held = Some(core.lock_taken(class, self.address(), true, site));
         release.depth = core.locks_held.get() + 1;
         core.locks_held.set(release.depth);
-        SpinLockGuard { owner: &self.owner, value: Some(value), release, not_send: PhantomData }
+        SpinLockGuard { value, release, not_send: PhantomData }
     }
 
     /// What tells it from other locks.
@@ -212,17 +219,25 @@ struct Release {
     held: Option<HeldLock>,
 }
 
+impl Release {
+    #[cold]
+    fn report_order(&self) {
+        tracing::warn!(
+            context = %self.core.context(),
+            "spinlocks were released out of order, or by another turn than took them"
+        );
+    }
+}
+
 impl Drop for Release {
+    #[inline]
     fn drop(&mut self) {
         // Before IRQs may go on: what breaks in then does not find the lock held.
         drop(self.held.take());
         if self.depth > 0 {
             let held = self.core.locks_held.get();
             if held != self.depth {
-                tracing::warn!(
-                    context = %self.core.context(),
-                    "spinlocks were released out of order, or by another turn than took them"
-                );
+                self.report_order();
             }
             self.core.locks_held.set(held.saturating_sub(1));
         }
@@ -237,36 +252,24 @@ impl Drop for Release {
 /// Holds a [`SpinLock`]. Must not live across an await; guards are dropped in the reverse order of their taking.
 #[must_use = "the lock is released as soon as this is dropped"]
 pub struct SpinLockGuard<'a, T: ?Sized> {
-    owner: &'a RefCell<Option<Owner>>,
-    /// `Some` until the drop.
-    value: Option<RefMut<'a, T>>,
-    /// Dropped after the value: what is pending is taken with the lock free.
+    value: RefMut<'a, T>,
+    /// Dropped after the value, by its place here: what is pending is taken with the lock free.
     #[expect(dead_code, reason = "it is there for its drop")]
     release: Release,
     not_send: PhantomData<*const ()>,
 }
 
-const HELD: &str = "the value is there until the guard is dropped";
-
 impl<T: ?Sized> Deref for SpinLockGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.value.as_ref().expect(HELD)
+        &self.value
     }
 }
 
 impl<T: ?Sized> DerefMut for SpinLockGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.value.as_mut().expect(HELD)
-    }
-}
-
-impl<T: ?Sized> Drop for SpinLockGuard<'_, T> {
-    fn drop(&mut self) {
-        drop(self.value.take());
-        let owner = self.owner.borrow_mut().take();
-        drop(owner);
+        &mut self.value
     }
 }
 
