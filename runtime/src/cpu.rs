@@ -310,7 +310,7 @@ impl Cpu {
     pub fn jiffies(&self) -> u64 {
         if self.core.irqs_on.get() && !self.core.in_hardirq.get() {
             self.core.update_jiffies();
-        } else {
+        } else if self.core.in_interrupt() {
             self.core.freshen_jiffies();
         }
         self.core.shared.counters.jiffies.load(Ordering::Relaxed)

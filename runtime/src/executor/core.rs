@@ -506,8 +506,9 @@ impl Core {
         }
     }
 
-    /// Brings jiffies up to date once in each [`deliver`](Self::deliver): when a handler asks, or at its end, so that
-    /// no handler waits for a look at the clock that it does not need.
+    /// Brings jiffies up to date once after interrupts were taken: when a handler asks, or at the end of
+    /// [`deliver`](Self::deliver), or when the executor is idle again, so that nobody waits for a look at the clock
+    /// that he does not need.
     pub(crate) fn freshen_jiffies(&self) {
         if self.jiffies_due.replace(false) {
             self.update_jiffies();

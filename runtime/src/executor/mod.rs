@@ -32,9 +32,10 @@
 //! `cpu_relax()`, between softirq vectors, in `trigger()` called on this thread, and when idle. Each call takes as
 //! many as were queued when it began, and at least [`IRQ_BUDGET`] in all, so that a storm leaves turns to tasks.
 //!
-//! Before a poll the executor looks at two things: the bell, for whatever others may want, and the channel itself. A
-//! sender that has queued its token may lose its processor before it rings, and what others raise on its line
-//! meanwhile coalesces and rings nothing: their interrupt must not wait until that sender goes on.
+//! Before a poll the executor looks at the channel itself, not at the bell. A sender that has queued its token may lose
+//! its processor before it rings, and what others raise on its line meanwhile coalesces and rings nothing: their
+//! interrupt must not wait until that sender goes on. The bell is for sleeping only, and stays rung until then, so
+//! that its cache line is not passed to and fro.
 
 pub(crate) mod chaos;
 pub(crate) mod core;
@@ -138,23 +139,20 @@ pub(crate) enum Turn {
 impl Core {
     /// Whether others may want something: interrupts to be taken, tasks to be created, an end.
     ///
-    /// A turn costs a look at the bell and one at the channel while nobody does. Tokens count whether their senders
-    /// have rung yet or not. In virtual time, what a host thread does at this instant is waited for, too.
+    /// A turn costs a look at the channel and one at the kernel's state while nobody does. Tokens count whether their
+    /// senders have rung yet or not. In virtual time, what a host thread does at this instant is waited for, too.
     fn is_called(&self) -> bool {
-        self.attentive.get() || self.shared.bell.is_rung() || self.has_interrupts()
+        self.attentive.get() || self.has_interrupts() || !self.shared.is_running()
     }
 
     /// Before a turn: takes the interrupts that are pending. False: the kernel is to end.
     fn answer(self: &Rc<Self>) -> bool {
-        // From here on they ring again.
-        self.shared.bell.begin();
         if !self.shared.is_running() {
             return false;
         }
         self.take_released_timer();
         self.deliver();
         let always = self.shared.clock.is_virtual() || self.irq_policy == IrqPolicy::Global;
-        // What is left over has rung already.
         self.attentive.set(always || !self.tokens.is_empty());
         true
     }
@@ -216,7 +214,7 @@ impl Core {
         !self.batch.borrow().is_empty() || self.shared.ready_waits.load(Ordering::Acquire)
     }
 
-    /// Whether anything waits for the executor. Only meaningful since `bell.begin()`.
+    /// Whether anything waits for the executor.
     fn has_work(&self) -> bool {
         self.has_interrupts()
             || self.irqs_on.get() && self.softirq.is_pending()
@@ -225,42 +223,48 @@ impl Core {
     }
 }
 
-/// Nothing to do: sleeps until rung. On the virtual clock this is where time moves.
+/// Nothing to do: sleeps until there is. On the virtual clock this is where time moves.
 fn idle(core: &Rc<Core>) {
+    core.freshen_jiffies();
     let bell = &core.shared.bell;
-    if bell.is_rung() {
-        return;
-    }
-    // Nobody has rung since `answer` began: what is not to be seen now will ring.
-    if core.has_work() {
-        core.attentive.set(true);
-        return;
-    }
-    core.set_idle(true);
+    let mut awake = false;
     match &core.shared.clock.inner {
         Inner::System(_) => {
-            core.enter_idle();
-            // A token is there before its sender rings.
-            bell.wait_or(&mut core.spin.borrow_mut(), None, || core.has_interrupts());
-        }
-        Inner::Virtual(clock) => match clock.idle(core.executor_id(), core.next_timer()) {
-            Step::Work => return,
-            Step::Timer(key) => {
-                core.release_timer(key);
-                core.chaos_after_idle();
+            if core.has_work() {
                 return;
             }
-            Step::Sleep => {
-                core.enter_idle();
-                bell.sleep(&mut core.spin.borrow_mut(), None);
+            core.set_idle(true);
+            core.enter_idle();
+            awake = bell.wait_for(&mut core.spin.borrow_mut(), || core.has_work());
+        }
+        Inner::Virtual(clock) => {
+            // What is not to be seen after this rings.
+            bell.begin();
+            if core.has_work() || clock.has_released(core.executor_id()) {
+                return;
             }
-        },
+            core.set_idle(true);
+            match clock.idle(core.executor_id(), core.next_timer()) {
+                Step::Work => return,
+                Step::Timer(key) => {
+                    core.release_timer(key);
+                    core.chaos_after_idle();
+                    return;
+                }
+                Step::Sleep => {
+                    core.enter_idle();
+                    bell.sleep(&mut core.spin.borrow_mut(), None);
+                }
+            }
+        }
     }
     core.shared.published.enter(CpuContext::Executor);
     core.chaos_after_idle();
-    if core.has_interrupts() {
+    if awake {
+        // Before all else that the executor does. For a spin's length the clock is right enough.
+        core.take_interrupts();
+    } else if core.has_interrupts() {
         if !core.shared.clock.is_virtual() {
-            // Before the executor answers the bell, which its sender may have yet to ring.
             core.deliver();
         }
     } else if core.irqs_on.get() {

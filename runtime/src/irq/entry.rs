@@ -42,15 +42,23 @@ const fn preempts(irqs_on: bool, from_idle: bool, preempt_count: u32, resched_du
 impl Core {
     /// A delivery point: takes pending interrupts, if IRQs are on and neither a handler nor an NMI runs.
     pub(crate) fn deliver(self: &Rc<Self>) {
+        if self.take_interrupts() {
+            self.freshen_jiffies();
+        }
+    }
+
+    /// As [`deliver`](Self::deliver), without a look at the clock for those who run next. False: there was nothing, or
+    /// it was not the time.
+    pub(crate) fn take_interrupts(self: &Rc<Self>) -> bool {
         if self.in_hardirq.get() || !self.irqs_on.get() || self.nmis.get() > 0 {
-            return;
+            return false;
         }
         self.settle();
         // All that is queued now, so that a caller's own trigger is among it; new arrivals within the budget. Taken
         // in batches: a look at how many there are takes the channel's end away from those who send.
         let mut batch = self.tokens.len();
         if batch == 0 {
-            return;
+            return false;
         }
         let mut left = batch.max(IRQ_BUDGET);
         self.jiffies_due.set(true);
@@ -62,7 +70,7 @@ impl Core {
             }
             batch = self.tokens.len().min(left);
         }
-        self.freshen_jiffies();
+        true
     }
 
     /// One interrupt, from its token to its end.

@@ -151,6 +151,11 @@ impl VirtualClock {
         self.state().executors.get_mut(&id).and_then(|executor| executor.released.take())
     }
 
+    /// Whether there is such a timer.
+    pub(crate) fn has_released(&self, id: ExecutorId) -> bool {
+        self.state().executors.get(&id).is_some_and(|executor| executor.released.is_some())
+    }
+
     /// An executor with empty queues: goes to sleep, or moves the time by one step. See the module's text.
     pub(crate) fn idle(&self, id: ExecutorId, timer: Option<Key>) -> Step {
         let mut state = self.state();
