@@ -20,6 +20,7 @@ use crate::backend::{Connect, Upcall};
 use crate::deadline::Deadlines;
 use crate::device::{DeviceId, DeviceInner, Identity, UsbDevice};
 use crate::function::{Reply, UsbFunction};
+use crate::hand_over::HandOver;
 use crate::hotplug::{Hotplug, HotplugEvent, Listeners};
 use crate::layer::Layer;
 use crate::seat::{Seat, WayBack};
@@ -27,9 +28,6 @@ use crate::status::TransferError;
 
 /// Name of the controller's IRQ line and of its kernel task.
 const NAME: &str = "hcd";
-
-/// More room than this for ended URBs is given back after a rush.
-const SPARE_ENTRIES: usize = 1_024;
 
 /// A virtual USB host controller on a kernel core. Clones are the same controller.
 ///
@@ -59,24 +57,20 @@ pub(crate) struct Core {
     pub(crate) kernel: KernelHandle,
     line: IrqLine,
     pub(crate) deadlines: Deadlines,
-    ended: Mutex<EndedQueue>,
+    /// Between the host threads and the IRQ handler. Closed when no handler will come any more: whoever gives back
+    /// finishes on its own thread then.
+    ended: HandOver<Ended>,
+    /// Those that URBs may come back from.
+    connected: Mutex<BTreeMap<DeviceId, Weak<DeviceInner>>>,
     registry: Mutex<Registry>,
     next_device: AtomicU32,
     abandoned: AtomicBool,
 }
 
-/// Between the host threads and the IRQ handler.
-#[derive(Default)]
-struct EndedQueue {
-    entries: Vec<Ended>,
-    /// Room for the entries after these, so that URBs come back without an allocation.
-    spare: Vec<Ended>,
-    /// No handler will come any more: whoever gives back finishes on its own thread.
-    dead: bool,
-}
-
+/// What a backend has told. A device goes by its name: its count of references would be one more cache line that
+/// the threads pass to and fro.
 pub(crate) enum Ended {
-    Urb(Arc<DeviceInner>, Reply),
+    Urb(DeviceId, Reply),
     Device(Arc<DeviceInner>),
 }
 
@@ -99,7 +93,8 @@ impl HostController {
             kernel: kernel.clone(),
             line,
             deadlines: Deadlines::default(),
-            ended: Mutex::default(),
+            ended: HandOver::default(),
+            connected: Mutex::default(),
             registry: Mutex::default(),
             next_device: AtomicU32::new(1),
             abandoned: AtomicBool::new(false),
@@ -227,24 +222,21 @@ impl fmt::Debug for Port {
 }
 
 /// What a device's backend reports to.
-pub(crate) struct DeviceUpcall(pub(crate) Weak<DeviceInner>);
+pub(crate) struct DeviceUpcall {
+    id: DeviceId,
+    device: Weak<DeviceInner>,
+    core: Arc<Core>,
+}
 
 impl Upcall for DeviceUpcall {
     fn give_back(&self, replies: &mut Vec<Reply>) {
-        match self.0.upgrade() {
-            Some(device) => {
-                let entries = replies.drain(..).map(|reply| Ended::Urb(device.clone(), reply));
-                device.core.queue(entries);
-            }
-            // A pending URB keeps its device, so nobody waits for these.
-            None => replies.clear(),
-        }
+        self.core.queue(replies.drain(..).map(|reply| Ended::Urb(self.id, reply)));
     }
 
     fn gone(&self) {
-        if let Some(device) = self.0.upgrade() {
-            device.core.leave(&device);
-            device.core.queue([Ended::Device(device.clone())]);
+        if let Some(device) = self.device.upgrade() {
+            self.core.leave(&device);
+            self.core.queue([Ended::Device(device)]);
         }
     }
 }
@@ -263,51 +255,50 @@ impl Core {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ended(&self) -> MutexGuard<'_, EndedQueue> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    fn connected(&self) -> MutexGuard<'_, BTreeMap<DeviceId, Weak<DeviceInner>>> {
+        self.connected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the backend of a device reports to that is about to be connected.
+    pub(crate) fn upcall_of(self: &Arc<Self>, device: &Arc<DeviceInner>) -> Arc<dyn Upcall> {
+        let id = device.identity.info.id;
+        self.connected().insert(id, Arc::downgrade(device));
+        Arc::new(DeviceUpcall { id, device: Arc::downgrade(device), core: self.clone() })
+    }
+
+    /// The last who knew a device has forgotten it. A pending URB keeps its device, so nobody waits for what still
+    /// comes back.
+    pub(crate) fn forget(&self, id: DeviceId) {
+        self.connected().remove(&id);
     }
 
     /// Queues what ended for the IRQ handler, and raises the line.
-    pub(crate) fn queue(self: &Arc<Self>, entries: impl IntoIterator<Item = Ended>) {
-        let dead = {
-            let mut ended = self.ended();
-            ended.entries.extend(entries);
-            ended.dead
-        };
-        if dead {
+    pub(crate) fn queue(&self, entries: impl IntoIterator<Item = Ended>) {
+        if !self.ended.push(entries) {
             self.finish_ended();
         } else if self.line.trigger().is_err() {
             self.die();
         }
     }
 
-    /// Finishes all that is queued. On the kernel core, except after its end.
+    /// Finishes all that is queued. On the kernel core, except after its end. What is queued meanwhile raises the line
+    /// again.
     fn finish_ended(&self) {
-        let mut entries = Vec::new();
-        loop {
-            {
-                let mut ended = self.ended();
-                if ended.entries.is_empty() {
-                    // Nothing was queued: the room that is kept stays.
-                    if (1..=SPARE_ENTRIES).contains(&entries.capacity()) {
-                        ended.spare = entries;
+        self.ended.drain(|entry| {
+            // Wakers are foreign code: one that panics must not keep the other URBs from ending.
+            let finished = catch_unwind(AssertUnwindSafe(|| match entry {
+                Ended::Urb(id, reply) => {
+                    let device = self.connected().get(&id).and_then(Weak::upgrade);
+                    if let Some(device) = device {
+                        device.finish(reply);
                     }
-                    return;
                 }
-                let spare = if entries.capacity() > 0 { entries } else { core::mem::take(&mut ended.spare) };
-                entries = core::mem::replace(&mut ended.entries, spare);
+                Ended::Device(device) => device.finish_all(),
+            }));
+            if finished.is_err() {
+                tracing::error!("a waker panicked as an URB was given back");
             }
-            for entry in entries.drain(..) {
-                // Wakers are foreign code: one that panics must not keep the other URBs from ending.
-                let finished = catch_unwind(AssertUnwindSafe(|| match entry {
-                    Ended::Urb(device, reply) => device.finish(reply),
-                    Ended::Device(device) => device.finish_all(),
-                }));
-                if finished.is_err() {
-                    tracing::error!("a waker panicked as an URB was given back");
-                }
-            }
-        }
+        });
     }
 
     /// Makes a device known, unless it is gone already.
@@ -347,7 +338,7 @@ impl Core {
 
     /// The kernel core gives nothing back any more: ends every URB, device and stream.
     fn die(&self) {
-        self.ended().dead = true;
+        self.ended.close();
         let (devices, wakers) = {
             let mut registry = self.registry();
             registry.dead = true;
@@ -379,11 +370,9 @@ impl Drop for KernelSide {
 /// The controller's task on the kernel core.
 async fn run(cpu: Cpu, side: KernelSide) {
     let core = &side.0;
-    let handled = Arc::downgrade(core);
+    let handled = core.clone();
     let handler = move |_: &mut airlift_runtime::HardIrq<'_>| {
-        if let Some(core) = handled.upgrade() {
-            core.finish_ended();
-        }
+        handled.finish_ended();
         // An earlier run may have taken what this edge was raised for; it is ours all the same.
         IrqReturn::Handled
     };

@@ -299,6 +299,12 @@ fn check(urb: &Urb, endpoints: &EndpointMap) -> Result<(), TransferError> {
     }
 }
 
+impl Drop for DeviceInner {
+    fn drop(&mut self) {
+        self.core.forget(self.identity.info.id);
+    }
+}
+
 impl fmt::Debug for DeviceInner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeviceInner").field("info", &self.identity.info).finish_non_exhaustive()

@@ -81,6 +81,7 @@ mod descriptor;
 mod device;
 mod function;
 mod function_host;
+mod hand_over;
 mod hotplug;
 mod layer;
 pub mod pcapng;

@@ -25,8 +25,8 @@ use airlift_runtime::Cpu;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
 
-use crate::backend::{Connect, Upcall};
-use crate::controller::{Core, DeviceUpcall, Ended, User};
+use crate::backend::Connect;
+use crate::controller::{Core, Ended, User};
 use crate::device::{DeviceId, DeviceInner, Identity, UsbDevice};
 use crate::function::{Departure, UsbFunction};
 use crate::function_host::FunctionHost;
@@ -171,7 +171,7 @@ impl Seat {
         let core = &self.core;
         let name = identity.info.location.clone();
         let inner = Arc::new(DeviceInner::new(core.clone(), identity, Arc::downgrade(self)));
-        let upcall: Arc<dyn Upcall> = Arc::new(DeviceUpcall(Arc::downgrade(&inner)));
+        let upcall = core.upcall_of(&inner);
         let context = LayerContext { clock: core.clock(), name: &name };
         let layers: Vec<&dyn Layer> = self.layers.iter().map(|layer| &**layer).collect();
         let connected = stack(&layers, &context, upcall, bottom).map(|backend| inner.connected(backend));

@@ -19,6 +19,7 @@ use bytes::BytesMut;
 use super::{Backend, DeviceOp, FlatUrb, Upcall};
 use crate::function::{Departure, FunctionUrb, Reply, UrbId, UsbFunction};
 use crate::function_host::FunctionHost;
+use crate::hand_over::HandOver;
 use crate::setup::Setup;
 use crate::status::TransferError;
 
@@ -30,18 +31,13 @@ enum Command {
     Submit(FlatUrb),
     Operate(UrbId, DeviceOp),
     Cancel(UrbId),
-}
-
-#[derive(Default)]
-struct Mailbox {
-    commands: Vec<Command>,
-    closing: bool,
-    /// The thread reads no more.
-    closed: bool,
+    /// The host lets go of the device.
+    Close,
 }
 
 struct Shared {
-    mailbox: Mutex<Mailbox>,
+    /// Closed when the thread reads no more.
+    mailbox: HandOver<Command>,
     notifier: Notifier,
     upcall: Arc<dyn Upcall>,
 }
@@ -65,8 +61,14 @@ impl MockBackend {
         departed: Departed,
     ) -> io::Result<Arc<dyn Backend>> {
         let timer = clock.host_timer(name);
-        let shared = Arc::new(Shared { mailbox: Mutex::default(), notifier: timer.notifier(), upcall });
-        let served = Server { shared: shared.clone(), clock: clock.clone(), host, replies: Vec::new() };
+        let shared = Arc::new(Shared { mailbox: HandOver::default(), notifier: timer.notifier(), upcall });
+        let served = Server {
+            shared: shared.clone(),
+            clock: clock.clone(),
+            host,
+            replies: Vec::new(),
+            closing: false,
+        };
         let thread =
             thread::Builder::new().name(name.to_owned()).spawn(move || served.run(timer, departed))?;
         Ok(Arc::new(Self { shared, thread: Mutex::new(Some(thread)) }))
@@ -74,44 +76,47 @@ impl MockBackend {
 }
 
 impl Shared {
-    /// Puts a command into the mailbox; gives it back if nobody reads it any more.
-    fn send(&self, command: Command) -> Result<(), Command> {
-        {
-            let mut mailbox = self.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
-            if mailbox.closed {
-                return Err(command);
-            }
-            mailbox.commands.push(command);
+    /// Puts a command into the mailbox.
+    fn send(&self, command: Command) {
+        if self.mailbox.push([command]) {
+            self.notifier.notify();
+            return;
         }
-        self.notifier.notify();
-        Ok(())
+        let mut refused = Vec::new();
+        self.mailbox.drain(|command| refused.extend(command.refused()));
+        if !refused.is_empty() {
+            self.upcall.give_back(&mut refused);
+        }
     }
+}
 
-    fn refuse(&self, id: UrbId, buffer: BytesMut) {
-        self.upcall.give_back(&mut vec![Reply { id, status: Err(TransferError::Shutdown), buffer }]);
+impl Command {
+    /// What comes back of it if nobody obeys.
+    fn refused(self) -> Option<Reply> {
+        let (id, buffer) = match self {
+            Self::Submit(urb) => (urb.id, urb.buffer),
+            Self::Operate(id, _) => (id, BytesMut::new()),
+            Self::Cancel(_) | Self::Close => return None,
+        };
+        Some(Reply { id, status: Err(TransferError::Shutdown), buffer })
     }
 }
 
 impl Backend for MockBackend {
     fn submit(&self, urb: FlatUrb) {
-        if let Err(Command::Submit(urb)) = self.shared.send(Command::Submit(urb)) {
-            self.shared.refuse(urb.id, urb.buffer);
-        }
+        self.shared.send(Command::Submit(urb));
     }
 
     fn cancel(&self, id: UrbId) {
-        _ = self.shared.send(Command::Cancel(id));
+        self.shared.send(Command::Cancel(id));
     }
 
     fn operate(&self, id: UrbId, op: DeviceOp) {
-        if self.shared.send(Command::Operate(id, op)).is_err() {
-            self.shared.refuse(id, BytesMut::new());
-        }
+        self.shared.send(Command::Operate(id, op));
     }
 
     fn close(&self) {
-        self.shared.mailbox.lock().unwrap_or_else(PoisonError::into_inner).closing = true;
-        self.shared.notifier.notify();
+        self.shared.send(Command::Close);
     }
 
     fn reap(&self) {
@@ -148,6 +153,8 @@ struct Server {
     host: FunctionHost,
     /// Ended URBs on their way up.
     replies: Vec<Reply>,
+    /// The host has let go of the device.
+    closing: bool,
 }
 
 impl Server {
@@ -157,24 +164,16 @@ impl Server {
         if served.is_err() {
             tracing::error!("USB function panicked; its device is unplugged");
         }
-        let (commands, closing) = {
-            let mut mailbox = self.shared.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
-            mailbox.closed = true;
-            (core::mem::take(&mut mailbox.commands), mailbox.closing)
-        };
+        self.shared.mailbox.close();
         _ = catch_unwind(AssertUnwindSafe(|| {
             self.host.unplug();
             self.collect(self.clock.now());
         }));
-        for command in commands {
-            let (id, buffer) = match command {
-                Command::Submit(urb) => (urb.id, urb.buffer),
-                Command::Operate(id, _) => (id, BytesMut::new()),
-                Command::Cancel(_) => continue,
-            };
-            self.replies.push(Reply { id, status: Err(TransferError::Shutdown), buffer });
-        }
-        let Self { shared, host, mut replies, .. } = self;
+        self.shared.mailbox.drain(|command| {
+            self.closing |= matches!(command, Command::Close);
+            self.replies.extend(command.refused());
+        });
+        let Self { shared, host, mut replies, closing, .. } = self;
         if !replies.is_empty() {
             shared.upcall.give_back(&mut replies);
         }
@@ -199,22 +198,20 @@ impl Server {
         if let Some(value) = self.host.first_configuration() {
             self.restore(now, DeviceOp::SetConfiguration(value));
         }
-        let mut commands = Vec::new();
+        let shared = self.shared.clone();
         loop {
-            let closing = {
-                let mut mailbox = self.shared.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
-                core::mem::swap(&mut mailbox.commands, &mut commands);
-                mailbox.closing
-            };
-            let now = self.clock.now();
-            for command in commands.drain(..) {
+            // After the commands are here, so that none counts as older than it is.
+            let mut now = None;
+            shared.mailbox.drain(|command| {
+                let now = *now.get_or_insert_with(|| self.clock.now());
                 self.obey(now, command);
-            }
+            });
+            let now = now.unwrap_or_else(|| self.clock.now());
             self.collect(now);
             if !self.replies.is_empty() {
                 self.shared.upcall.give_back(&mut self.replies);
             }
-            if closing || self.host.departure().is_some() {
+            if self.closing || self.host.departure().is_some() {
                 return;
             }
             timer.wait_until(self.host.next_deadline());
@@ -243,6 +240,7 @@ impl Server {
                     self.replies.push(reply);
                 }
             }
+            Command::Close => self.closing = true,
             Command::Operate(id, op) => match op.setup() {
                 Some(setup) => self.standard(now, id, setup),
                 None => {
