@@ -372,3 +372,19 @@ impl fmt::Debug for KernelHandle {
         f.debug_struct("KernelHandle").field("name", &self.shared.name).finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(airlift_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r1_a_spawn_that_the_end_overtakes_fails() {
+        let (shared, _tokens) = Shared::new("test".to_owned(), Clock::virtual_time());
+        let handle = KernelHandle { shared: shared.clone() };
+        assert!(handle.spawn("in time", |_| async {}).is_ok());
+        // The kernel ran when the caller looked, and takes no more when its task was to be queued.
+        shared.ready().closed = true;
+        assert!(handle.is_running());
+        assert_eq!(handle.spawn("late", |_| async {}).map(drop), Err(KernelGone));
+    }
+}

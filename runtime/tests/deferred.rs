@@ -86,6 +86,87 @@ fn r8_after_two_milliseconds_ksoftirqd_goes_on() {
 }
 
 #[test]
+fn r8_what_ksoftirqd_has_caught_up_with_runs_at_the_end_of_interrupts_again() {
+    on_kernel(|cpu| async move {
+        let line = cpu.kernel().irq_line("test").unwrap();
+        let (runs, left) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(20)));
+        let (count, again) = (runs.clone(), left.clone());
+        let _softirq = cpu.open_softirq(Softirq::NetRx, move |softirq| {
+            count.set(count.get() + 1);
+            again.set(again.get() - 1);
+            if again.get() > 0 {
+                softirq.raise_softirq(Softirq::NetRx);
+            }
+        });
+        let _irq = cpu.request_irq(&line, "test", |irq| {
+            irq.raise_softirq(Softirq::NetRx);
+            IrqReturn::Handled
+        });
+        line.trigger().unwrap();
+        assert_eq!(runs.get(), 10);
+        settle(&cpu).await;
+        assert_eq!((runs.get(), left.replace(1)), (20, 0));
+        line.trigger().unwrap();
+        assert_eq!(runs.get(), 21);
+    });
+}
+
+#[test]
+fn r8_a_softirq_never_breaks_into_another() {
+    let log = on_kernel(|cpu| async move {
+        let log = Log::new();
+        let (entries, inside) = (log.clone(), cpu.clone());
+        let _tx = cpu.open_softirq(Softirq::NetTx, move |_| {
+            entries.push("tx begins");
+            // The end of this would run what was raised, anywhere else.
+            inside.with_softirqs_off(|| inside.raise_softirq(Softirq::NetRx));
+            entries.push("tx ends");
+        });
+        let entries = log.clone();
+        let _rx = cpu.open_softirq(Softirq::NetRx, move |_| entries.push("rx"));
+        cpu.with_softirqs_off(|| cpu.raise_softirq(Softirq::NetTx));
+        log.take()
+    });
+    assert_eq!(log, ["tx begins", "tx ends", "rx"]);
+}
+
+#[test]
+fn r6_a_softirq_that_leaves_irqs_off_leaves_them_on_for_the_next() {
+    let seen = on_kernel(|cpu| async move {
+        let (off, looks, seen) = (cpu.clone(), cpu.clone(), Rc::new(Cell::new(None)));
+        let _tx = cpu.open_softirq(Softirq::NetTx, move |_| off.local_irq_disable());
+        let found = seen.clone();
+        let _rx = cpu.open_softirq(Softirq::NetRx, move |_| found.set(Some(looks.irqs_enabled())));
+        cpu.with_softirqs_off(|| {
+            cpu.raise_softirq(Softirq::NetTx);
+            cpu.raise_softirq(Softirq::NetRx);
+        });
+        (seen.get(), cpu.irqs_enabled())
+    });
+    assert_eq!(seen, (Some(true), true));
+}
+
+#[test]
+fn r6_no_softirq_runs_within_a_handler_whatever_it_enables() {
+    let log = on_kernel(|cpu| async move {
+        let (line, log) = (cpu.kernel().irq_line("test").unwrap(), Log::new());
+        let entries = log.clone();
+        let _rx = cpu.open_softirq(Softirq::NetRx, move |_| entries.push("softirq"));
+        let (entries, inside) = (log.clone(), cpu.clone());
+        let _irq = cpu.request_irq(&line, "test", move |_| {
+            inside.local_irq_enable();
+            inside.with_softirqs_off(|| inside.raise_softirq(Softirq::NetRx));
+            inside.local_irq_disable();
+            entries.push("handler");
+            IrqReturn::Handled
+        });
+        line.trigger().unwrap();
+        log.take()
+    });
+    assert_eq!(log, ["handler", "softirq"]);
+}
+
+#[test]
 fn r8_a_softirq_raised_by_a_task_runs_without_any_interrupt() {
     let ran = on_kernel(|cpu| async move {
         let done = Rc::new(Completion::new());
@@ -110,6 +191,8 @@ fn r8_softirqs_put_off_run_at_the_outermost_enable() {
             log.push("still off");
         });
         log.push("on");
+        // It needed nobody's help.
+        assert!(cpu.kernel().stats().task("ksoftirqd").is_none());
         log.take()
     });
     assert_eq!(log, ["still off", "softirq", "on"]);

@@ -165,6 +165,19 @@ fn r4_pending_interrupts_are_taken_between_softirq_vectors() {
 }
 
 #[test]
+fn r4_pending_interrupts_are_taken_in_cond_resched() {
+    on_kernel(|cpu| async move {
+        let (_irq, runs, raise) = host_line(&cpu);
+        raise();
+        let mut resched = std::pin::pin!(cpu.cond_resched());
+        let ended = std::future::poll_fn(|cx| std::task::Poll::Ready(resched.as_mut().poll(cx))).await;
+        // Within this turn: nobody else is ready.
+        assert!(ended.is_ready());
+        assert_eq!(runs.get(), 1);
+    });
+}
+
+#[test]
 fn r4_pending_is_drained_until_it_is_empty() {
     const LINES: usize = 10;
     on_kernel(|cpu| async move {

@@ -224,6 +224,8 @@ fn r8_without_oneshot_the_thread_runs_once_more_if_it_was_woken_meanwhile() {
         assert_eq!(log.take(), ["thread ends", "thread begins", "thread ends"]);
         settle(&cpu).await;
         assert_eq!(log.take(), [""; 0]);
+        // However often it was woken, it is done.
+        assert_eq!(cpu.timeout(Cpu::JIFFY, cpu.synchronize_irq(&line)).await, Ok(()));
     });
 }
 
@@ -448,5 +450,29 @@ fn r12_a_panic_in_a_threaded_handler_is_told_by_its_action_and_unmasks_the_line(
         assert!(dropped.get());
         line.trigger().unwrap();
         assert!(!line.is_pending());
+        // Nobody waits for a thread that is no more.
+        assert_eq!(cpu.timeout(Cpu::JIFFY, cpu.synchronize_irq(&line)).await, Ok(()));
+    });
+}
+
+#[test]
+fn r12_a_threaded_handler_that_panics_while_it_is_woken_again_keeps_nobody_waiting() {
+    on_kernel(|cpu| async move {
+        let line = line(&cpu);
+        let again = line.clone();
+        let irq = cpu.request_threaded_irq(
+            &line,
+            "bomb",
+            IrqOptions::new(),
+            |_| IrqReturn::WakeThread,
+            move |_| {
+                again.trigger().unwrap();
+                async { panic!("on purpose") }
+            },
+        );
+        line.trigger().unwrap();
+        settle(&cpu).await;
+        assert!(irq.unwrap().panicked().is_some());
+        assert_eq!(cpu.timeout(Cpu::JIFFY, cpu.synchronize_irq(&line)).await, Ok(()));
     });
 }

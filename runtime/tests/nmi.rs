@@ -114,9 +114,11 @@ fn r7_an_nmi_on_the_kernels_own_thread_delivers_runs_and_preempts_nothing() {
         let (in_nmi, entries) = (cpu.clone(), log.clone());
         let own = cpu.clone();
         cpu.kernel().nmi(|nmi| {
-            assert_eq!(nmi.context(), CpuContext::Task);
+            assert_eq!((nmi.context(), in_nmi.preempt_count()), (CpuContext::Task, 0x10_0000));
             line.trigger().unwrap();
             in_nmi.raise_softirq(Softirq::NetRx);
+            // As in any interrupt, it waits for the next exit, and wakes nobody.
+            assert!(in_nmi.kernel().stats().task("ksoftirqd").is_none());
             // Nothing opens a window, neither what a confused handler does to the flag.
             in_nmi.local_irq_disable();
             in_nmi.local_irq_enable();

@@ -140,7 +140,7 @@ fn a_task_may_shut_down_the_kernel_that_runs_it() {
 }
 
 #[test]
-fn tasks_dropped_by_the_shutdown_may_still_use_their_kernel() {
+fn r1_tasks_dropped_by_the_shutdown_may_still_use_their_kernel() {
     let kernel = kernel();
     let line = kernel.handle().irq_line("test").unwrap();
     let (ready, is_ready) = mpsc::channel();
@@ -161,6 +161,100 @@ fn tasks_dropped_by_the_shutdown_may_still_use_their_kernel() {
     let report = kernel.shutdown_blocking();
     assert_eq!(receive(&says), (true, true, Err(JoinError::KernelGone)));
     assert_eq!(report.spawns_dropped, 1);
+    drop(task);
+}
+
+#[test]
+fn r1_what_was_asked_for_and_not_begun_is_dropped_and_counted_and_softirqs_that_were_raised_run() {
+    let kernel = kernel();
+    let handle = kernel.handle();
+    let (in_poll, is_in_poll) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let (ran, runs) = mpsc::channel();
+    let task = handle.spawn("busy", move |cpu| async move {
+        let _softirq = cpu.open_softirq(Softirq::NetRx, move |_| ran.send(()).unwrap());
+        in_poll.send(()).unwrap();
+        receive(&released);
+        // ksoftirqd does not get its turn any more.
+        cpu.raise_softirq(Softirq::NetRx);
+        pending::<()>().await;
+    });
+    receive(&is_in_poll);
+    let (said, says) = mpsc::channel();
+    let witness = OnDrop(move || said.send(()).unwrap());
+    let late = handle.spawn("late", move |_| async move { drop(witness) }).unwrap();
+    let service = handle.spawn_service("late service", |_| pending::<()>()).unwrap();
+    let ended = kernel.shutdown();
+    release.send(()).unwrap();
+    let report = block_on(ended);
+    assert_eq!((report.spawns_dropped, report.tasks_dropped), (1, vec!["busy".to_owned()]));
+    receive(&says);
+    receive(&runs);
+    assert_eq!(block_on(late), Err(JoinError::KernelGone));
+    assert_eq!(block_on(service), Err(JoinError::KernelGone));
+    drop(task);
+}
+
+#[test]
+fn r1_handlers_that_hold_their_processor_are_dropped_with_the_kernel() {
+    let kernel = kernel();
+    let (said, says) = mpsc::channel();
+    let task = kernel.handle().spawn("leaky", move |cpu| async move {
+        let line = cpu.kernel().irq_line("test").unwrap();
+        let witness = |what: &'static str| {
+            let (cpu, said) = (cpu.clone(), said.clone());
+            OnDrop(move || {
+                let _keep = &cpu;
+                said.send(what).unwrap();
+            })
+        };
+        let (irq, softirq, timer) = (witness("irq"), witness("softirq"), witness("timer"));
+        // For as long as the kernel runs.
+        std::mem::forget(cpu.request_irq(&line, "test", move |_| {
+            let _keep = &irq;
+            IrqReturn::Handled
+        }));
+        std::mem::forget(cpu.open_softirq(Softirq::NetRx, move |_| {
+            let _keep = &softirq;
+        }));
+        drop(cpu.timer("test", move |_| {
+            let _keep = &timer;
+        }));
+    });
+    block_on(task.unwrap()).unwrap();
+    kernel.shutdown_blocking();
+    assert_eq!([receive(&says), receive(&says), receive(&says)], ["timer", "irq", "softirq"]);
+}
+
+#[test]
+fn r12_a_panic_in_a_drop_at_the_shutdown_is_contained() {
+    let kernel = kernel();
+    let handle = kernel.handle();
+    let (in_poll, is_in_poll) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let task = handle.spawn("busy", move |cpu| async move {
+        let line = cpu.kernel().irq_line("test").unwrap();
+        let (irq, softirq) = (OnDrop(|| panic!("irq")), OnDrop(|| panic!("softirq")));
+        std::mem::forget(cpu.request_irq(&line, "test", move |_| {
+            let _keep = &irq;
+            IrqReturn::Handled
+        }));
+        std::mem::forget(cpu.open_softirq(Softirq::NetRx, move |_| {
+            let _keep = &softirq;
+        }));
+        in_poll.send(()).unwrap();
+        receive(&released);
+        pending::<()>().await;
+    });
+    receive(&is_in_poll);
+    let bomb = OnDrop(|| panic!("spawn"));
+    let late = handle.spawn("late", move |_| async move { drop(bomb) }).unwrap();
+    let ended = kernel.shutdown();
+    release.send(()).unwrap();
+    // All goes on to the report.
+    let report = block_on(ended);
+    assert_eq!((report.spawns_dropped, report.tasks_dropped), (1, vec!["busy".to_owned()]));
+    assert_eq!(block_on(late), Err(JoinError::KernelGone));
     drop(task);
 }
 

@@ -181,6 +181,56 @@ fn r1_tasks_take_turns_in_the_order_in_which_they_were_made_ready() {
 }
 
 #[test]
+fn r1_a_task_that_a_host_thread_woke_goes_before_those_that_were_woken_later() {
+    on_kernel(|cpu| async move {
+        let log = Log::new();
+        let waiter = |name: &'static str| {
+            let (sender, receiver) = futures::channel::oneshot::channel::<()>();
+            let log = log.clone();
+            drop(cpu.spawn(name, move |_| async move {
+                receiver.await.unwrap();
+                log.push(name);
+            }));
+            sender
+        };
+        let (by_host, by_kernel) = (waiter("woken by a host"), waiter("woken by the kernel"));
+        cpu.yield_now().await;
+        std::thread::spawn(move || by_host.send(()).unwrap()).join().unwrap();
+        by_kernel.send(()).unwrap();
+        cpu.yield_now().await;
+        assert_eq!(log.take(), ["woken by a host", "woken by the kernel"]);
+    });
+}
+
+#[test]
+fn r5_a_task_that_ends_with_softirqs_off_leaves_them_on_for_others() {
+    on_kernel(|cpu| async move {
+        let line = cpu.kernel().irq_line("test").unwrap();
+        let (ran_in, inside) = (Rc::new(Cell::new(None)), cpu.clone());
+        let seen = ran_in.clone();
+        let _softirq = cpu.open_softirq(airlift_runtime::Softirq::NetRx, move |_| {
+            seen.set(Some(inside.task_name()));
+        });
+        let _irq = cpu.request_irq(&line, "test", |irq| {
+            irq.raise_softirq(airlift_runtime::Softirq::NetRx);
+            IrqReturn::Handled
+        });
+        let raise = line.clone();
+        let leaky = cpu.spawn("leaky", move |cpu| async move {
+            let lock = Box::leak(Box::new(airlift_runtime::SpinLock::new("kept", ())));
+            std::mem::forget(lock.lock_bh(&cpu));
+            // Taken between this turn, the last, and the next.
+            cpu.local_irq_disable();
+            raise.trigger().unwrap();
+        });
+        drop(leaky);
+        cpu.yield_now().await;
+        // At the end of the interrupt, not in ksoftirqd.
+        assert_eq!(ran_in.take(), Some(None));
+    });
+}
+
+#[test]
 fn r1_a_wake_from_any_host_thread_gives_a_task_its_turn() {
     let kernel = kernel();
     let (sender, receiver) = futures::channel::oneshot::channel();
@@ -270,7 +320,7 @@ fn r5_a_cancelled_dropped_or_panicked_task_leaves_the_executor_clean() {
 }
 
 #[test]
-fn cond_resched_gives_up_the_turn_only_if_somebody_waits_for_it() {
+fn r7_cond_resched_gives_up_the_turn_only_if_somebody_waits_for_it() {
     let (alone, with_another) = on_kernel(|cpu| async move {
         async fn turns(cpu: &airlift_runtime::Cpu) -> u32 {
             let mut resched = std::pin::pin!(cpu.cond_resched());

@@ -38,6 +38,66 @@ fn r9_sleeps_are_never_early_on_either_clock() {
 }
 
 #[test]
+fn r9_timers_that_are_close_to_each_other_are_never_early() {
+    let kernel = Kernel::builder().clock(Clock::system()).build().unwrap();
+    let task = kernel.handle().spawn("main", |cpu| async move {
+        let early = Rc::new(Cell::new(0));
+        let begin = cpu.now();
+        let timers: Vec<Timer> = (1..=40u32)
+            .map(|number| {
+                let (count, due) = (early.clone(), begin + number * Duration::from_micros(150));
+                let timer = cpu.timer("close", move |softirq| {
+                    count.set(count.get() + u32::from(softirq.now() < due));
+                });
+                timer.arm_in(number * Duration::from_micros(150));
+                timer
+            })
+            .collect();
+        while timers.iter().any(Timer::is_pending) {
+            cpu.msleep(1).await;
+        }
+        early.get()
+    });
+    assert_eq!(block_on(task.unwrap()).unwrap(), 0);
+}
+
+#[test]
+fn r9_a_timer_that_has_expired_can_be_deleted_until_its_softirq_runs() {
+    let kernel = Kernel::builder().clock(Clock::system()).build().unwrap();
+    let task = kernel.handle().spawn("main", |cpu| async move {
+        let fired = Rc::new(Cell::new(false));
+        let flag = fired.clone();
+        let timer = cpu.timer("test", move |_| flag.set(true));
+        cpu.with_softirqs_off(|| {
+            timer.arm_in(MS);
+            // Until the interrupt has taken it off the queue.
+            while timer.expires().is_some() {
+                cpu.cpu_relax();
+            }
+            assert!(timer.is_pending());
+            assert_eq!((timer.timer_delete(), timer.timer_delete()), (true, false));
+        });
+        cpu.yield_now().await;
+        fired.get()
+    });
+    assert!(!block_on(task.unwrap()).unwrap());
+}
+
+#[test]
+fn r9_a_dropped_timer_moves_no_time() {
+    let kernel = kernel();
+    let task = kernel.handle().spawn("main", |cpu| async move {
+        let timer = cpu.timer("dropped", |_| {});
+        timer.mod_timer(1_000);
+        drop(timer);
+        cpu.msleep(1).await;
+        cpu.clock().hold()
+    });
+    let _hold = block_on(task.unwrap()).unwrap();
+    assert_eq!(kernel.shutdown_blocking().timers_dropped, 0);
+}
+
+#[test]
 fn r9_a_high_resolution_sleep_ends_on_the_nanosecond() {
     let slept = on_kernel(|cpu| async move {
         cpu.sleep(Duration::from_nanos(1)).await;

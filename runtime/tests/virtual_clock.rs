@@ -111,6 +111,48 @@ fn r16_parties_due_at_one_instant_are_released_one_by_one_in_the_order_of_their_
 }
 
 #[test]
+fn r16_a_kernel_timer_and_a_host_thread_due_at_one_instant_come_in_the_order_of_their_registration() {
+    for host_first in [true, false] {
+        let clock = Clock::virtual_time();
+        let hold = clock.hold();
+        let kernel = kernel_on(&clock);
+        let log = Arc::new(Mutex::new(Vec::new()));
+        // Until it waits it is busy, and no other turn begins.
+        let host = || {
+            let (mut timer, log) = (clock.host_timer("host"), log.clone());
+            let host = thread::spawn(move || {
+                timer.wait_until(Some(MS));
+                log.lock().unwrap().push("host");
+            });
+            block_on(kernel.handle().spawn("settled", |_| async {}).unwrap()).unwrap();
+            host
+        };
+        let before = host_first.then(host);
+        let (ready, is_ready) = mpsc::channel();
+        let entries = log.clone();
+        let task = kernel.handle().spawn("task", move |cpu| async move {
+            let mut sleep = std::pin::pin!(cpu.msleep(1));
+            std::future::poll_fn(|cx| {
+                let poll = sleep.as_mut().poll(cx);
+                if poll.is_pending() {
+                    ready.send(()).unwrap();
+                }
+                poll
+            })
+            .await;
+            entries.lock().unwrap().push("task");
+        });
+        receive(&is_ready);
+        let host = before.unwrap_or_else(host);
+        drop(hold);
+        host.join().unwrap();
+        block_on(task.unwrap()).unwrap();
+        let expected = if host_first { ["host", "task"] } else { ["task", "host"] };
+        assert_eq!(*log.lock().unwrap(), expected);
+    }
+}
+
+#[test]
 fn r16_time_stands_still_while_a_host_thread_is_busy() {
     let clock = Clock::virtual_time();
     let kernel = kernel_on(&clock);

@@ -270,6 +270,46 @@ fn r8_an_item_that_would_wait_for_itself_is_refused() {
 }
 
 #[test]
+fn r8_a_worker_gives_up_its_turn_between_items() {
+    on_kernel(|cpu| async move {
+        let (queue, log) = (cpu.alloc_ordered_workqueue("test"), Log::new());
+        let items: Vec<_> = (0..3)
+            .map(|_| {
+                let log = log.clone();
+                cpu.work("item", move |_| {
+                    log.push("item");
+                    async {}
+                })
+            })
+            .collect();
+        items.iter().for_each(|item| assert!(queue.queue_work(item)));
+        let entries = log.clone();
+        drop(cpu.spawn("other", move |_| async move { entries.push("other") }));
+        queue.flush(&cpu).await;
+        assert_eq!(log.take(), ["item", "other", "item", "item"]);
+    });
+}
+
+#[test]
+fn r12_a_work_item_that_panics_while_it_is_queued_again_is_taken_off_its_queue() {
+    on_kernel(|cpu| async move {
+        let queue = cpu.alloc_ordered_workqueue("test");
+        let own: Rc<RefCell<Option<Work>>> = Rc::default();
+        let (item, to) = (own.clone(), queue.clone());
+        let bomb = cpu.work("bomb", move |_| {
+            assert!(to.queue_work(item.borrow().as_ref().unwrap()));
+            async { panic!("on purpose") }
+        });
+        *own.borrow_mut() = Some(bomb.clone());
+        queue.queue_work(&bomb);
+        queue.flush(&cpu).await;
+        assert!(bomb.panicked().is_some() && !bomb.is_pending());
+        assert_eq!(cpu.timeout(MS, queue.flush(&cpu)).await, Ok(()));
+        own.borrow_mut().take();
+    });
+}
+
+#[test]
 fn r12_a_panic_in_a_work_item_is_told_by_its_handle_and_its_worker_goes_on() {
     on_kernel(|cpu| async move {
         let queue = cpu.alloc_ordered_workqueue("test");
