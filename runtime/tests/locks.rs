@@ -105,6 +105,19 @@ fn r10_a_spinlock_held_across_an_await_is_reported() {
 }
 
 #[test]
+fn r10_a_lock_is_tried_and_not_taken_while_it_is_held() {
+    on_kernel(|cpu| async move {
+        let lock = SpinLock::new("tried", 1);
+        let held = lock.try_lock(&cpu).unwrap();
+        assert!(lock.try_lock(&cpu).is_none());
+        assert_eq!((*held, cpu.preempt_count()), (1, 1));
+        drop(held);
+        assert_eq!(cpu.preempt_count(), 0);
+        assert!(lock.try_lock(&cpu).is_some());
+    });
+}
+
+#[test]
 fn r10_a_lock_that_a_handler_or_softirq_keeps_is_counted_and_not_its_victims() {
     let kernel = kernel();
     let task = kernel.handle().spawn("victim", |cpu| async move {

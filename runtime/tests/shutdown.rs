@@ -57,6 +57,15 @@ fn a4_after_the_shutdown_the_threads_are_gone() {
 }
 
 #[test]
+fn a4_shutting_down_by_blocking_the_kernels_own_thread_is_refused() {
+    let kernel = kernel();
+    let handle = kernel.handle();
+    let task = handle.spawn("suicidal", move |_| async move { drop(kernel.shutdown_blocking()) });
+    let Err(JoinError::Panicked(message)) = block_on(task.unwrap()) else { panic!("it went through") };
+    assert!(message.contains("which it waits for"), "{message}");
+}
+
+#[test]
 fn r1_shutdown_reports_what_it_dropped() {
     let kernel = kernel();
     let hold = kernel.handle().clock().hold();

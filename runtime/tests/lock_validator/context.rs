@@ -290,3 +290,40 @@ fn r10_contention_panics_naming_both_owners_and_the_validator_had_seen_why() {
     assert!(message.contains(r#"irq handler "rx""#) && message.contains(r#"task "driver""#), "{message}");
     only(kernel.handle().lock_reports(), LockProblem::IrqUnsafe);
 }
+
+#[test]
+fn r10_sleeping_with_softirqs_or_preemption_off_is_reported() {
+    let found = reports(|cpu| async move { cpu.with_softirqs_off(|| cpu.might_sleep()) });
+    assert_names(&only(found, LockProblem::SleepInAtomic), &["softirqs or preemption turned off"]);
+    // Twice at one place is one finding.
+    let found = reports(|cpu| async move {
+        for _ in 0..2 {
+            cpu.with_preempt_off(|| cpu.might_sleep());
+        }
+    });
+    assert_names(&only(found, LockProblem::SleepInAtomic), &["softirqs or preemption turned off"]);
+}
+
+#[test]
+fn r10_a_lock_left_by_a_task_or_released_by_another_is_reported() {
+    let found = reports(|cpu| async move {
+        let lock: &'static SpinLock<()> = Box::leak(Box::new(SpinLock::new("left", ())));
+        let leaky = cpu.spawn("leaky", move |cpu| async move { std::mem::forget(lock.lock(&cpu)) });
+        leaky.await.unwrap();
+    });
+    assert_names(&only(found, LockProblem::HeldAtEnd), &["a task ended", r#""left" taken"#]);
+    let found = reports(|cpu| async move {
+        let lock: &'static SpinLock<()> = Box::leak(Box::new(SpinLock::new("passed on", ())));
+        let guard = Rc::new(RefCell::new(None));
+        let taker = guard.clone();
+        let takes = cpu.spawn("takes", move |cpu| async move {
+            *taker.borrow_mut() = Some(lock.lock(&cpu));
+            pending_once().await;
+        });
+        cpu.yield_now().await;
+        drop(guard.borrow_mut().take());
+        takes.await.unwrap();
+    });
+    let problems: Vec<_> = found.iter().map(|report| report.problem).collect();
+    assert_eq!(problems, [LockProblem::HeldAcrossYield, LockProblem::ReleaseOrder], "{found:#?}");
+}
