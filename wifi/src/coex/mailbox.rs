@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use airlift_regs::{Reg, mac};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::regio::Regs;
 
 /// The boxes: what goes beyond four bytes, then the first four, which send the message off.
@@ -26,22 +26,33 @@ const TIMEOUT: Duration = Duration::from_millis(3);
 pub(super) struct Mailboxes {
     regs: Regs,
     next: Cell<usize>,
+    /// One was found full: that is told once.
+    full: Cell<bool>,
 }
 
 impl Mailboxes {
     pub(super) fn new(regs: &Regs) -> Self {
-        Self { regs: regs.clone(), next: Cell::new(0) }
+        Self { regs: regs.clone(), next: Cell::new(0), full: Cell::new(false) }
     }
 
-    /// Sends a message of seven bytes; the first one says what it is.
+    /// Sends a message of seven bytes; the first one says what it is. If the firmware has not taken the one before from
+    /// the box whose turn it is, this one is not sent, and things go on without, as in mainline's driver.
     ///
     /// # Errors
-    /// The firmware has not taken the message before from the box whose turn it is; transfer errors.
+    /// Transfer errors.
     pub(super) async fn send(&self, message: [u8; 7]) -> Result<(), Error> {
         let regs = &self.regs;
         let number = self.next.get();
-        regs.poll(mac::HMETFR, 1 << number, 0, INTERVAL, TIMEOUT, "a mailbox that the firmware has emptied")
-            .await?;
+        let empty = "a mailbox that the firmware has emptied";
+        match regs.poll(mac::HMETFR, 1 << number, 0, INTERVAL, TIMEOUT, empty).await {
+            Err(error) if matches!(error.kind(), ErrorKind::Timeout { .. }) => {
+                if !self.full.replace(true) {
+                    tracing::warn!(%error, "the firmware is not told of Bluetooth");
+                }
+                return Ok(());
+            }
+            read => _ = read?,
+        }
         let [a, b, c, d, e, f, g] = message;
         let (rest, first) = BOXES[number];
         regs.write(rest, u32::from_le_bytes([e, f, g, 0])).await?;

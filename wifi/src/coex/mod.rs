@@ -140,7 +140,7 @@ impl Coex {
     /// The end of bring-up, before the first channel. The firmware runs.
     ///
     /// # Errors
-    /// A mailbox that the firmware does not empty; transfer errors.
+    /// Transfer errors.
     pub(crate) async fn set_up(&self) -> Result<(), Error> {
         let (regs, info) = (&self.regs, self.info());
         match info.on {
