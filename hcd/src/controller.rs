@@ -8,22 +8,23 @@
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::collections::BTreeMap;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use airlift_runtime::{Clock, Cpu, IrqLine, IrqReturn, KernelGone, KernelHandle};
 use bytes::BytesMut;
+use futures::FutureExt as _;
 use futures::future::{Either, select};
 
-use crate::backend::{Connect, Upcall};
+use crate::backend::Upcall;
 use crate::deadline::Deadlines;
-use crate::device::{DeviceId, DeviceInner, Identity, UsbDevice};
+use crate::device::{DeviceId, DeviceInner, UsbDevice};
 use crate::function::{Reply, UsbFunction};
 use crate::hand_over::HandOver;
 use crate::hotplug::{Hotplug, HotplugEvent, Listeners};
 use crate::layer::Layer;
-use crate::seat::{Seat, WayBack};
+use crate::outside::WayBack;
+use crate::seat::{Emptied, Hold, Seat};
 use crate::status::TransferError;
 
 /// Name of the controller's IRQ line and of its kernel task.
@@ -65,6 +66,8 @@ pub(crate) struct Core {
     registry: Mutex<Registry>,
     next_device: AtomicU32,
     abandoned: AtomicBool,
+    /// Of ports that let go: what they had may not be given back yet.
+    leaving: Mutex<Vec<Emptied>>,
 }
 
 /// What a backend has told. A device goes by its name: its count of references would be one more cache line that
@@ -98,6 +101,7 @@ impl HostController {
             registry: Mutex::default(),
             next_device: AtomicU32::new(1),
             abandoned: AtomicBool::new(false),
+            leaving: Mutex::default(),
         });
         let user = Arc::new(User { core: core.clone() });
         // The guard is made here, so that a task that is dropped before its first poll ends the controller too.
@@ -121,9 +125,14 @@ impl HostController {
     /// Like [`plug`](Self::plug), with layers between the controller and the device: the first is the outermost,
     /// next to the controller.
     pub fn plug_with(&self, function: impl UsbFunction, layers: &[&dyn Layer]) -> Port {
-        let seat = Seat::new(&self.user, layers, None);
-        let (device, _) = seat.plug(Box::new(function), None);
-        Port { seat, device, user: self.user.clone() }
+        let sitting = self.sit(layers, None);
+        let (device, _) = sitting.seat().plug(Box::new(function), None);
+        Port { sitting, device, user: self.user.clone() }
+    }
+
+    /// A place for a device, below `layers`.
+    pub(crate) fn sit(&self, layers: &[&dyn Layer], way_back: Option<Box<dyn WayBack>>) -> Sitting {
+        Sitting(Seat::new(&self.user, layers, way_back))
     }
 
     #[cfg(test)]
@@ -131,23 +140,16 @@ impl HostController {
         self.user.clone()
     }
 
-    /// A name for a device that is about to be connected.
-    pub(crate) fn next_id(&self) -> DeviceId {
-        self.user.core.next_id()
-    }
-
-    /// Connects a device outside through whatever backend `bottom` makes, below `layers`; `way_back` finds it again when
-    /// it has left by itself. If connecting fails, the device is one that was unplugged at once.
-    pub(crate) fn connect(
-        &self,
-        identity: Identity,
-        layers: &[&dyn Layer],
-        bottom: Box<Connect<'_>>,
-        way_back: Box<dyn WayBack>,
-    ) -> (Port, io::Result<()>) {
-        let seat = Seat::new(&self.user, layers, Some(way_back));
-        let (device, connected) = seat.connect(identity, bottom);
-        (Port { seat, device, user: self.user.clone() }, connected)
+    /// Waits until no device is left of those whose [`Port`] was dropped, and of those whose opening was given up:
+    /// what was taken from the system's drivers is theirs again. Devices whose ports are there are not waited for.
+    ///
+    /// # Cancel safety
+    /// Dropping the future has no effect on the devices.
+    pub async fn closed(&self) {
+        let leaving = self.user.core.leaving.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for emptied in leaving {
+            _ = emptied.await;
+        }
     }
 
     /// The devices that are there.
@@ -186,7 +188,7 @@ impl fmt::Debug for HostController {
 /// A device that drops itself off the bus and comes back is another [`UsbDevice`] in the same port.
 #[must_use = "dropping the port unplugs the device"]
 pub struct Port {
-    seat: Arc<Seat>,
+    sitting: Sitting,
     /// The first one.
     device: Arc<DeviceInner>,
     user: Arc<User>,
@@ -196,22 +198,36 @@ pub struct Port {
 pub type MockPort = Port;
 
 impl Port {
+    /// The port of the device that sits there; `None` if none does.
+    pub(crate) fn of(sitting: Sitting, controller: &HostController) -> Option<Self> {
+        let device = sitting.seat().occupant()?;
+        Some(Self { sitting, device, user: controller.user.clone() })
+    }
+
     /// The device in this port; the one that was there last, if it is gone.
     pub fn device(&self) -> UsbDevice {
-        UsbDevice::new(self.seat.occupant().unwrap_or_else(|| self.device.clone()), self.user.clone())
+        let device = self.sitting.seat().occupant().unwrap_or_else(|| self.device.clone());
+        UsbDevice::new(device, self.user.clone())
     }
 
     /// Unplugs the device, for good: one that has dropped itself off the bus does not come back. Its pending URBs end
     /// with [`TransferError::Shutdown`] and its thread ends soon after; [`UsbDevice::closed`] waits for both. Again:
     /// without effect.
     pub fn unplug(&self) {
-        self.seat.close();
+        self.sitting.seat().close();
     }
-}
 
-impl Drop for Port {
-    fn drop(&mut self) {
+    /// Unplugs the device, and waits until nothing is left of it: its URBs are back, the threads that served it have
+    /// ended, and what was taken from the system's drivers is theirs again. One that is away, or is just being opened
+    /// again, is waited for as well.
+    ///
+    /// # Cancel safety
+    /// Once polled, or dropped, the device is unplugged, whether or not its end is waited for.
+    pub async fn close(self) {
         self.unplug();
+        let emptied = self.sitting.seat().emptied();
+        self.device().closed().await;
+        _ = emptied.await;
     }
 }
 
@@ -221,11 +237,28 @@ impl fmt::Debug for Port {
     }
 }
 
+/// Somebody's place: dropping it lets go of whoever sits there, or would sit there later.
+pub(crate) struct Sitting(Arc<Seat>);
+
+impl Sitting {
+    pub(crate) fn seat(&self) -> &Arc<Seat> {
+        &self.0
+    }
+}
+
+impl Drop for Sitting {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// What a device's backend reports to.
 pub(crate) struct DeviceUpcall {
     id: DeviceId,
     device: Weak<DeviceInner>,
     core: Arc<Core>,
+    /// Its hold of the seat, until it is gone.
+    hold: Mutex<Option<Hold>>,
 }
 
 impl Upcall for DeviceUpcall {
@@ -238,6 +271,8 @@ impl Upcall for DeviceUpcall {
             self.core.leave(&device);
             self.core.queue([Ended::Device(device)]);
         }
+        let hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(hold);
     }
 }
 
@@ -251,6 +286,13 @@ impl Core {
         DeviceId(self.next_device.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// A port let go: remembers what tells when all that it had is given back.
+    pub(crate) fn leaving(&self, emptied: Emptied) {
+        let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        leaving.retain(|other| other.clone().now_or_never().is_none());
+        leaving.push(emptied);
+    }
+
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -260,10 +302,16 @@ impl Core {
     }
 
     /// Where the backend of a device reports to that is about to be connected.
-    pub(crate) fn upcall_of(self: &Arc<Self>, device: &Arc<DeviceInner>) -> Arc<dyn Upcall> {
+    /// It holds the device's seat with `hold`.
+    pub(crate) fn upcall_of(
+        self: &Arc<Self>,
+        device: &Arc<DeviceInner>,
+        hold: Option<Hold>,
+    ) -> Arc<dyn Upcall> {
         let id = device.identity.info.id;
         self.connected().insert(id, Arc::downgrade(device));
-        Arc::new(DeviceUpcall { id, device: Arc::downgrade(device), core: self.clone() })
+        let (device, hold) = (Arc::downgrade(device), Mutex::new(hold));
+        Arc::new(DeviceUpcall { id, device, core: self.clone(), hold })
     }
 
     /// The last who knew a device has forgotten it. A pending URB keeps its device, so nobody waits for what still

@@ -84,6 +84,7 @@ mod function_host;
 mod hand_over;
 mod hotplug;
 mod layer;
+mod outside;
 pub mod pcapng;
 mod seat;
 mod setup;
@@ -109,6 +110,7 @@ pub use layer::{
     Fault, FaultTarget, Faults, Latency, LatencyCounters, LatencyModel, Layer, LayerClone, LayerContext,
     Trace, TraceOptions, TraceSummary,
 };
+pub use outside::ReturnProblem;
 pub use seat::ReturnError;
 pub use setup::Setup;
 pub use status::TransferError;

@@ -13,7 +13,7 @@
 
 use core::fmt;
 use core::future::{Future, poll_fn};
-use core::pin::{Pin, pin};
+use core::pin::pin;
 use core::task::{Poll, Waker};
 use core::time::Duration;
 use std::io;
@@ -22,8 +22,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::thread;
 
 use airlift_runtime::Cpu;
+use futures::FutureExt as _;
 use futures::channel::oneshot;
-use futures::future::{Either, select};
+use futures::future::{Either, Shared, select};
 
 use crate::backend::Connect;
 use crate::controller::{Core, Ended, User};
@@ -31,6 +32,7 @@ use crate::device::{DeviceId, DeviceInner, Identity, UsbDevice};
 use crate::function::{Departure, UsbFunction};
 use crate::function_host::FunctionHost;
 use crate::layer::{Layer, LayerContext, stack};
+use crate::outside::{ReturnProblem, WayBack};
 
 /// How long after an attempt to open a device outside that came back the next one is made.
 const ATTEMPT_EVERY: Duration = Duration::from_millis(100);
@@ -43,12 +45,12 @@ const RETURN: &str = "hcd return";
 #[non_exhaustive]
 pub enum ReturnError {
     /// Its time is over.
-    #[error("it did not come back within {} s{}", .limit.as_secs_f32(), shown(.problem.as_deref()))]
+    #[error("it did not come back within {} s{}", .limit.as_secs_f32(), shown(.problem.as_ref()))]
     Late {
         /// How long it was waited for.
         limit: Duration,
         /// What the last look for it showed, where there is something to look at.
-        problem: Option<String>,
+        problem: Option<ReturnProblem>,
     },
     /// Its port was dropped or let go of it, or the kernel core has shut down: nobody waits for it any more. Or its
     /// function panicked instead of coming back.
@@ -56,21 +58,16 @@ pub enum ReturnError {
     LetGo,
 }
 
-fn shown(problem: Option<&str>) -> String {
+fn shown(problem: Option<&ReturnProblem>) -> String {
     problem.map(|problem| format!(": {problem}")).unwrap_or_default()
 }
 
-/// A device that was found again: what it says of itself, and what connects it.
-pub(crate) type Found = (Identity, Box<Connect<'static>>);
+/// Held by whoever has a device of the seat, or is about to have one: its backend, the thread that opens it, the
+/// thread that keeps a function which is away.
+pub(crate) type Hold = Arc<oneshot::Sender<()>>;
 
-/// Looks once for a device outside, and opens it; else tells what is wrong.
-pub(crate) type Look<'a> = Pin<Box<dyn Future<Output = Result<Found, String>> + 'a>>;
-
-/// How a device outside is found again.
-pub(crate) trait WayBack: Send + Sync {
-    /// Looks for it. If it is there, it is opened, and has the name `id` from now on.
-    fn look(&self, id: DeviceId) -> Look<'_>;
-}
+/// Ends when every [`Hold`] has been dropped.
+pub(crate) type Emptied = Shared<oneshot::Receiver<()>>;
 
 /// See the module's text.
 pub(crate) struct Seat {
@@ -80,10 +77,13 @@ pub(crate) struct Seat {
     /// `None`: who sits here comes back by itself.
     way_back: Option<Box<dyn WayBack>>,
     state: Mutex<State>,
+    emptied: Emptied,
 }
 
 #[derive(Default)]
 struct State {
+    /// What holds are made of; `None` once the port let go.
+    hold: Option<Hold>,
     occupant: Option<Arc<DeviceInner>>,
     /// The port let go: nobody sits here any more.
     closed: bool,
@@ -142,13 +142,34 @@ impl Seat {
         layers: &[&dyn Layer],
         way_back: Option<Box<dyn WayBack>>,
     ) -> Arc<Self> {
+        let (hold, emptied) = oneshot::channel();
         Arc::new(Self {
             core: user.core.clone(),
             user: Arc::downgrade(user),
             layers: layers.iter().map(|layer| layer.boxed()).collect(),
             way_back,
-            state: Mutex::default(),
+            state: Mutex::new(State { hold: Some(Arc::new(hold)), ..State::default() }),
+            emptied: emptied.shared(),
         })
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// For whoever is to be waited for when the port has let go; `None` if it has.
+    pub(crate) fn hold(&self) -> Option<Hold> {
+        self.lock().hold.clone()
+    }
+
+    /// Whether the port has let go.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Ends when nobody has a device of this seat any more. Not before it is [closed](Self::close).
+    pub(crate) fn emptied(&self) -> Emptied {
+        self.emptied.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -171,7 +192,7 @@ impl Seat {
         let core = &self.core;
         let name = identity.info.location.clone();
         let inner = Arc::new(DeviceInner::new(core.clone(), identity, Arc::downgrade(self)));
-        let upcall = core.upcall_of(&inner);
+        let upcall = core.upcall_of(&inner, self.hold());
         let context = LayerContext { clock: core.clock(), name: &name };
         let layers: Vec<&dyn Layer> = self.layers.iter().map(|layer| &**layer).collect();
         let connected = stack(&layers, &context, upcall, bottom).map(|backend| inner.connected(backend));
@@ -229,11 +250,13 @@ impl Seat {
     /// it when a task, which can wait for the kernel's time, says so.
     fn departed(self: &Arc<Self>, function: Box<dyn UsbFunction>, departure: Departure, location: String) {
         let Some(absence) = departure.absence() else { return };
-        let seat = Arc::downgrade(self);
+        let (hold, seat) = (self.hold(), Arc::downgrade(self));
         let (tell, told) = mpsc::channel();
         let keep = {
             let seat = seat.clone();
             move || {
+                // Until the function is dropped, or plugged in.
+                let _hold = hold;
                 // With a timer comes virtual time that waits until this is done. No word at all: the kernel core has
                 // shut down.
                 let word = told.recv();
@@ -280,11 +303,15 @@ impl Seat {
 
     /// The port lets go of whoever sits here, or would sit here later.
     pub(crate) fn close(&self) {
-        let (occupant, wakers) = {
+        let (occupant, hold, wakers) = {
             let mut state = self.lock();
             state.closed = true;
-            (state.occupant.clone(), core::mem::take(&mut state.wakers))
+            (state.occupant.clone(), state.hold.take(), core::mem::take(&mut state.wakers))
         };
+        if hold.is_some() {
+            self.core.leaving(self.emptied());
+        }
+        drop(hold);
         wakers.into_iter().for_each(|(_, waker)| waker.wake());
         if let Some(occupant) = occupant {
             occupant.unplug();
@@ -317,12 +344,7 @@ impl Seat {
             // What it had is to be given back before it is opened again.
             left.closed().await;
             loop {
-                let id = self.core.next_id();
-                let connected = way_back.look(id).await.and_then(|(identity, bottom)| {
-                    let failed = |error| format!("the threads of its layers do not start: {error}");
-                    self.connect(identity, bottom).1.map_err(failed)
-                });
-                match connected {
+                match way_back.look(self).await {
                     // Whoever sits here now is seen by the other half.
                     Ok(()) => return core::future::pending().await,
                     Err(error) => *problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
@@ -363,7 +385,7 @@ impl UsbDevice {
     /// back on another bus.
     ///
     /// # Cancel safety
-    /// Dropping the future gives the wait up. One that was opened meanwhile stays in the port.
+    /// Dropping the future gives the wait up. One that is being opened or was opened meanwhile stays in the port.
     ///
     /// # Errors
     /// Every [`ReturnError`]; after `limit` at the latest.

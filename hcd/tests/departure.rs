@@ -2,142 +2,22 @@
 
 mod common;
 
-use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 
-use airlift_hcd::usbip::{ImportError, ImportOptions, Server, list_blocking};
 use airlift_hcd::{
-    Backend, Connect, Departure, Descriptors, Faults, FunctionHost, FunctionUrb, HostController,
-    HotplugEvent, Latency, LatencyModel, Layer, LayerContext, Port, Reply, ReturnError, Setup, Speed, Submit,
-    TransferError, Upcall, Urb, UrbId, UsbDevice, UsbFunction,
+    Departure, Faults, FunctionHost, HostController, HotplugEvent, Latency, LatencyModel, Port, Reply,
+    ReturnError, Setup, Speed, TransferError, Urb, UsbDevice,
 };
 use airlift_runtime::{Clock, Kernel};
-use common::{BULK_IN, DEVICE, block_on, configuration, control, transfer};
+use common::chameleon::{COUNT, Chameleon, LEAVE, Odd, Seen, count, leave};
+use common::{BULK_IN, block_on, control, transfer};
 use futures::StreamExt as _;
 
-/// Vendor request: leave, and be back after `value` milliseconds; 0xffff: never.
-const LEAVE: u8 = 1;
-/// Vendor request: leave, and be back after `value` seconds.
-const LEAVE_FOR_LONG: u8 = 3;
-/// Vendor request: how often it was plugged in.
-const COUNT: u8 = 2;
 /// The least time away.
 const DEBOUNCE: Duration = Duration::from_millis(100);
-
-/// What a test looks at from outside.
-#[derive(Default)]
-struct Seen {
-    plugged: AtomicU32,
-    dropped: AtomicU32,
-    cancelled: AtomicU32,
-    /// Names of the threads that asked for its descriptors or dropped it.
-    threads: Mutex<Vec<String>>,
-}
-
-impl Seen {
-    fn note_thread(&self) {
-        self.threads.lock().unwrap().push(std::thread::current().name().unwrap_or_default().into());
-    }
-}
-
-/// Leaves when it is told to, and comes back at the other one of two speeds.
-struct Chameleon {
-    seen: Arc<Seen>,
-    speed: Speed,
-    leaving: Option<Departure>,
-    parked: Vec<FunctionUrb>,
-    /// How often it leaves as soon as it is there.
-    restless: u32,
-    /// It panics when it is to say what it is at super speed.
-    broken: bool,
-}
-
-impl Chameleon {
-    fn new() -> (Self, Arc<Seen>) {
-        let seen = Arc::new(Seen::default());
-        let parked = Vec::new();
-        let (speed, leaving) = (Speed::High, None);
-        (Self { seen: seen.clone(), speed, leaving, parked, restless: 0, broken: false }, seen)
-    }
-}
-
-impl UsbFunction for Chameleon {
-    fn descriptors(&self) -> Descriptors {
-        self.seen.note_thread();
-        let mut device = DEVICE;
-        let mut configuration = configuration();
-        if self.speed == Speed::Super {
-            assert!(!self.broken, "as the test asked for");
-            (device[3], device[7]) = (3, 9);
-            configuration.truncate(9 + 9);
-            configuration[13] = 1;
-            configuration.extend([7, 5, BULK_IN, 2, 0, 4, 0, 6, 0x30, 3, 0, 0, 0]);
-            configuration[2] = configuration.len() as u8;
-        }
-        Descriptors { device, configuration, strings: vec!["Airlift".into()], speed: self.speed }
-    }
-
-    fn departs(&mut self, _now: Duration) -> Option<Departure> {
-        let departure = self.leaving.take()?;
-        self.speed = if self.speed == Speed::High { Speed::Super } else { Speed::High };
-        Some(departure)
-    }
-
-    fn plugged(&mut self, _now: Duration, _waker: Waker) {
-        self.seen.plugged.fetch_add(1, Ordering::SeqCst);
-        if self.restless > 0 {
-            self.restless -= 1;
-            self.leaving = Some(Departure { back_after: Some(Duration::ZERO) });
-        }
-    }
-
-    fn submit(&mut self, _now: Duration, urb: FunctionUrb) -> Submit {
-        assert!(self.leaving.is_none(), "it was told to leave");
-        match urb.setup() {
-            Some(Setup { request: LEAVE, value, .. }) => {
-                let back_after = (value != 0xffff).then(|| Duration::from_millis(value.into()));
-                self.leaving = Some(Departure { back_after });
-                urb.ok().into()
-            }
-            Some(Setup { request: LEAVE_FOR_LONG, value, .. }) => {
-                self.leaving = Some(Departure { back_after: Some(Duration::from_secs(value.into())) });
-                urb.ok().into()
-            }
-            Some(Setup { request: COUNT, .. }) => {
-                urb.reply(&[self.seen.plugged.load(Ordering::SeqCst) as u8]).into()
-            }
-            Some(_) => urb.fail(TransferError::Stall).into(),
-            None => {
-                self.parked.push(urb);
-                Submit::Parked
-            }
-        }
-    }
-
-    fn cancel(&mut self, id: UrbId) -> Option<FunctionUrb> {
-        self.seen.cancelled.fetch_add(1, Ordering::SeqCst);
-        let at = self.parked.iter().position(|urb| urb.id() == id)?;
-        Some(self.parked.remove(at))
-    }
-}
-
-impl Drop for Chameleon {
-    fn drop(&mut self) {
-        self.seen.note_thread();
-        self.seen.dropped.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-fn leave(milliseconds: u16) -> Urb {
-    Urb::control_out(Setup::vendor_out(LEAVE, milliseconds, 0, 0), [])
-}
-
-fn count() -> Urb {
-    Urb::control_in(Setup::vendor_in(COUNT, 0, 0, 1))
-}
 
 struct Rig {
     kernel: Kernel,
@@ -279,9 +159,8 @@ fn h6_the_end_of_the_kernel_ends_the_wait_and_the_device_that_is_away() {
     block_on(rig.kernel.shutdown());
     assert_eq!(waiting.join().unwrap(), Err(ReturnError::LetGo));
     // A thread of its own does so.
-    while rig.seen.dropped.load(Ordering::SeqCst) == 0 {
-        std::thread::yield_now();
-    }
+    block_on(rig.port.close());
+    assert_eq!(rig.seen.dropped.load(Ordering::SeqCst), 1);
     drop(clock);
 }
 
@@ -367,89 +246,6 @@ fn h5_layers_are_above_the_device_that_came_back_too() {
 }
 
 #[test]
-fn h4_a_device_that_leaves_its_usbip_server_is_imported_anew_at_its_new_speed() {
-    let (chameleon, seen) = Chameleon::new();
-    let server = Server::bind("127.0.0.1:0").unwrap().export("1-1", Box::new(chameleon)).start().unwrap();
-    let address = server.address().to_string();
-    let kernel = Kernel::builder().name("client").build().unwrap();
-    let controller = HostController::new(&kernel.handle()).unwrap();
-    let port = block_on(controller.import(&address, "1-1", ImportOptions::new(), &[])).unwrap();
-    let first = port.device();
-    let reading = first.submit(Urb::bulk_in(BULK_IN, 64));
-    assert_eq!(block_on(first.submit(leave(0))).status, Ok(()));
-    assert_eq!(block_on(reading).status, Err(TransferError::Shutdown));
-    block_on(first.closed());
-    let second = block_on(first.returned(Duration::from_secs(300))).unwrap();
-    assert_eq!((first.speed(), second.speed()), (Speed::High, Speed::Super));
-    assert_eq!(second.info().location, first.info().location);
-    assert_eq!(second.endpoints().get(BULK_IN).map(|endpoint| endpoint.max_packet_size), Some(1024));
-    assert_eq!(block_on(second.submit(count())).into_result().unwrap()[..], [2]);
-    assert_eq!(port.device(), second);
-    // A server that lost it for good says so.
-    assert_eq!(block_on(second.submit(leave(0xffff))).status, Ok(()));
-    block_on(second.closed());
-    let late = block_on(second.returned(Duration::from_millis(300))).unwrap_err();
-    let ReturnError::Late { problem: Some(problem), .. } = late else { panic!("{late:?}") };
-    assert!(problem.contains("exports no device 1-1"), "{problem}");
-    assert_eq!(seen.dropped.load(Ordering::SeqCst), 1);
-    drop(port);
-    server.stop_blocking();
-}
-
-#[test]
-fn h4_a_device_that_is_away_is_not_on_its_servers_list() {
-    let (chameleon, _seen) = Chameleon::new();
-    let server = Server::bind("127.0.0.1:0").unwrap().export("1-1", Box::new(chameleon)).start().unwrap();
-    let address = server.address().to_string();
-    let list = || list_blocking(&address, &ImportOptions::new()).unwrap();
-    let before = list();
-    assert_eq!(before.len(), 1);
-    let kernel = Kernel::builder().name("client").build().unwrap();
-    let controller = HostController::new(&kernel.handle()).unwrap();
-    let port = block_on(controller.import(&address, "1-1", ImportOptions::new(), &[])).unwrap();
-    let device = port.device();
-    let hour = Urb::control_out(Setup::vendor_out(LEAVE_FOR_LONG, 3_600, 0, 0), []);
-    assert_eq!(block_on(device.submit(hour)).status, Ok(()));
-    block_on(device.closed());
-    while server.is_imported("1-1") {
-        std::thread::yield_now();
-    }
-    assert_eq!(list(), []);
-    drop(port);
-    server.stop_blocking();
-}
-
-/// Some attempts to connect fail, or come to their end late.
-#[derive(Clone)]
-struct Odd {
-    attempts: Arc<AtomicU32>,
-    fails: core::ops::Range<u32>,
-    /// The first one's end waits until this has a device.
-    until: Option<HostController>,
-}
-
-impl Layer for Odd {
-    fn wrap(
-        &self,
-        _: &LayerContext<'_>,
-        upcall: Arc<dyn Upcall>,
-        below: Box<Connect<'_>>,
-    ) -> io::Result<Arc<dyn Backend>> {
-        let attempt = self.attempts.fetch_add(1, Ordering::SeqCst) + 1;
-        if self.fails.contains(&attempt) {
-            return Err(io::Error::other("out of threads"));
-        }
-        let backend = below(upcall);
-        if let Some(controller) = self.until.as_ref().filter(|_| attempt == 1) {
-            while controller.devices().is_empty() {
-                std::thread::yield_now();
-            }
-        }
-        backend
-    }
-}
-
-#[test]
 fn h6_a_device_that_leaves_before_it_is_connected_does_not_take_its_successors_place() {
     let (mut chameleon, _seen) = Chameleon::new();
     chameleon.restless = 1;
@@ -504,46 +300,6 @@ fn a2_a_functions_code_never_runs_on_the_kernel_core() {
         assert_eq!(threads.len(), if comes_back { 3 } else { 2 }, "{threads:?}");
         assert!(!threads.contains(&kernel), "{threads:?}");
     }
-}
-
-#[test]
-fn h4_a_function_that_panics_instead_of_coming_back_is_off_its_servers_list() {
-    let (mut chameleon, seen) = Chameleon::new();
-    chameleon.broken = true;
-    let server = Server::bind("127.0.0.1:0").unwrap().export("1-1", Box::new(chameleon)).start().unwrap();
-    let address = server.address().to_string();
-    let kernel = Kernel::builder().name("client").build().unwrap();
-    let controller = HostController::new(&kernel.handle()).unwrap();
-    let import = || block_on(controller.import(&address, "1-1", ImportOptions::new(), &[]));
-    let port = import().unwrap();
-    block_on(port.device().submit(leave(0))).status.unwrap();
-    block_on(port.device().closed());
-    while seen.dropped.load(Ordering::SeqCst) == 0 || server.is_imported("1-1") {
-        std::thread::yield_now();
-    }
-    let error = import().unwrap_err();
-    assert!(matches!(error, ImportError::NoDevice { .. }), "{error:?}");
-    server.stop_blocking();
-}
-
-#[test]
-fn h6_a_device_outside_that_cannot_be_connected_is_no_device_that_came_back() {
-    let (chameleon, _seen) = Chameleon::new();
-    let server = Server::bind("127.0.0.1:0").unwrap().export("1-1", Box::new(chameleon)).start().unwrap();
-    let address = server.address().to_string();
-    let kernel = Kernel::builder().name("client").build().unwrap();
-    let controller = HostController::new(&kernel.handle()).unwrap();
-    let layer = Odd { attempts: Arc::default(), fails: 2..4, until: None };
-    let port = block_on(controller.import(&address, "1-1", ImportOptions::new(), &[&layer])).unwrap();
-    let first = port.device();
-    block_on(first.submit(leave(0))).status.unwrap();
-    let second = block_on(first.returned(Duration::from_secs(300))).unwrap();
-    assert!(!second.is_unplugged());
-    assert!(controller.devices().iter().eq([&second]), "those that failed never were there");
-    assert_eq!(block_on(second.submit(count())).into_result().unwrap()[..], [4]);
-    assert_eq!(layer.attempts.load(Ordering::SeqCst), 4);
-    drop(port);
-    server.stop_blocking();
 }
 
 /// Both halves of a race: the port is dropped as the device comes back.

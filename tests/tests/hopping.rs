@@ -5,9 +5,10 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use airlift_emu::{Air, Builder, Efuse, Model};
-use airlift_hcd::{Fault, Faults, HostController, TransferError};
+use airlift_hcd::{Fault, Faults, HostController, Latency, LatencyModel, TransferError};
 use airlift_runtime::{Clock, Kernel};
 use airlift_wifi::tx::Refusal;
 use airlift_wifi::{Channel, InjectErrorKind, TxFrame, Width, Wlan};
@@ -338,6 +339,41 @@ async fn w3_after_a_change_that_failed_frames_have_no_channel() {
             }
             wlan.set_channel(channel("36")).await.unwrap();
             while frames.next().await.unwrap().channel() != Some(channel("36")) {}
+            wlan.down().await.unwrap();
+            drop((port, controller));
+            kernel.shutdown().await;
+        }
+    }
+}
+
+/// What is told of the channel is true at any time: neither the old one nor the new one while the radio is between them.
+#[tokio::test]
+async fn w1_while_the_channel_is_being_changed_none_is_told() {
+    for &model in Model::ALL {
+        for quick in [false, true] {
+            let kernel = Kernel::builder().clock(Clock::virtual_time()).build().unwrap();
+            let controller = HostController::new(&kernel.handle()).unwrap();
+            let (round_trip, posted) = (Duration::from_micros(125), Duration::ZERO);
+            let slow = Latency::new(LatencyModel { round_trip, posted });
+            let port = controller.plug_with(model.builder().air(&Air::quiet(9)).build(), &[&slow]);
+            let wlan = Wlan::attach(port.device(), options_of(model)).await.unwrap();
+            wlan.set_channel(channel("11")).await.unwrap();
+            let watched = wlan.clone();
+            let watching = kernel.handle().spawn("watch", move |cpu| async move {
+                let mut told = vec![watched.channel()];
+                while told.last() != Some(&Some(channel("6"))) {
+                    cpu.sleep(round_trip / 4).await;
+                    told.push(watched.channel());
+                    told.dedup();
+                }
+                told
+            });
+            match quick {
+                true => wlan.hop(channel("6")).await.unwrap(),
+                false => wlan.set_channel(channel("6")).await.unwrap(),
+            }
+            let told = watching.unwrap().await.unwrap();
+            assert_eq!(told, [Some(channel("11")), None, Some(channel("6"))], "{model}, quick: {quick}");
             wlan.down().await.unwrap();
             drop((port, controller));
             kernel.shutdown().await;

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use airlift_hcd::TransferError;
+use airlift_hcd::{ReturnProblem, TransferError};
 use airlift_regs::name_of;
 
 use crate::channel::ChannelError;
@@ -188,12 +188,12 @@ pub enum ErrorKind {
     #[error("the adapter was unplugged")]
     Unplugged,
     /// The adapter was told to switch to USB 3, left the bus, and is not there again.
-    #[error("the adapter left for USB 3 and did not come back within {} s{}", .waited.as_secs_f32(), reason(.problem.as_deref()))]
+    #[error("the adapter left for USB 3 and did not come back within {} s{}", .waited.as_secs_f32(), reason(.problem.as_ref()))]
     NotBack {
         /// How long it was waited for.
         waited: Duration,
         /// What the last look for it showed, if there was anything to see.
-        problem: Option<String>,
+        problem: Option<ReturnProblem>,
     },
     /// The interface is down.
     #[error("the interface is down")]
@@ -203,7 +203,7 @@ pub enum ErrorKind {
     Kernel(String),
 }
 
-fn reason(problem: Option<&str>) -> String {
+fn reason(problem: Option<&ReturnProblem>) -> String {
     problem.map(|problem| format!(" ({problem})")).unwrap_or_default()
 }
 
@@ -251,9 +251,15 @@ impl Error {
         self.inner.stage
     }
 
-    /// Whether the adapter is gone.
+    /// Whether the adapter is gone. One that came back where it cannot be had is not.
     pub fn is_unplugged(&self) -> bool {
-        matches!(self.inner.kind, ErrorKind::Unplugged | ErrorKind::NotBack { .. })
+        match &self.inner.kind {
+            ErrorKind::Unplugged => true,
+            ErrorKind::NotBack { problem, .. } => {
+                !matches!(problem, Some(ReturnProblem::Permission(_) | ReturnProblem::Busy(_)))
+            }
+            _ => false,
+        }
     }
 
     /// Whether the same call may well succeed on the same adapter, without anything being changed by hand.
@@ -291,6 +297,11 @@ impl Error {
             ErrorKind::Unplugged => "plug the adapter in again".into(),
             ErrorKind::NotBack { problem: None, .. } => {
                 "plug it into a USB 3 port, or keep it at USB 2 with WlanOptions::usb3_switch(false)".into()
+            }
+            ErrorKind::NotBack { problem: Some(ReturnProblem::Permission(_)), .. } => {
+                "let this user open it at its USB 3 port too (for example by the udev rules of `airlift udev`), or \
+                 keep it at USB 2 with WlanOptions::usb3_switch(false)"
+                    .into()
             }
             ErrorKind::NotBack { problem: Some(_), .. } => {
                 "see to that, or keep the adapter at USB 2 with WlanOptions::usb3_switch(false)".into()
@@ -384,17 +395,21 @@ mod tests {
 
     #[test]
     fn a8_an_adapter_that_left_for_usb_3_is_told_with_what_to_do() {
-        let kind = |problem: Option<&str>| ErrorKind::NotBack {
-            waited: Duration::from_secs(5),
-            problem: problem.map(Into::into),
-        };
+        let kind = |problem| ErrorKind::NotBack { waited: Duration::from_secs(5), problem };
         let error = Error::new(Stage::UsbSwitch, kind(None));
         assert_eq!(error.to_string(), "the adapter left for USB 3 and did not come back within 5 s");
         assert!(error.is_unplugged() && !error.is_retryable() && error.stage().number().is_none());
         let hint = error.hint().unwrap();
         assert!(hint.contains("USB 3 port") && hint.contains("usb3_switch(false)"), "{hint}");
-        let error = Error::new(Stage::UsbSwitch, kind(Some("held by rtw88_8812au")));
+        let held = ReturnProblem::Busy("held by rtw88_8812au".into());
+        let error = Error::new(Stage::UsbSwitch, kind(Some(held)));
         assert!(error.to_string().ends_with("5 s (held by rtw88_8812au)"), "{error}");
+        assert!(!error.is_unplugged(), "it is there");
+        let denied = ReturnProblem::Permission("permission denied on /dev/bus/usb/004/002".into());
+        let error = Error::new(Stage::UsbSwitch, kind(Some(denied)));
+        assert!(!error.is_unplugged() && error.hint().unwrap().contains("airlift udev"), "{error:?}");
+        let gone = Error::new(Stage::UsbSwitch, kind(Some(ReturnProblem::Other("none at 3-2".into()))));
+        assert!(gone.is_unplugged());
     }
 
     #[test]

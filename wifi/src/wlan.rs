@@ -284,7 +284,8 @@ impl Wlan {
         self.shared.stats
     }
 
-    /// The channel that the radio is on; `None` after a change that failed.
+    /// The channel that the radio is on; `None` while it is being changed, and after a change that failed: a frame that is
+    /// received then has no channel either.
     pub fn channel(&self) -> Option<Channel> {
         lock(&self.shared.link.state).channel
     }
@@ -409,9 +410,7 @@ impl Wlan {
         self.closed().await;
         let belongings = core::mem::take(&mut *lock(&self.shared.own));
         if let Some(port) = belongings.port {
-            let device = port.device();
-            drop(port);
-            device.closed().await;
+            port.close().await;
         }
         if let Some(kernel) = belongings.kernel {
             kernel.shutdown().await;

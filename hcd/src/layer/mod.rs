@@ -35,6 +35,9 @@ pub trait Layer: LayerClone + Send + Sync {
     /// Connects what is `below`, with an upcall of the layer's own, and returns the layer as a backend that
     /// reports to `upcall`.
     ///
+    /// It may block: it is called on the thread that plugs a function in, or that opens a device outside, the first
+    /// time and each time that the device comes back; never on the kernel core, unless a function is plugged in there.
+    ///
     /// # Errors
     /// Those of `below`, and of starting threads.
     fn wrap(

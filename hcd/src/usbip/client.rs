@@ -21,11 +21,10 @@
 use core::time::Duration;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::thread;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures::channel::oneshot;
 
 use super::protocol::{self, Answer, Command, DEVICE_LEN, DeviceRecord, OpHeader, ProtocolError};
 use crate::backend::{Connect, DeviceOp, usbip};
@@ -33,7 +32,8 @@ use crate::controller::{HostController, Port};
 use crate::descriptor::{CONFIGURATION, Configuration, DEVICE, DeviceDescriptor};
 use crate::device::{DeviceId, Identity};
 use crate::layer::Layer;
-use crate::seat::{Found, Look, WayBack};
+use crate::outside::{self, Found, Look, ReturnProblem, Unseated, WayBack};
+use crate::seat::Seat;
 use crate::setup::Setup;
 
 /// Devices that a list may name; more is no list of devices.
@@ -117,6 +117,21 @@ pub enum ImportError {
         bus_id: String,
         /// The protocol's number.
         status: u32,
+    },
+    /// The server has another device there than the one that left, which is not imported in its place.
+    #[error(
+        "USB/IP server {server} has another device at {bus_id} now: {:04x}:{:04x}, expected {:04x}:{:04x}",
+        .found.0, .found.1, .expected.0, .expected.1
+    )]
+    Replaced {
+        /// As it was asked for.
+        server: String,
+        /// As it was asked for.
+        bus_id: String,
+        /// `idVendor` and `idProduct` of the one that left.
+        expected: (u16, u16),
+        /// Those of the one that is there.
+        found: (u16, u16),
     },
     /// A device on another machine does not follow a virtual clock.
     #[error("a device on another machine does not follow virtual time")]
@@ -203,8 +218,8 @@ impl HostController {
     /// Imports device `bus_id` of `server` (`host:port`), chooses its first configuration and makes it a device of
     /// this controller, with layers in between as for [`plug_with`](Self::plug_with).
     ///
-    /// A thread of its own connects; nothing blocks here. Dropping the future gives the device back. When the
-    /// connection is lost, or the server breaks the protocol, the device is unplugged. Dropping the port gives the
+    /// A thread of its own connects and wraps the layers; nothing blocks here. Dropping the future gives the device back,
+    /// when that thread has it. When the connection is lost, or the server breaks the protocol, the device is unplugged. Dropping the port gives the
     /// device back to the server.
     ///
     /// # Errors
@@ -219,36 +234,38 @@ impl HostController {
         if self.clock().is_virtual() {
             return Err(ImportError::VirtualTime);
         }
-        let import = Reimport { server: server.to_owned(), bus_id: bus_id.to_owned(), options };
-        let (identity, bottom) = import.found(self.next_id()).await?;
-        let (port, connected) = self.connect(identity, layers, bottom, Box::new(import));
-        connected.map_err(refused)?;
-        Ok(port)
+        let import = Import { server: server.to_owned(), bus_id: bus_id.to_owned(), options };
+        let way_back = Reimport { import, ids: Arc::default() };
+        let first = way_back.clone();
+        let seated = self.open_outside(layers, &way_back, THREAD.into(), move |id| first.found(id)).await;
+        seated.map_err(ImportError::from)
     }
 }
 
-fn refused(error: io::Error) -> ImportError {
-    ImportError::Thread(error.to_string())
-}
+/// The name of the threads that import.
+const THREAD: &str = "usbip-import";
 
-/// What is imported, once and again.
-struct Reimport {
+/// What is imported, and how.
+#[derive(Clone)]
+struct Import {
     server: String,
     bus_id: String,
     options: ImportOptions,
 }
 
+/// A device that is imported, once and again.
+#[derive(Clone)]
+struct Reimport {
+    import: Import,
+    /// `idVendor` and `idProduct`, once it was imported.
+    ids: Arc<OnceLock<(u16, u16)>>,
+}
+
 impl Reimport {
-    /// Imports on a thread of its own.
-    async fn found(&self, id: DeviceId) -> Result<Found, ImportError> {
-        let Self { server, bus_id, options } = self;
-        let (tell, told) = oneshot::channel();
-        let (of, wanted, options) = (server.clone(), bus_id.clone(), *options);
-        let importing = move || {
-            let _ = tell.send(import(&of, &wanted, &options));
-        };
-        thread::Builder::new().name("usbip-import".into()).spawn(importing).map_err(refused)?;
-        let imported = told.await.map_err(|_| ImportError::Thread("it ended".into()))??;
+    /// Imports; the device with the ids of the one that was imported first, or none. Blocks.
+    fn found(&self, id: DeviceId) -> Result<Found, ImportError> {
+        let Import { server, bus_id, .. } = &self.import;
+        let imported = self.import.run(self.ids.get().copied())?;
         let mut identity = Identity::new(
             id,
             format!("{server}/{bus_id}"),
@@ -257,49 +274,83 @@ impl Reimport {
             imported.configuration.clone(),
         );
         identity.info.remote_path = Some(imported.record.path.clone());
+        self.ids.get_or_init(|| (identity.info.vendor_id, identity.info.product_id));
         let bottom: Box<Connect<'static>> = Box::new(move |upcall| usbip::start(imported, upcall));
         Ok((identity, bottom))
     }
 }
 
 impl WayBack for Reimport {
-    fn look(&self, id: DeviceId) -> Look<'_> {
-        Box::pin(async move { self.found(id).await.map_err(|error| error.to_string()) })
+    fn look<'a>(&'a self, seat: &'a Arc<Seat>) -> Look<'a> {
+        let again = self.clone();
+        Box::pin(async move {
+            let seated = outside::open(seat, THREAD.into(), move |id| again.found(id)).await;
+            seated.map_err(|error| ImportError::from(error).into())
+        })
     }
 }
 
-/// Connects and imports, up to a chosen configuration.
-fn import(server: &str, bus_id: &str, options: &ImportOptions) -> Result<Imported, ImportError> {
-    let mut talk = Talk::connect(server, options.timeout)?;
-    talk.doing = "importing";
-    let mut request = OpHeader { code: protocol::OP_REQ_IMPORT, status: protocol::ST_OK }.emit().to_vec();
-    request.extend(protocol::emit_bus_id(bus_id));
-    talk.send(&request)?;
-    let (server, bus_id) = (server.to_owned(), bus_id.to_owned());
-    match talk.op_reply(protocol::OP_REP_IMPORT)? {
-        protocol::ST_OK => {}
-        protocol::ST_NODEV => return Err(ImportError::NoDevice { server, bus_id }),
-        protocol::ST_DEV_BUSY => return Err(ImportError::Busy { server, bus_id }),
-        status => return Err(ImportError::Refused { server, bus_id, status }),
+impl From<Unseated<Self>> for ImportError {
+    fn from(error: Unseated<Self>) -> Self {
+        match error {
+            Unseated::Open(error) => error,
+            Unseated::Start(error) => Self::Thread(error.to_string()),
+            Unseated::LetGo => Self::Thread("it ended".into()),
+        }
     }
-    let record = talk.record()?;
-    talk.doing = "reading its descriptors";
-    let device = record.device_id();
-    let descriptor = talk.control(device, DEVICE_DESCRIPTOR)?;
-    let descriptor = DeviceDescriptor::parse(&descriptor).map_err(|error| talk.broken(error.to_string()))?;
-    let head = talk.descriptor(device, CONFIGURATION, 9)?;
-    let total = match head[..] {
-        [_, _, low, high, ..] => u16::from_le_bytes([low, high]),
-        _ => 0,
-    };
-    let bytes = talk.descriptor(device, CONFIGURATION, total)?;
-    let configuration = Configuration::parse(Bytes::from(bytes)).ok();
-    if let Some(setup) = configuration.as_ref().and_then(|c| DeviceOp::SetConfiguration(c.value()).setup()) {
-        talk.doing = "choosing its configuration";
-        talk.control(device, setup)?;
+}
+
+impl From<ImportError> for ReturnProblem {
+    fn from(error: ImportError) -> Self {
+        let problem = error.to_string();
+        match error {
+            ImportError::Busy { .. } => Self::Busy(problem),
+            _ => Self::Other(problem),
+        }
     }
-    let Talk { stream, .. } = talk;
-    Ok(Imported { stream, record, descriptor, configuration, patience: options.patience })
+}
+
+impl Import {
+    /// Connects and imports, up to a chosen configuration; only a device with the `expected` ids, where there are some.
+    fn run(&self, expected: Option<(u16, u16)>) -> Result<Imported, ImportError> {
+        let Self { server, bus_id, options } = self;
+        let mut talk = Talk::connect(server, options.timeout)?;
+        talk.doing = "importing";
+        let mut request = OpHeader { code: protocol::OP_REQ_IMPORT, status: protocol::ST_OK }.emit().to_vec();
+        request.extend(protocol::emit_bus_id(bus_id));
+        talk.send(&request)?;
+        let (server, bus_id) = (server.to_owned(), bus_id.to_owned());
+        match talk.op_reply(protocol::OP_REP_IMPORT)? {
+            protocol::ST_OK => {}
+            protocol::ST_NODEV => return Err(ImportError::NoDevice { server, bus_id }),
+            protocol::ST_DEV_BUSY => return Err(ImportError::Busy { server, bus_id }),
+            status => return Err(ImportError::Refused { server, bus_id, status }),
+        }
+        let record = talk.record()?;
+        talk.doing = "reading its descriptors";
+        let device = record.device_id();
+        let descriptor = talk.control(device, DEVICE_DESCRIPTOR)?;
+        let descriptor =
+            DeviceDescriptor::parse(&descriptor).map_err(|error| talk.broken(error.to_string()))?;
+        let found = (descriptor.vendor_id(), descriptor.product_id());
+        if let Some(expected) = expected.filter(|expected| *expected != found) {
+            return Err(ImportError::Replaced { server, bus_id, expected, found });
+        }
+        let head = talk.descriptor(device, CONFIGURATION, 9)?;
+        let total = match head[..] {
+            [_, _, low, high, ..] => u16::from_le_bytes([low, high]),
+            _ => 0,
+        };
+        let bytes = talk.descriptor(device, CONFIGURATION, total)?;
+        let configuration = Configuration::parse(Bytes::from(bytes)).ok();
+        let chosen = configuration.as_ref().and_then(|c| DeviceOp::SetConfiguration(c.value()).setup());
+        if let Some(setup) = chosen {
+            talk.doing = "choosing its configuration";
+            talk.control(device, setup)?;
+        }
+        let Talk { stream, .. } = talk;
+        Ok(Imported { stream, record, descriptor, configuration, patience: options.patience })
+    }
 }
 
 /// A conversation in which every answer is waited for, up to one deadline.

@@ -1,6 +1,8 @@
 //! A small device for the tests: echoes on bulk, remembers what control writes said, misbehaves on request.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod chameleon;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::task::Waker;

@@ -2,10 +2,12 @@
 //!
 //! Neighbours: every command returns one; `main` prints it.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use airlift_hcd::ReturnProblem;
 use airlift_wifi::{Error, ErrorKind};
 
 use crate::escape::escaped;
@@ -81,9 +83,20 @@ impl Failure {
     }
 }
 
+/// How a user comes by the permission to open an adapter.
+pub(crate) const UDEV_HELP: &str = "airlift udev | sudo tee /etc/udev/rules.d/70-airlift.rules\n\
+                                    sudo udevadm control --reload, then replug";
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let failure = match error.kind() {
+        Self::of(error.kind(), error.to_string(), error.hint())
+    }
+}
+
+impl Failure {
+    /// An error of `kind`; `hint` is what the library says is to be done.
+    fn of(kind: &ErrorKind, message: String, hint: Option<Cow<'_, str>>) -> Self {
+        let failure = match kind {
             ErrorKind::FirmwareMissing { name, looked, dir_set } => {
                 // A directory on the command line is the only place.
                 let system = looked.iter().any(|place| place.starts_with("/lib/firmware"));
@@ -91,13 +104,17 @@ impl From<Error> for Failure {
                 Self::new(Exit::Firmware, format!("firmware: {name} not found"))
                     .detail(format!("looked in: {unset}{}", places(looked)))
             }
-            ErrorKind::FirmwareInvalid { .. } => Self::new(Exit::Firmware, error.to_string()),
-            ErrorKind::Unplugged | ErrorKind::NotBack { .. } => Self::new(Exit::Unplugged, error.to_string()),
-            ErrorKind::Channel(_) => Self::new(Exit::Usage, error.to_string()),
-            _ => Self::failed(error.to_string()),
+            ErrorKind::FirmwareInvalid { .. } => Self::new(Exit::Firmware, message),
+            ErrorKind::NotBack {
+                problem: Some(ReturnProblem::Permission(_) | ReturnProblem::Busy(_)),
+                ..
+            } => Self::new(Exit::Busy, message),
+            ErrorKind::Unplugged | ErrorKind::NotBack { .. } => Self::new(Exit::Unplugged, message),
+            ErrorKind::Channel(_) => Self::new(Exit::Usage, message),
+            _ => Self::failed(message),
         };
         // Where the library speaks of its own options, the program has one on the command line.
-        match error.kind() {
+        match kind {
             ErrorKind::FirmwareMissing { .. } => failure.help(
                 "Debian: apt install firmware-realtek (non-free-firmware); elsewhere --firmware-dir DIR",
             ),
@@ -108,13 +125,16 @@ impl From<Error> for Failure {
             ErrorKind::NotBack { problem: None, .. } => {
                 failure.help("plug it into a USB 3 port, or keep it at USB 2 with --no-usb3-switch")
             }
+            ErrorKind::NotBack { problem: Some(ReturnProblem::Permission(_)), .. } => {
+                failure.help(format!("{UDEV_HELP},\nor keep the adapter at USB 2 with --no-usb3-switch"))
+            }
             ErrorKind::NotBack { problem: Some(_), .. } => {
                 failure.help("see to that, or keep the adapter at USB 2 with --no-usb3-switch")
             }
             ErrorKind::UnknownDevice { .. } => {
                 failure.help("if it is one of these under another id, add --chip rtl8812au")
             }
-            _ => match error.hint() {
+            _ => match hint {
                 Some(hint) => failure.help(hint),
                 None => failure,
             },
@@ -168,6 +188,28 @@ mod tests {
             failure.render(),
             "error: firmware: x.bin not found\n  looked in: /a, /b\nhelp:  first line\n       second line\n"
         );
+    }
+
+    #[test]
+    fn an_adapter_that_came_back_where_it_cannot_be_had_is_not_one_that_was_unplugged() {
+        let of = |problem: Option<ReturnProblem>| {
+            let kind = ErrorKind::NotBack { waited: core::time::Duration::from_secs(5), problem };
+            let failure = Failure::of(&kind, kind.to_string(), None);
+            (failure.exit, failure.render())
+        };
+        let node = String::from("permission denied on /dev/bus/usb/004/002");
+        let (exit, text) = of(Some(ReturnProblem::Permission(node.clone())));
+        assert_eq!(exit, Exit::Busy);
+        assert!(text.contains(&node), "{text}");
+        assert!(
+            text.contains("help:  airlift udev | sudo tee") && text.contains("--no-usb3-switch"),
+            "{text}"
+        );
+        let (exit, text) = of(Some(ReturnProblem::Busy("held by rtw88_8812au".into())));
+        assert_eq!(exit, Exit::Busy);
+        assert!(text.contains("--no-usb3-switch") && !text.contains("udev"), "{text}");
+        assert_eq!(of(Some(ReturnProblem::Other("there is none at 4-1".into()))).0, Exit::Unplugged);
+        assert_eq!(of(None).0, Exit::Unplugged);
     }
 
     #[test]

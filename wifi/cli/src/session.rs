@@ -70,9 +70,8 @@ impl Session {
         let usb_trace = options.usb_trace.as_deref().map(|path| UsbTrace::start(path, &clock)).transpose()?;
         let layers: Vec<&dyn Layer> =
             usb_trace.as_ref().map(|trace| &trace.layer as &dyn Layer).into_iter().collect();
-        let opened = open(&choice, options, &air, &controller, &layers);
         let opened = tokio::select! {
-            opened = opened => opened,
+            opened = open(&choice, options, &air, &controller, &layers) => opened,
             () = interrupt.come() => {
                 Err(Failure::new(Exit::Interrupted, "interrupted while the adapter was opened"))
             }
@@ -80,12 +79,14 @@ impl Session {
         let (port, place) = match opened {
             Ok(opened) => opened,
             Err(failure) => {
+                // One that was just being opened goes back to the system's driver.
+                controller.closed().await;
                 owner.shutdown().await;
                 return Err(failure);
             }
         };
         if let Some(Err(failure)) = usb_trace.as_ref().map(UsbTrace::create) {
-            let_go(port).await;
+            port.close().await;
             owner.shutdown().await;
             return Err(failure);
         }
@@ -134,7 +135,7 @@ impl Session {
                 })
             }
             Err(failure) => {
-                let_go(port).await;
+                port.close().await;
                 owner.shutdown().await;
                 // What went wrong is in there.
                 if let Some(Err(trace)) = usb_trace.map(UsbTrace::finish) {
@@ -179,7 +180,7 @@ impl Session {
         let Self { wlan, owner, port, usb_trace, .. } = self;
         let down = wlan.down().await;
         drop(wlan);
-        let_go(port).await;
+        port.close().await;
         owner.shutdown().await;
         let traced = usb_trace.map_or(Ok(()), UsbTrace::finish);
         down.map_err(Failure::from)?;
@@ -220,13 +221,6 @@ async fn open(
             Ok((port, Place { emulated: ours, lets_back: ours }))
         }
     }
-}
-
-/// Gives the adapter up; returns when the system's driver has it again, if it had it before.
-async fn let_go(port: Port) {
-    let device = port.device();
-    drop(port);
-    device.closed().await;
 }
 
 /// Where the firmware comes from: an emulated chip also runs one that was made for it.

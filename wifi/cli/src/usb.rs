@@ -8,7 +8,7 @@ use airlift_hcd::{HostController, Layer, Port, Speed};
 use airlift_wifi::Chip;
 
 use crate::args::Device;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, UDEV_HELP};
 
 /// The class of a Wi-Fi adapter's interface: the vendor's own. A Bluetooth controller beside it has another.
 const WIFI_CLASS: u8 = 0xff;
@@ -130,9 +130,7 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let message = error.to_string();
         match error {
-            OpenError::Permission { .. } => Self::new(Exit::Busy, message).help(
-                "airlift udev | sudo tee /etc/udev/rules.d/70-airlift.rules\nsudo udevadm control --reload, then replug",
-            ),
+            OpenError::Permission { .. } => Self::new(Exit::Busy, message).help(UDEV_HELP),
             OpenError::Held { .. } => {
                 Self::new(Exit::Busy, message).help("--detach takes it, and gives it back at the end")
             }
@@ -142,7 +140,9 @@ impl From<OpenError> for Failure {
                 Self::new(Exit::Busy, message).help(help)
             }
             OpenError::Busy { .. } => Self::new(Exit::Busy, message).help("end that program first"),
-            OpenError::Unplugged { .. } => Self::new(Exit::Unplugged, message).help("plug the adapter in again"),
+            OpenError::Unplugged { .. } => {
+                Self::new(Exit::Unplugged, message).help("plug the adapter in again")
+            }
             OpenError::NoUsb(_) | OpenError::NotFound(_) => Self::new(Exit::NoAdapter, message),
             _ => Self::failed(message),
         }

@@ -331,11 +331,11 @@ async fn rise(
             }
         };
         spent = spent.with(&adapter);
-        permit = Permit::Spent;
         let back = match select(pin!(usb_mode::back(cpu, &device, told)), answer.cancellation()).await {
             Either::Left((back, _)) => back?,
             Either::Right(_) => return Err(None),
         };
+        permit = Permit::Spent { stayed: back == device };
         device = back;
     }
 }
@@ -379,6 +379,7 @@ async fn give_up(adapter: &Adapter, device: &UsbDevice) {
 
 /// Says everywhere where the radio is, as far as anybody knows.
 fn tell_channel(cpu: &Cpu, end: &End, channel: Option<Channel>) {
+    lock(&end.state).channel = channel;
     if let Some(receiver) = end.sink.borrow_mut().as_mut() {
         receiver.set_channel(channel, cpu.now());
     }
@@ -401,9 +402,7 @@ async fn tune(
 
 /// After a change of the channel, or of its power.
 fn arrived(cpu: &Cpu, found: &Found, end: &End) {
-    let channel = found.phy.channel();
-    tell_channel(cpu, end, channel);
-    lock(&end.state).channel = channel;
+    tell_channel(cpu, end, found.phy.channel());
     end.flights.set_power(!found.phy.power_is_stale());
 }
 

@@ -39,9 +39,13 @@ pub enum UsbSwitch {
     Off,
     /// The adapter left and came back at super speed.
     Done,
-    /// The adapter is at high speed although it was told, now or since it got its power, to use USB 3: its port, its
-    /// cable or a hub has none, or it does not do as it is told.
+    /// The adapter left and came back without super speed: its port, its cable or a hub has no USB 3.
     NoUsb3,
+    /// The adapter was told to leave and did not; it goes on at high speed.
+    Stayed,
+    /// The adapter is at high speed and remembers, since it got its power, that it was told to use USB 3. It is not told
+    /// again. What became of that is not known; most likely its port has no USB 3.
+    ToldBefore,
 }
 
 /// Whether this bring-up may still tell the adapter.
@@ -52,7 +56,10 @@ pub(super) enum Permit {
     /// The application forbids it.
     Forbidden,
     /// It has.
-    Spent,
+    Spent {
+        /// The adapter did not leave.
+        stayed: bool,
+    },
 }
 
 /// What is to be done.
@@ -67,17 +74,18 @@ pub(super) enum Decision {
 pub(super) async fn decide(regs: &Regs, board: &Board, permit: Permit) -> Result<Decision, Error> {
     let way = board.chip.to_usb3.as_ref().filter(|_| board.efuse.usb_mode_switch);
     let stay = match (way, board.speed, permit) {
-        (Some(_), Speed::Super, Permit::Spent) => UsbSwitch::Done,
+        (Some(_), Speed::Super, Permit::Spent { .. }) => UsbSwitch::Done,
         (Some(way), Speed::High, Permit::Once) => {
             let (addr, mask, told) = way.told;
             if regs.read(Reg::<u8>::new(addr)).await? & mask != told {
                 return Ok(Decision::Go(way));
             }
-            tracing::info!("the adapter was switched to USB 3 before; its port has none");
-            UsbSwitch::NoUsb3
+            tracing::info!("the adapter was told before to use USB 3, and does not; it is not told again");
+            UsbSwitch::ToldBefore
         }
         (Some(_), Speed::High, Permit::Forbidden) => UsbSwitch::Off,
-        (Some(_), _, Permit::Spent) => UsbSwitch::NoUsb3,
+        (Some(_), _, Permit::Spent { stayed: true }) => UsbSwitch::Stayed,
+        (Some(_), _, Permit::Spent { stayed: false }) => UsbSwitch::NoUsb3,
         _ => UsbSwitch::NotAsked,
     };
     Ok(Decision::Stay(stay))

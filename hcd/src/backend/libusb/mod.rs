@@ -13,8 +13,7 @@
 //! let port = controller.open(&adapter, OpenOptions::new().class(0xff).detach(true), &[]).await?;
 //! let device = port.device();
 //! // ...
-//! drop(port);
-//! device.closed().await; // the system's driver has it again
+//! port.close().await; // the system's driver has it again
 //! # Ok(()) }
 //! ```
 //!
@@ -35,7 +34,7 @@
 //! [`UsbDevice::returned`](crate::UsbDevice::returned) waits for it.
 //!
 //! Inside: `transfer` is the one file with unsafe code; `schedule` knows which URBs are where; `open` gets a device
-//! and gives it back, `returning` finds it again; `thread` runs it all; `sysfs` reads what Linux tells of drivers.
+//! and gives it back, `returning` finds it again; `thread` serves it; `sysfs` reads what Linux tells of drivers.
 //!
 //! [`HostController::open`]: crate::HostController::open
 //! [`UsbDevice`]: crate::UsbDevice
@@ -60,15 +59,18 @@ pub use watch::{Watch, WatchEvent, watch_blocking};
 
 use crate::controller::{HostController, Port};
 use crate::layer::Layer;
+use crate::outside::Unseated;
 
 impl HostController {
     /// Opens a device on the system's bus, claims its interfaces, and makes it a device of this controller, with
     /// layers in between as for [`plug_with`](Self::plug_with).
     ///
-    /// The device's thread opens it; nothing blocks here. Dropping the future closes the device again, on its
-    /// thread. Dropping the port does likewise: for the device's users it is unplugged, its interfaces go back to the
-    /// system's drivers if they were taken from them, and [`UsbDevice::closed`](crate::UsbDevice::closed) waits for
-    /// that. After the kernel core has shut down the device is one that was unplugged at once.
+    /// A thread opens it and wraps the layers; nothing blocks here. Dropping the port closes the device: for its users
+    /// it is unplugged, its interfaces go back to the system's drivers if they were taken from them, and
+    /// [`Port::close`] waits for that. After the kernel core has shut down the device is one that was unplugged at once.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the device, as soon as its thread has it; [`closed`](Self::closed) waits for that.
     ///
     /// # Errors
     /// All of [`OpenError`] but [`OpenError::NotFound`].
@@ -81,14 +83,16 @@ impl HostController {
         if self.clock().is_virtual() {
             return Err(OpenError::VirtualTime);
         }
-        let ((identity, bottom), beside) = returning::open(self.next_id(), device, &options).await?;
-        let way_back = returning::Reopen::new(device.clone(), beside, options);
-        let (port, connected) = self.connect(identity, layers, bottom, Box::new(way_back));
-        connected.map_err(|error| OpenError::Failed {
-            device: device.to_string(),
-            problem: format!("the threads of its layers do not start: {error}"),
-        })?;
-        Ok(port)
+        let way_back = returning::Reopen::new(device.clone(), options);
+        let (opener, wanted) = (way_back.clone(), device.clone());
+        let first = move |id| opener.open_blocking(id, wanted);
+        let seated = self.open_outside(layers, &way_back, way_back.thread(), first).await;
+        let failed = |problem| OpenError::Failed { device: device.to_string(), problem };
+        seated.map_err(|error| match error {
+            Unseated::Open(error) => error,
+            Unseated::Start(error) => failed(returning::not_started(&error)),
+            Unseated::LetGo => failed("its thread ended".into()),
+        })
     }
 }
 

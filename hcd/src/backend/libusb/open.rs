@@ -1,6 +1,7 @@
 //! [`Opened`]: a device that is opened and whose interfaces are ours, and what it takes to get there and back.
 //!
-//! All of this blocks, and runs on the device's own thread (see [`thread`](super::thread)).
+//! All of this blocks, and runs on a thread that is there to open it (see `outside`), then on the device's own (see
+//! [`thread`](super::thread)).
 
 use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +11,7 @@ use rusb::{Context, DeviceHandle, UsbContext as _};
 
 use super::error::{Holder, OpenError};
 use super::list::{HostDevice, context};
-use super::returning::Beside;
+use super::returning::{Beside, Present};
 use super::status;
 use super::sysfs::Sysfs;
 use crate::backend::DeviceOp;
@@ -70,10 +71,7 @@ impl Opened {
         let list = context.devices().map_err(|error| failed(device, "listing the devices", error))?;
         let found = list.iter().find(|found| is_same(found, device));
         let found = found.ok_or_else(|| OpenError::Unplugged { device: device.to_string() })?;
-        let address = |device: &rusb::Device<Context>| (device.bus_number(), device.address());
-        for other in list.iter().filter(|other| has_ids(other, device) && address(other) != address(&found)) {
-            beside.note(other.bus_number(), other.address());
-        }
+        beside.note_all(device, list.iter().filter_map(|present| seen(&present)));
         let handle = Arc::new(found.open().map_err(|error| failed(device, "opening it", error))?);
 
         if handle.active_configuration().unwrap_or(0) == 0 {
@@ -227,9 +225,14 @@ pub(super) fn is_same(found: &rusb::Device<Context>, device: &HostDevice) -> boo
 }
 
 fn has_ids(found: &rusb::Device<Context>, device: &HostDevice) -> bool {
-    found.device_descriptor().is_ok_and(|descriptor| {
-        (descriptor.vendor_id(), descriptor.product_id()) == (device.vendor_id, device.product_id)
-    })
+    seen(found).is_some_and(|present| present.ids == (device.vendor_id, device.product_id))
+}
+
+/// What it tells without being opened.
+fn seen(device: &rusb::Device<Context>) -> Option<Present> {
+    let descriptor = device.device_descriptor().ok()?;
+    let ids = (descriptor.vendor_id(), descriptor.product_id());
+    Some(Present { bus: device.bus_number(), address: device.address(), ids })
 }
 
 fn failed(device: &HostDevice, tried: &str, error: rusb::Error) -> OpenError {

@@ -6,19 +6,17 @@
 //! peer the device is known by what was not there before: [`Beside`] remembers the others of its kind.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-
-use futures::channel::oneshot;
 
 use super::error::OpenError;
 use super::list::{HostDevice, devices_blocking};
-use super::open::OpenOptions;
+use super::open::{OpenOptions, Opened};
 use super::sysfs::Sysfs;
-use super::thread::Opening;
+use super::thread;
 use crate::backend::Connect;
 use crate::descriptor::DeviceDescriptor;
 use crate::device::{DeviceId, Identity};
-use crate::seat::{Found, Look, WayBack};
+use crate::outside::{self, Found, Look, ReturnProblem, Unseated, WayBack};
+use crate::seat::Seat;
 
 /// Bus and address of the other devices with a device's ids that were there while it was.
 #[derive(Debug, Default)]
@@ -43,6 +41,22 @@ impl Beside {
         }
     }
 
+    /// Notes those of the devices that are there, by bus, address and ids, which are of the kind of `device`.
+    pub(super) fn note_all(&self, device: &HostDevice, present: impl Iterator<Item = Present>) {
+        let alike = present.filter(|present| present.ids == (device.vendor_id, device.product_id));
+        for Present { bus, address, .. } in alike {
+            if (bus, address) != (device.bus, device.address) {
+                self.note(bus, address);
+            }
+        }
+    }
+
+    /// One left. Its address may be given to another one.
+    pub(super) fn forget(&self, bus: u8, address: u8) {
+        self.lock().others.retain(|other| *other != (bus, address));
+    }
+
+    /// The device itself left.
     pub(super) fn left(&self) {
         self.lock().left = true;
     }
@@ -52,60 +66,91 @@ impl Beside {
     }
 }
 
-/// Opens a device; its thread does so. Also returns what is beside it from now on.
-pub(super) async fn open(
-    id: DeviceId,
-    device: &HostDevice,
-    options: &OpenOptions,
-) -> Result<(Found, Arc<Beside>), OpenError> {
-    let beside = Arc::new(Beside::default());
-    let failed = |problem: String| OpenError::Failed { device: device.to_string(), problem };
-    let (opening, opened) = Opening::start(device.clone(), options.clone(), beside.clone())
-        .map_err(|error| failed(format!("its thread does not start: {error}")))?;
-    let opened = opened.await.map_err(|_| failed("its thread ended".into()))??;
-    let identity = Identity::new(
-        id,
-        device.location.clone(),
-        device.speed,
-        DeviceDescriptor::from_bytes(opened.descriptor),
-        opened.configuration.clone(),
-    );
-    let bottom: Box<Connect<'static>> = Box::new(move |upcall| Ok(opening.serve(&opened, upcall)));
-    Ok(((identity, bottom), beside))
+/// A device that is there, as far as it tells without being opened.
+pub(super) struct Present {
+    pub(super) bus: u8,
+    pub(super) address: u8,
+    pub(super) ids: (u16, u16),
 }
 
-/// A device that was opened, and how.
+/// A device that is opened, once and again, and how.
+#[derive(Clone)]
 pub(super) struct Reopen {
     /// As it was when it was opened last, and what was beside it then.
-    device: Mutex<(HostDevice, Arc<Beside>)>,
+    device: Arc<Mutex<(HostDevice, Arc<Beside>)>>,
     options: OpenOptions,
 }
 
 impl Reopen {
-    pub(super) fn new(device: HostDevice, beside: Arc<Beside>, options: OpenOptions) -> Self {
-        Self { device: Mutex::new((device, beside)), options }
+    pub(super) fn new(device: HostDevice, options: OpenOptions) -> Self {
+        Self { device: Arc::new(Mutex::new((device, Arc::default()))), options }
     }
 
     fn device(&self) -> MutexGuard<'_, (HostDevice, Arc<Beside>)> {
         self.device.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The name of the thread that opens it.
+    pub(super) fn thread(&self) -> String {
+        format!("usb {}", self.device().0.location)
+    }
+
+    /// Opens `device`; remembers what is beside it from then on, once it is connected.
+    pub(super) fn open_blocking(&self, id: DeviceId, device: HostDevice) -> Result<Found, OpenError> {
+        let beside = Arc::new(Beside::default());
+        let opened = Opened::new(&device, self.options.clone(), &beside)?;
+        let identity = Identity::new(
+            id,
+            device.location.clone(),
+            device.speed,
+            DeviceDescriptor::from_bytes(opened.descriptor),
+            opened.configuration.clone(),
+        );
+        let place = self.clone();
+        let bottom: Box<Connect<'static>> = Box::new(move |upcall| {
+            let backend = thread::start(device.clone(), opened, beside.clone(), upcall)?;
+            // Only now: one that cannot be connected is still to be found where it is.
+            *place.device() = (device, beside);
+            Ok(backend)
+        });
+        Ok((identity, bottom))
+    }
+
+    /// Opens the device that left, where it is now.
+    fn again_blocking(&self, id: DeviceId) -> Result<Found, ReturnProblem> {
+        let (left, beside) = self.device().clone();
+        let found = find_again_blocking(&left, &beside).map_err(ReturnProblem::Other)?;
+        self.open_blocking(id, found).map_err(ReturnProblem::from)
+    }
+}
+
+impl From<OpenError> for ReturnProblem {
+    fn from(error: OpenError) -> Self {
+        let problem = error.to_string();
+        match error {
+            OpenError::Permission { .. } => Self::Permission(problem),
+            OpenError::Held { .. } | OpenError::InUse { .. } | OpenError::Busy { .. } => Self::Busy(problem),
+            _ => Self::Other(problem),
+        }
+    }
 }
 
 impl WayBack for Reopen {
-    fn look(&self, id: DeviceId) -> Look<'_> {
+    fn look<'a>(&'a self, seat: &'a Arc<Seat>) -> Look<'a> {
+        let (name, again) = (self.thread(), self.clone());
         Box::pin(async move {
-            let (left, beside) = self.device().clone();
-            let (tell, told) = oneshot::channel();
-            let looking = move || _ = tell.send(find_again_blocking(&left, &beside));
-            let thread = thread::Builder::new().name("usb return".into()).spawn(looking);
-            thread.map_err(|error| format!("cannot start a thread: {error}"))?;
-            let found = told.await.map_err(|_| "its thread ended".to_owned())??;
-            let opened = open(id, &found, &self.options).await;
-            let (opened, beside) = opened.map_err(|error| error.to_string())?;
-            *self.device() = (found, beside);
-            Ok(opened)
+            let seated = outside::open(seat, name, move |id| again.again_blocking(id)).await;
+            seated.map_err(|error| match error {
+                Unseated::Open(problem) => problem,
+                Unseated::Start(error) => ReturnProblem::Other(not_started(&error)),
+                Unseated::LetGo => ReturnProblem::Other("its thread ended".into()),
+            })
         })
     }
+}
+
+pub(super) fn not_started(error: &std::io::Error) -> String {
+    format!("its threads or those of its layers do not start: {error}")
 }
 
 fn find_again_blocking(left: &HostDevice, beside: &Beside) -> Result<HostDevice, String> {
@@ -186,6 +231,10 @@ mod tests {
         again(left, &beside.others(), peer, present).map(|device| device.location.clone())
     }
 
+    fn found_beside_known(left: &HostDevice, beside: &Beside, present: &[HostDevice]) -> Option<String> {
+        again(left, &beside.others(), None, present).map(|device| device.location.clone())
+    }
+
     #[test]
     fn h6_a_device_is_found_again_at_its_port_and_at_the_peer_of_that() {
         let left = at("3-2", 7);
@@ -228,6 +277,30 @@ mod tests {
         beside.left();
         beside.note(2, 5);
         assert_eq!(beside.others(), [(2, 4)]);
+    }
+
+    #[test]
+    fn h6_all_of_its_kind_that_were_there_with_it_are_known_and_those_that_left_are_not() {
+        let device = at("3-2", 7);
+        let present = |device: &HostDevice| Present {
+            bus: device.bus,
+            address: device.address,
+            ids: (device.vendor_id, device.product_id),
+        };
+        let (twin, other) = (at("1-4", 5), HostDevice { product_id: 0x8813, ..at("1-3", 6) });
+        let beside = Beside::default();
+        beside.note_all(&device, [&device, &twin, &other].into_iter().map(present));
+        assert_eq!(beside.others(), [(1, 5)], "neither itself nor one with other ids");
+        // A third one comes while it is open; where ports tell nothing, neither of the two is taken for it.
+        let third = at("4-3", 9);
+        beside.note(third.bus, third.address);
+        beside.left();
+        let here = [twin.clone(), third.clone(), at("4-1", 2)];
+        assert_eq!(found_beside_known(&device, &beside, &here).as_deref(), Some("4-1"));
+        assert_eq!(found_beside_known(&device, &beside, &here[..2]), None);
+        // What has the address of one that left may well be it.
+        beside.forget(third.bus, third.address);
+        assert_eq!(found_beside_known(&device, &beside, &here[..2]).as_deref(), Some("4-3"));
     }
 
     #[test]

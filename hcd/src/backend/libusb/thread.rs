@@ -1,25 +1,23 @@
-//! The thread of an open device: it opens the device, handles libusb's events for it, and closes it again.
+//! The thread of an open device: it handles libusb's events for it, and closes it again.
 //!
 //! Each device has a libusb context and a thread of its own, so that devices do not wait for each other, and
 //! "closed" means that nothing of libusb is left of it.
 //!
 //! ```text
-//!   Opening::start ─► open ─► [identity] ─► Opening::serve ─► events … ─► give back, close ─► Upcall::gone
+//!   Opened ─► start ─► events … ─► give back, close ─► Upcall::gone
 //! ```
 
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::thread::{self, JoinHandle};
 
 use bytes::BytesMut;
-use futures::channel::oneshot;
 use rusb::{Context, Device, Hotplug, HotplugBuilder, Registration, UsbContext as _};
 
-use super::error::OpenError;
 use super::list::HostDevice;
-use super::open::{OpenOptions, Opened, is_same};
+use super::open::{Opened, is_same};
 use super::returning::Beside;
 use super::schedule::{Schedule, Wire};
 use super::transfer::Transfer;
@@ -37,66 +35,26 @@ const EVENT_PAUSE: Duration = Duration::from_millis(10);
 const SPARE_TRANSFERS: usize = 64;
 
 type LibusbSchedule = Schedule<LibusbWire>;
-/// What came of opening.
-type Told = Result<Arc<Opened>, OpenError>;
-
-/// A device that is being opened, or is open and waits to be served. Dropping it closes it, on its thread.
-pub(super) struct Opening {
-    thread: JoinHandle<()>,
-    serve: mpsc::Sender<Arc<LibusbSchedule>>,
-}
-
-impl Opening {
-    /// Starts the thread; it opens the device and tells.
-    pub(super) fn start(
-        device: HostDevice,
-        options: OpenOptions,
-        beside: Arc<Beside>,
-    ) -> io::Result<(Self, oneshot::Receiver<Told>)> {
-        let (tell, told) = oneshot::channel();
-        let (serve, served) = mpsc::channel();
-        let name = format!("usb {}", device.location);
-        let running = move || run(&device, options, &beside, tell, &served);
-        let thread = thread::Builder::new().name(name).spawn(running)?;
-        Ok((Self { thread, serve }, told))
-    }
-
-    /// Has the thread serve URBs.
-    pub(super) fn serve(self, opened: &Arc<Opened>, upcall: Arc<dyn Upcall>) -> Arc<dyn Backend> {
-        let wire = LibusbWire { opened: RwLock::new(Some(opened.clone())), spare: Mutex::default() };
-        let schedule = Schedule::new(wire, upcall);
-        if let Err(mpsc::SendError(schedule)) = self.serve.send(schedule.clone()) {
-            // The thread is gone, which only a panic explains.
-            schedule.end();
-            schedule.wire().shut();
-            schedule.upcall().gone();
+/// Has a thread of its own serve an open device. If the system refuses one, the device is closed.
+pub(super) fn start(
+    device: HostDevice,
+    opened: Opened,
+    beside: Arc<Beside>,
+    upcall: Arc<dyn Upcall>,
+) -> io::Result<Arc<dyn Backend>> {
+    let opened = Arc::new(opened);
+    let wire = LibusbWire { opened: RwLock::new(Some(opened.clone())), spare: Mutex::default() };
+    let schedule = Schedule::new(wire, upcall);
+    let serving = Serving { schedule: schedule.clone(), opened: Some(opened) };
+    let name = format!("usb {}", device.location);
+    let running = move || {
+        if let Some(opened) = &serving.opened {
+            serve(&device, &beside, opened.handle.context(), &serving.schedule);
         }
-        Arc::new(LibusbBackend { schedule, thread: Mutex::new(Some(self.thread)) })
-    }
-}
-
-fn run(
-    device: &HostDevice,
-    options: OpenOptions,
-    beside: &Arc<Beside>,
-    tell: oneshot::Sender<Told>,
-    served: &mpsc::Receiver<Arc<LibusbSchedule>>,
-) {
-    let opened = match Opened::new(device, options, beside) {
-        Ok(opened) => Arc::new(opened),
-        Err(error) => {
-            _ = tell.send(Err(error));
-            return;
-        }
+        serving.schedule.join_helper();
     };
-    _ = tell.send(Ok(opened.clone()));
-    // Nobody may want it any more.
-    let Ok(schedule) = served.recv() else { return };
-    let serving = Serving { schedule, opened: Some(opened) };
-    if let Some(opened) = &serving.opened {
-        serve(device, beside, opened.handle.context(), &serving.schedule);
-    }
-    serving.schedule.join_helper();
+    let thread = thread::Builder::new().name(name).spawn(running)?;
+    Ok(Arc::new(LibusbBackend { schedule, thread: Mutex::new(Some(thread)) }))
 }
 
 /// Closes the device, and says that it is gone, whatever happens on its thread.
@@ -184,6 +142,8 @@ impl Hotplug<Context> for Watchman {
             if let Some(schedule) = self.schedule.upgrade() {
                 schedule.end();
             }
+        } else {
+            self.beside.forget(left.bus_number(), left.address());
         }
     }
 }
