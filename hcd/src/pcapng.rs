@@ -133,3 +133,130 @@ pub fn section_header(out: &mut Vec<u8>, application: &str) {
     block.text(SHB_USERAPPL, application);
     block.end();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(kind: u32, write: impl FnOnce(&mut Block<'_>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut block = Block::new(&mut out, kind);
+        write(&mut block);
+        block.end();
+        out
+    }
+
+    /// Section 4.1 of the draft: type, length, magic, version 1.0, a section length of -1, options, the length again.
+    #[test]
+    fn a_section_header_has_its_magic_and_an_unknown_length() {
+        let mut out = Vec::new();
+        section_header(&mut out, "air 1");
+        #[rustfmt::skip]
+        let expected = [
+            0x0a, 0x0d, 0x0d, 0x0a, 44, 0, 0, 0,
+            0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0,
+            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+            4, 0, 5, 0, b'a', b'i', b'r', b' ', b'1', 0, 0, 0,
+            0, 0, 0, 0, 44, 0, 0, 0,
+        ];
+        assert_eq!(out, expected);
+    }
+
+    /// Section 4.2: link type, two reserved bytes, the snap length, options.
+    #[test]
+    fn an_interface_description_has_its_options_padded_and_ended() {
+        let out = written(INTERFACE_DESCRIPTION, |block| {
+            block.u16(127);
+            block.u16(0);
+            block.u32(0x0004_0000);
+            block.text(IF_NAME, "wlan0");
+            block.option(IF_MAC_ADDR, &[2, 0, 0, 0, 0x0a, 1]);
+            block.option(IF_TSRESOL, &[9]);
+        });
+        #[rustfmt::skip]
+        let expected = [
+            1, 0, 0, 0, 56, 0, 0, 0,
+            127, 0, 0, 0, 0, 0, 4, 0,
+            2, 0, 5, 0, b'w', b'l', b'a', b'n', b'0', 0, 0, 0,
+            6, 0, 6, 0, 2, 0, 0, 0, 0x0a, 1, 0, 0,
+            9, 0, 1, 0, 9, 0, 0, 0,
+            0, 0, 0, 0, 56, 0, 0, 0,
+        ];
+        assert_eq!(out, expected);
+    }
+
+    /// Section 4.3: interface, time stamp (upper half first), captured and original length, the packet, options.
+    #[test]
+    fn an_enhanced_packet_is_padded_before_its_options() {
+        let out = written(ENHANCED_PACKET, |block| {
+            block.u32(3);
+            block.timestamp(0x0011_2233_4455_6677);
+            block.u32(5);
+            block.u32(1500);
+            block.bytes(&[0xa1, 0xa2, 0xa3, 0xa4, 0xa5]);
+            block.pad();
+            block.option(EPB_DROPCOUNT, &7_u64.to_le_bytes());
+            block.text(COMMENT, "late");
+        });
+        #[rustfmt::skip]
+        let expected = [
+            6, 0, 0, 0, 64, 0, 0, 0,
+            3, 0, 0, 0,
+            0x33, 0x22, 0x11, 0x00, 0x77, 0x66, 0x55, 0x44,
+            5, 0, 0, 0, 0xdc, 0x05, 0, 0,
+            0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0, 0, 0,
+            4, 0, 8, 0, 7, 0, 0, 0, 0, 0, 0, 0,
+            1, 0, 4, 0, b'l', b'a', b't', b'e',
+            0, 0, 0, 0, 64, 0, 0, 0,
+        ];
+        assert_eq!(out, expected);
+    }
+
+    /// Section 3.5: without options there is no end of options either; what is not whole is padded.
+    #[test]
+    fn a_packet_without_options_ends_with_its_padding() {
+        let out = written(ENHANCED_PACKET, |block| {
+            block.u32(0);
+            block.timestamp(1);
+            block.u32(2);
+            block.u32(2);
+            block.bytes(&[0xee, 0xff]);
+        });
+        #[rustfmt::skip]
+        let expected = [
+            6, 0, 0, 0, 36, 0, 0, 0,
+            0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0,
+            0xee, 0xff, 0, 0,
+            36, 0, 0, 0,
+        ];
+        assert_eq!(out, expected);
+    }
+
+    /// Section 4.6: interface, time stamp, options, of which those that are times have the upper half first as well.
+    #[test]
+    fn interface_statistics_have_times_and_counts() {
+        let out = written(INTERFACE_STATISTICS, |block| {
+            block.u32(0);
+            block.timestamp(0x0000_0001_0000_0002);
+            block.timestamp_option(ISB_STARTTIME, 0x0000_0003_0000_0004);
+            block.option(ISB_IFRECV, &0x0102_u64.to_le_bytes());
+        });
+        #[rustfmt::skip]
+        let expected = [
+            5, 0, 0, 0, 52, 0, 0, 0,
+            0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0,
+            2, 0, 8, 0, 3, 0, 0, 0, 4, 0, 0, 0,
+            4, 0, 8, 0, 0x02, 0x01, 0, 0, 0, 0, 0, 0,
+            0, 0, 0, 0, 52, 0, 0, 0,
+        ];
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn an_option_that_is_too_long_is_cut_to_what_its_length_can_say() {
+        let out = written(INTERFACE_DESCRIPTION, |block| block.option(IF_DESCRIPTION, &[b'x'; 70_000]));
+        assert_eq!(out[8..12], [3, 0, 0xff, 0xff]);
+        assert_eq!(out.len(), 8 + 4 + 65_536 + 4 + 4);
+        assert_eq!(out[12 + 65_535], 0, "the padding");
+    }
+}
