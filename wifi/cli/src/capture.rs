@@ -56,10 +56,16 @@ pub(crate) async fn run(options: args::Capture) -> Result<Exit, Failure> {
         ("--usb-trace", options.adapter.usb_trace.as_deref()),
     ])?;
     let replay = match &options.replay {
-        Some((path, speed)) => Some((open_replay(path)?, *speed)),
+        Some((path, speed)) => {
+            let path = path.clone();
+            Some((interrupt.unless(move || open_replay(&path)).await?, *speed))
+        }
         None => None,
     };
-    let place = options.write.as_ref().map(Place::open).transpose()?;
+    let place = match options.write.clone() {
+        Some(target) => Some(interrupt.unless(move || Place::open(&target)).await?),
+        None => None,
+    };
     let session = Session::start(&options.adapter, choice, replay, &mut interrupt).await?;
     let result = watch(&options, &session, place, &mut interrupt).await;
     let end = session.end().await;

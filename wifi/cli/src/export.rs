@@ -21,7 +21,10 @@ use crate::progress::notice;
 /// The address cannot be listened on, or the replay not read.
 pub(crate) async fn run(options: args::Export) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::listen();
-    let replay = options.replay.as_deref().map(open_replay).transpose()?;
+    let replay = match options.replay.clone() {
+        Some(path) => Some(interrupt.unless(move || open_replay(&path)).await?),
+        None => None,
+    };
     let server = start(&options, replay)?;
     let address = server.address();
     if !address.ip().is_loopback() {

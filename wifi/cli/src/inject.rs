@@ -2,8 +2,8 @@
 //!
 //! A thread reads the file, so that a pipe may keep it waiting; at most [`AHEAD`] packets wait here, and frames go to
 //! the interface as fast as its queue takes them or as the user allows. An interrupt takes the interface down, which
-//! tells what became of every frame that it had. Neighbours: [`crate::session`] brings the adapter up, [`fate`] says how
-//! a frame ended, [`tally`] keeps the account.
+//! tells what became of every frame that it had. Neighbours: [`crate::session`] brings the adapter up, [`fate`] says
+//! how a frame ended, [`tally`] keeps the account.
 
 mod fate;
 mod tally;
@@ -67,7 +67,8 @@ pub(crate) async fn run(options: args::Inject) -> Result<Exit, Failure> {
     };
     apart([("--read", read_from), ("--usb-trace", options.adapter.usb_trace.as_deref())])?;
     // Opened before the adapter is, so that a wrong name costs nothing.
-    let packets = read(&options.read)?;
+    let source = options.read.clone();
+    let packets = interrupt.unless(move || read(&source)).await?;
     let session = Session::start(&options.adapter, choice, None, &mut interrupt).await?;
     let result = send(&options, &session, packets, &mut interrupt).await;
     let end = session.end().await;
@@ -81,10 +82,14 @@ fn read(source: &Source) -> Result<mpsc::Receiver<Result<Packet, ReadError>>, Fa
     let input: Box<dyn Read + Send> = match source {
         Source::Stdin => Box::new(io::stdin()),
         Source::File(path) => {
-            let file = File::open(path);
-            Box::new(
-                file.map_err(|error| Failure::failed(format!("cannot read {}: {error}", path.display())))?,
-            )
+            let failed =
+                |error: io::Error| Failure::failed(format!("cannot read {}: {error}", path.display()));
+            let file = File::open(path).map_err(failed)?;
+            // It can be opened, and fails when it is read.
+            if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+                return Err(failed(io::ErrorKind::IsADirectory.into()));
+            }
+            Box::new(file)
         }
     };
     let (mut give, packets) = mpsc::channel(AHEAD);

@@ -9,7 +9,7 @@ use std::process;
 
 use futures::channel::oneshot;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 
 /// Tells of the first interrupt.
 #[derive(Debug)]
@@ -36,6 +36,22 @@ impl Interrupt {
     pub(crate) async fn come(&mut self) {
         if poll_fn(|cx| Pin::new(&mut self.0).poll(cx)).await.is_err() {
             std::future::pending().await
+        }
+    }
+
+    /// Does what may block on a thread of its own, and lets the interrupt end the wait for it: opening a named pipe
+    /// lasts until somebody has its other end.
+    ///
+    /// # Errors
+    /// Those of `work`, and the interrupt.
+    pub(crate) async fn unless<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let done = tokio::task::spawn_blocking(work);
+        tokio::select! {
+            done = done => done.unwrap_or_else(|error| Err(Failure::failed(error.to_string()))),
+            () = self.come() => Err(Failure::new(Exit::Interrupted, "interrupted while a file was opened")),
         }
     }
 }

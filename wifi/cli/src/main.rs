@@ -50,6 +50,8 @@ fn main() -> ExitCode {
                 .from_env_lossy(),
         )
         .with_writer(io::stderr)
+        // It would be told on standard error, where it came from, and a task that logs would panic.
+        .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .init();
     let result = match cli.command {

@@ -35,14 +35,14 @@ struct Lines {
 
 /// The pcapng, and what to call it in an error.
 struct Pcapng {
-    writer: PcapngWriter<Box<dyn Write>>,
+    writer: PcapngWriter<Box<dyn Write + Send>>,
     name: String,
     to_stdout: bool,
 }
 
 /// A place for pcapng that can be written to, before there is anything to write.
 pub(crate) struct Place {
-    sink: Box<dyn Write>,
+    sink: Box<dyn Write + Send>,
     name: String,
     to_stdout: bool,
     /// The file, whose old content goes when there is something new.

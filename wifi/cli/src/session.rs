@@ -85,7 +85,11 @@ impl Session {
                 return Err(failure);
             }
         };
-        if let Some(Err(failure)) = usb_trace.as_ref().map(UsbTrace::create) {
+        let traced = match &usb_trace {
+            Some(trace) => interrupt.unless(trace.create()).await,
+            None => Ok(()),
+        };
+        if let Err(failure) = traced {
             port.close().await;
             owner.shutdown().await;
             return Err(failure);

@@ -50,17 +50,16 @@ impl UsbTrace {
         Ok(Self { layer, path: path.to_owned(), file })
     }
 
-    /// Creates the file, now that the device is open.
-    ///
-    /// # Errors
-    /// The file cannot be created.
-    pub(crate) fn create(&self) -> Result<(), Failure> {
-        let file = File::create(&self.path);
-        let file =
-            file.map_err(|error| Failure::failed(format!("cannot write {}: {error}", self.path.display())))?;
-        // Once: there is one session to a trace.
-        _ = self.file.set(file);
-        Ok(())
+    /// What creates the file, when the device is open. It fails if the file cannot be created, and may block.
+    pub(crate) fn create(&self) -> impl FnOnce() -> Result<(), Failure> + Send + use<> {
+        let (path, place) = (self.path.clone(), self.file.clone());
+        move || {
+            let file = File::create(&path)
+                .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))?;
+            // Once: there is one session to a trace.
+            _ = place.set(file);
+            Ok(())
+        }
     }
 
     /// Completes the file and says what is in it.

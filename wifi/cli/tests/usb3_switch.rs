@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use airlift_emu::{Air, Efuse, Personality, Rtl8812au};
 use airlift_hcd::usbip::{ImportOptions, Server, list_blocking};
@@ -14,6 +15,18 @@ fn program() -> Command {
 
 fn capture(device: &str, more: &[&str]) -> Output {
     program().args(["capture", "--count", "5", "--device", device]).args(more).output().unwrap()
+}
+
+/// Whether `done` comes true within a minute, which no machine needs for it.
+fn until(done: impl Fn() -> bool) -> bool {
+    let begin = Instant::now();
+    while !done() {
+        if begin.elapsed() > Duration::from_secs(60) {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+    true
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -60,9 +73,8 @@ fn an_exported_adapter_is_switched_through_the_network() {
     let device = format!("usbip:{address}/1-1");
     let first = captured(&device, &[]);
     // The server may still be taking it back.
-    while list_blocking(&address, &ImportOptions::new()).unwrap().is_empty() {
-        std::thread::yield_now();
-    }
+    let listed = || !list_blocking(&address, &ImportOptions::new()).unwrap().is_empty();
+    assert!(until(listed), "the server took the adapter back within a minute");
     // It is at super speed by now, and stays there.
     let second = captured(&device, &[]);
     export.kill().unwrap();

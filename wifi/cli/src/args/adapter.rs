@@ -15,8 +15,8 @@ pub(crate) struct AdapterArgs {
     /// usbip:HOST:PORT/BUSID [default: the first one, else emulated:rtl8812au]
     ///
     /// Behind an emulated chip with USB 3 may stand how it is on its bus: emulated:rtl8812au,super is at super speed,
-    /// emulated:rtl8812au,usb3-switch has an EFUSE that asks for the switch to USB 3, emulated:rtl8812au,usb3-switch-fails
-    /// the same in a port that has no USB 3.
+    /// emulated:rtl8812au,usb3-switch has an EFUSE that asks for the switch to USB 3,
+    /// emulated:rtl8812au,usb3-switch-fails the same in a port that has no USB 3.
     #[arg(long, value_name = "DEVICE")]
     device: Option<Device>,
 
@@ -33,7 +33,7 @@ pub(crate) struct AdapterArgs {
     channel: String,
 
     /// Width of the channel in MHz [default: 20, and 40 for N+ and N-]
-    #[arg(long, value_name = "20|40|80")]
+    #[arg(long, value_name = "20|40|80", allow_negative_numbers = true)]
     width: Option<u16>,
 
     /// Write every USB transfer as pcapng, in the format of Linux's usbmon
@@ -45,7 +45,7 @@ pub(crate) struct AdapterArgs {
     firmware_dir: Option<PathBuf>,
 
     /// Seed of the emulated air and adapter: the same seed gives the same frames
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
 
     /// Wait for every USB transfer, as the Linux driver does, instead of posting writes
@@ -54,9 +54,9 @@ pub(crate) struct AdapterArgs {
 
     /// Leave an adapter at USB 2 whose EFUSE asks for the switch to USB 3
     ///
-    /// Such an adapter connects at high speed; the driver, as Linux's does, tells it to leave the bus and to come back at
-    /// super speed, and waits for it for up to five seconds. In a port without USB 3 it comes back at high speed. One that
-    /// Linux's own USB/IP server exports is left as it is: that server lets go of an adapter that leaves.
+    /// Such an adapter connects at high speed; the driver, as Linux's does, tells it to leave the bus and to come back
+    /// at super speed, and waits for it for up to five seconds. In a port without USB 3 it comes back at high speed.
+    /// One that Linux's own USB/IP server exports is left as it is: that server lets go of an adapter that leaves.
     #[arg(long)]
     no_usb3_switch: bool,
 }

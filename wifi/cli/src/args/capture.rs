@@ -69,15 +69,15 @@ pub(crate) struct CaptureArgs {
     hop: Vec<String>,
 
     /// How long to stay on each channel of --hop
-    #[arg(long, value_name = "MS", default_value_t = 250, requires = "hop", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+    #[arg(long, value_name = "MS", default_value_t = 250, requires = "hop", value_parser = clap::value_parser!(u64).range(1..=3_600_000), allow_negative_numbers = true)]
     dwell_ms: u64,
 
     /// Stop after this many frames
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
     count: Option<u64>,
 
     /// Stop after this many seconds
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     duration: Option<Duration>,
 
     /// Write the frames as pcapng; - is standard output, and shows no lines

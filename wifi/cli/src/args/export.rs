@@ -34,7 +34,7 @@ pub(crate) struct ExportArgs {
     listen: SocketAddr,
 
     /// Seed of the emulated air and adapters
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
 
     /// Play the frames of a pcap or pcapng file (plain or gzip) on the air, from when an adapter first listens

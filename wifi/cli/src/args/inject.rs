@@ -54,11 +54,11 @@ pub(crate) struct InjectArgs {
     read: PathBuf,
 
     /// Stop after this many frames of the file
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
     count: Option<u64>,
 
     /// Send at most this many frames a second
-    #[arg(long, value_name = "FRAMES_PER_S", value_parser = rate_limit)]
+    #[arg(long, value_name = "FRAMES_PER_S", value_parser = rate_limit, allow_negative_numbers = true)]
     rate_limit: Option<f64>,
 
     /// What became of each frame as JSON on standard output, one object a line

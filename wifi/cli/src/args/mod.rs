@@ -1,8 +1,9 @@
 //! The command line.
 //!
 //! Everything that can be judged without an adapter is judged here, so that a mistake is told before anything
-//! starts. [`Device`] names an adapter, [`Adapter`] says how it is brought up; each command has its file, where its options become what was asked for.
-//! Neighbours: [`crate::devices`], [`crate::capture`], [`crate::inject`] and [`crate::export`] carry the commands out.
+//! starts. [`Device`] names an adapter, [`Adapter`] says how it is brought up; each command has its file, where its
+//! options become what was asked for. Neighbours: [`crate::devices`], [`crate::capture`], [`crate::inject`] and
+//! [`crate::export`] carry the commands out.
 
 mod adapter;
 mod capture;
