@@ -4,9 +4,9 @@
 //! `cargo bench -p airlift-tests --bench three_adapters`
 //!
 //! The air replays frames of 300 bytes, 50 µs apart, on the system's clock, and every adapter hears each: they keep the
-//! air's pace, or are late. Processor time is that of each thread, as Linux tells it, for each frame that was delivered:
-//! `airlift` is the kernel core with driver and host controller, the program's own thread the application, and the
-//! `mock` ones are the emulated chips and the air.
+//! air's pace, or are late. Processor time is that of each thread, as Linux tells it, for each frame that was
+//! delivered: `airlift` is the kernel core with driver and host controller, the program's own thread the application,
+//! and the `mock` ones are the emulated chips and the air.
 
 use core::time::Duration;
 use std::time::Instant;

@@ -5,27 +5,8 @@ mod common;
 use airlift_emu::efuse::offset;
 use airlift_emu::{Efuse, Model};
 use airlift_wifi::{Channel, Error, ErrorKind, Stage, Width, Wlan};
+use common::random::Random;
 use common::{Bench, options};
-
-/// A small generator of bytes that look random.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn byte(&mut self) -> u8 {
-        (self.next() >> 32) as u8
-    }
-
-    fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.byte()).collect()
-    }
-}
 
 async fn attach(efuse: Efuse) -> (Bench, Result<Wlan, Error>) {
     let bench = Bench::without_latency(efuse.model().builder().efuse(efuse));
@@ -65,7 +46,7 @@ async fn comes_up_or_says_why(efuse: Efuse) -> bool {
 
 #[tokio::test]
 async fn w6_any_bytes_in_the_efuse_bring_an_adapter_up_or_are_refused_by_name() {
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
     for &model in Model::ALL {
         for round in 0..24 {
             // All random; or random up to somewhere, and blank behind.
@@ -80,7 +61,7 @@ async fn w6_any_bytes_in_the_efuse_bring_an_adapter_up_or_are_refused_by_name() 
 #[tokio::test]
 async fn w6_any_values_of_its_fields_bring_an_adapter_up_or_are_refused_by_name() {
     for &model in Model::ALL {
-        let mut random = Random(0x2545_f491_4f6c_dd1d);
+        let mut random = Random::new(0x2545_f491_4f6c_dd1d);
         let mut came_up = 0;
         for round in 0..24 {
             let bytes = fields(&mut random, round % 2 == 0);

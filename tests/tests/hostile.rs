@@ -14,27 +14,12 @@ use airlift_runtime::{Clock, Kernel};
 use airlift_tests::meddled::{Meddled, Meddler};
 use airlift_wifi::{TxFrame, Wlan};
 use common::options_of;
+use common::random::Random;
 use futures::StreamExt;
 use futures::future::{ready, select};
 
 /// Longer than any honest adapter takes for a life, on the clock of the kernel: stages have limits of their own.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// A small generator of bytes that look random.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn one_in(&mut self, many: u64) -> bool {
-        (self.next() >> 16).is_multiple_of(many)
-    }
-}
 
 /// Lies once in so many answers.
 struct Liar {
@@ -129,7 +114,7 @@ async fn w6_a_device_that_lies_is_told_from_a_chip_or_used_and_never_waited_for_
         for seed in 1..=15 {
             // From one that lies now and then to one that hardly ever tells the truth.
             let registers = [4000, 1000, 100, 20, 2][seed as usize % 5];
-            let random = Random(0x9e37_79b9_7f4a_7c15 ^ seed << 32 ^ seed);
+            let random = Random::new(0x9e37_79b9_7f4a_7c15 ^ seed << 32 ^ seed);
             came_up += usize::from(lives(model, Liar { random, registers, packets: 3 }).await.0);
             lived += 1;
         }
@@ -140,7 +125,7 @@ async fn w6_a_device_that_lies_is_told_from_a_chip_or_used_and_never_waited_for_
 #[tokio::test]
 async fn w5_packets_of_rubbish_end_neither_reception_nor_the_kernel() {
     for &model in Model::ALL {
-        let random = Random(0x2545_f491_4f6c_dd1d);
+        let random = Random::new(0x2545_f491_4f6c_dd1d);
         let life = lives(model, Liar { random, registers: u64::MAX, packets: 1 }).await;
         assert_eq!(life, (true, true), "{model:?}: it came up, and lived on");
     }

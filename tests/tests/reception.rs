@@ -153,7 +153,8 @@ async fn w3_the_tsf_is_right_after_silences_of_hours() {
     wlan.down().await.unwrap();
 }
 
-/// Between the MAC's start and the opening of its filter nothing comes in: it would be without check sequence and signal.
+/// Between the MAC's start and the opening of its filter nothing comes in: it would be without check sequence and
+/// signal.
 #[tokio::test]
 async fn w3_no_frame_of_the_time_before_the_filter_is_set_comes_through() {
     for model in [airlift_emu::Model::Rtl8812au, airlift_emu::Model::Rtl8821au] {

@@ -1,6 +1,10 @@
 //! An emulated adapter on a kernel in virtual time, ready to be brought up.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test takes what it needs")]
 
+pub mod pair;
+pub mod random;
+pub mod usb3;
+
 use core::time::Duration;
 
 use airlift_emu::{Access, Builder, Model, Probe, Rtl8812au};

@@ -2,11 +2,12 @@
 //!
 //! A life is bring-up, five frames and `down` on a device under the fault layer, on the virtual clock: 2,000 to 5,000
 //! transfers by the chip, the same each time. After each cut: nothing hangs, nothing panics, every URB has come back
-//! exactly once with its device's backend gone, and at the end of each batch of cuts a fresh device comes up on the same
-//! kernel, which then shuts down with no task and no thread left.
+//! exactly once with its device's backend gone, and at the end of each batch of cuts a fresh device comes up on the
+//! same kernel, which then shuts down with no task and no thread left.
 //!
-//! What is sampled: each chip's lives are cut at one transfer of every 48 (faults: of every 960, each kind), chosen by a
-//! seed; `AIRLIFT_SWEEP=all` takes every transfer, `AIRLIFT_SWEEP_SEED=n` other ones. Every poll count is always taken.
+//! What is sampled: each chip's lives are cut at one transfer of every 48 (faults: of every 960, each kind), chosen by
+//! a seed; `AIRLIFT_SWEEP=all` takes every transfer, `AIRLIFT_SWEEP_SEED=n` other ones. Every poll count is always
+//! taken.
 
 #[path = "../common/mod.rs"]
 mod common;
