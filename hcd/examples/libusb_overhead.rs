@@ -6,8 +6,8 @@
 //!
 //! The device answers vendor reads of endpoint 0 and always has something at bulk IN 0x81 (`tests/src/gadget.rs` is
 //! one; `tests/mainline/run.sh --libusb-bench` exports it to a virtual machine and runs this there). Both sides run in
-//! turns, and each pair of turns gives a ratio; median and spread of these are told. The processor's time is that of all
-//! threads of the process, user and system, by `/proc/self/task/*/schedstat`.
+//! turns, and each pair of turns gives a ratio; median and spread of these are told. The processor's time is that of
+//! all threads of the process, user and system, by `/proc/self/task/*/schedstat`.
 //!
 //! The bare loop is one thread that submits, waits for events and submits again from the callback: nothing can do with
 //! less, and no program could be made of it.

@@ -89,8 +89,8 @@ pub(crate) async fn open<E: Send + 'static>(
 }
 
 impl HostController {
-    /// Opens a device outside for the first time, in a port of its own below `layers`; `way_back` finds it again when it
-    /// has left by itself. Dropping the future gives it back.
+    /// Opens a device outside for the first time, in a port of its own below `layers`; `way_back` finds it again when
+    /// it has left by itself. Dropping the future gives it back.
     pub(crate) async fn open_outside<W: WayBack + Clone + 'static, E: Send + 'static>(
         &self,
         layers: &[&dyn Layer],

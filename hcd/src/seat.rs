@@ -182,8 +182,8 @@ impl Seat {
     }
 
     /// Connects a device through whatever backend `bottom` makes, below the layers. If that fails, or the port has let
-    /// go, the device is one that was unplugged at once. One that could not be connected does not sit here, nor does one
-    /// that has left, and whose successor is here, before this returns.
+    /// go, the device is one that was unplugged at once. One that could not be connected does not sit here, nor does
+    /// one that has left, and whose successor is here, before this returns.
     pub(crate) fn connect(
         self: &Arc<Self>,
         identity: Identity,
@@ -379,10 +379,10 @@ impl UsbDevice {
     /// A [function](UsbFunction) comes back by itself, whether or not anybody waits. A device on the system's bus is
     /// looked for ten times a second and opened as it was opened before: one with the same ids and serial number at
     /// the same port or, since that of USB 3 is another one on another bus, at the one that Linux calls its peer; where
-    /// the system tells of no peer, at the same ports of any bus, or anywhere if it is the only one of its kind that was
-    /// not there before. A device imported over USB/IP is imported anew under the same bus id: a server of this
-    /// crate offers it again as soon as it is back, Linux's only after `usbip bind`, and under the new bus id, if it came
-    /// back on another bus.
+    /// the system tells of no peer, at the same ports of any bus, or anywhere if it is the only one of its kind that
+    /// was not there before. A device imported over USB/IP is imported anew under the same bus id: a server of this
+    /// crate offers it again as soon as it is back, Linux's only after `usbip bind`, and under the new bus id, if it
+    /// came back on another bus.
     ///
     /// # Cancel safety
     /// Dropping the future gives the wait up. One that is being opened or was opened meanwhile stays in the port.

@@ -1,5 +1,5 @@
-//! [`PcapngWriter`]: writes frames to a capture file that Wireshark, tcpdump and tshark open. [`PacketReader`] reads such
-//! files, and pcap.
+//! [`PcapngWriter`]: writes frames to a capture file that Wireshark, tcpdump and tshark open. [`PacketReader`] reads
+//! such files, and pcap.
 //!
 //! One section with one interface: link type 127 (802.11 with radiotap), time stamps in nanoseconds. Each frame
 //! is an enhanced packet block with its radiotap header; one before which the reader lost frames says how many

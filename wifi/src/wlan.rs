@@ -118,7 +118,8 @@ impl WlanOptions {
     ///
     /// The adapter then leaves the bus during bring-up and comes back at super speed, as another device in the same
     /// place ([`UsbDevice::returned`] says how it is found there), or at high speed again where the port has no more.
-    /// It is told once; with what it comes back as the bring-up goes on. [`BringUpStats::usb_switch`] says what became of it.
+    /// It is told once; with what it comes back as the bring-up goes on. [`BringUpStats::usb_switch`] says what became
+    /// of it.
     ///
     /// Linux's USB/IP server lets go of an adapter that leaves, so turn this off for one that it exports.
     pub fn usb3_switch(mut self, wanted: bool) -> Self {
@@ -284,8 +285,8 @@ impl Wlan {
         self.shared.stats
     }
 
-    /// The channel that the radio is on; `None` while it is being changed, and after a change that failed: a frame that is
-    /// received then has no channel either.
+    /// The channel that the radio is on; `None` while it is being changed, and after a change that failed: a frame that
+    /// is received then has no channel either.
     pub fn channel(&self) -> Option<Channel> {
         lock(&self.shared.link.state).channel
     }

@@ -218,9 +218,9 @@ impl HostController {
     /// Imports device `bus_id` of `server` (`host:port`), chooses its first configuration and makes it a device of
     /// this controller, with layers in between as for [`plug_with`](Self::plug_with).
     ///
-    /// A thread of its own connects and wraps the layers; nothing blocks here. Dropping the future gives the device back,
-    /// when that thread has it. When the connection is lost, or the server breaks the protocol, the device is unplugged. Dropping the port gives the
-    /// device back to the server.
+    /// A thread of its own connects and wraps the layers; nothing blocks here. Dropping the future gives the device
+    /// back, when that thread has it. When the connection is lost, or the server breaks the protocol, the device is
+    /// unplugged. Dropping the port gives the device back to the server.
     ///
     /// # Errors
     /// Every [`ImportError`]; a server that hangs is one after [`ImportOptions::timeout`].

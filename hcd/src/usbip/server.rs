@@ -99,6 +99,9 @@ pub struct Server {
 impl Server {
     /// Binds to `address`. Give a loopback address unless the network is trusted: USB/IP neither authenticates
     /// nor encrypts, and whoever connects gets the device.
+    ///
+    /// # Errors
+    /// The system does not give the address: it is in use, not this machine's, or reserved.
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         Ok(Self {
             listener: TcpListener::bind(address)?,
@@ -108,6 +111,9 @@ impl Server {
     }
 
     /// Binds to IANA's port for USB/IP on the loopback interface.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
     pub fn bind_loopback() -> io::Result<Self> {
         Self::bind(("127.0.0.1", protocol::PORT))
     }
@@ -131,6 +137,9 @@ impl Server {
     }
 
     /// Starts to accept connections on a thread of its own.
+    ///
+    /// # Errors
+    /// The system refuses the thread.
     pub fn start(self) -> io::Result<ServerHandle> {
         let address = self.listener.local_addr()?;
         let next_number = AtomicU32::new(self.exports.len() as u32 + FIRST_NUMBER);

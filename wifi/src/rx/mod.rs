@@ -2,7 +2,8 @@
 //!
 //! The driver's receive task hands each transfer over as it comes. It is taken apart (`aggregate`), the
 //! descriptor (`descriptor`) and the PHY's report (`phy_status`) of each packet become a [`Meta`], the
-//! time stamp is unwrapped (`tsf`), its channel looked up (`tuned`), and the frames, slices of the transfer's buffer, go to all streams.
+//! time stamp is unwrapped (`tsf`), its channel looked up (`tuned`), and the frames, slices of the transfer's buffer,
+//! go to all streams.
 //!
 //! There is no I/O, no clock and no chip in here: a test feeds it bytes and times.
 
@@ -111,8 +112,8 @@ impl Receiver {
         self.sender.source()
     }
 
-    /// Says to which channel the radio is tuned from `since` on (kernel's clock); `None` while that is not known. Frames
-    /// that were on the air then have no channel, nor have any before the first call.
+    /// Says to which channel the radio is tuned from `since` on (kernel's clock); `None` while that is not known.
+    /// Frames that were on the air then have no channel, nor have any before the first call.
     pub fn set_channel(&mut self, channel: Option<Channel>, since: Duration) {
         self.channel.set(channel, since);
     }

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The sender never waits: a reader that is slower than the air loses frames, and is told so in-band
-//! ([`Frame::lost_before`](crate::Frame::lost_before)) and in its account ([`FrameStream::stats`]). No reader can hold up another one.
+//! ([`Frame::lost_before`](crate::Frame::lost_before)) and in its account ([`FrameStream::stats`]). No reader can hold
+//! up another one.
 //!
 //! Neighbours: [`rx`](crate::rx) sends, `wlan` hands out streams, [`filter`](crate::filter) and
 //! [`stats`](crate::stats) are what their names say. A test makes a [`FrameSender`] of its own and needs no

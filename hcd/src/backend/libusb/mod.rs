@@ -20,9 +20,9 @@
 //! # The system's own driver
 //!
 //! An interface that a driver of the system holds is left alone, unless [`OpenOptions::detach`] asks for it; then the
-//! driver gets it back when the device is closed, however that comes about, short of the process being killed. One that is up as a
-//! network interface is refused in either case. On Linux opening a device needs write access to its node; without,
-//! [`OpenError::Permission`] names the node.
+//! driver gets it back when the device is closed, however that comes about, short of the process being killed. One that
+//! is up as a network interface is refused in either case. On Linux opening a device needs write access to its node;
+//! without, [`OpenError::Permission`] names the node.
 //!
 //! # Unplugging
 //!
@@ -67,7 +67,8 @@ impl HostController {
     ///
     /// A thread opens it and wraps the layers; nothing blocks here. Dropping the port closes the device: for its users
     /// it is unplugged, its interfaces go back to the system's drivers if they were taken from them, and
-    /// [`Port::close`] waits for that. After the kernel core has shut down the device is one that was unplugged at once.
+    /// [`Port::close`] waits for that. After the kernel core has shut down the device is one that was unplugged at
+    /// once.
     ///
     /// # Cancel safety
     /// Dropping the future closes the device, as soon as its thread has it; [`closed`](Self::closed) waits for that.

@@ -33,7 +33,8 @@ impl Beside {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// There is another one of its kind; after the device [has left](Self::left) this may be itself, and does not count.
+    /// There is another one of its kind; after the device [has left](Self::left) this may be itself, and does not
+    /// count.
     pub(super) fn note(&self, bus: u8, address: u8) {
         let mut known = self.lock();
         if !known.left && !known.others.contains(&(bus, address)) {

@@ -23,8 +23,8 @@
 //! A transfer that is `DONE` and that nobody else holds may be [prepared](Transfer::prepare) for another URB, so that
 //! libusb's record and the memory of control transfers are made once and not for each URB.
 //!
-//! AddressSanitizer (with its leak check) found nothing in two rounds of `libusb_overhead` on a device that the kernel of
-//! a virtual machine had enumerated, some 9,700 transfers of endpoint 0 and bulk-in; libusb's own code was not
+//! AddressSanitizer (with its leak check) found nothing in two rounds of `libusb_overhead` on a device that the kernel
+//! of a virtual machine had enumerated, some 9,700 transfers of endpoint 0 and bulk-in; libusb's own code was not
 //! instrumented, so that of it only calls to the C library were checked:
 //!
 //! ```text
@@ -95,8 +95,8 @@ struct Memory {
 }
 
 // SAFETY: `raw` points to memory of libusb's that any thread may use (libusb guards it by its own locks, and this
-// type writes to it only before it is shared or while the state is STARTING, in which one thread alone has it), and the other fields are `Send`. The record is freed by the thread
-// that drops the last reference, which libusb allows.
+// type writes to it only before it is shared or while the state is STARTING, in which one thread alone has it), and the
+// other fields are `Send`. The record is freed by the thread that drops the last reference, which libusb allows.
 unsafe impl<E: Ended> Send for Transfer<E> {}
 
 // SAFETY: shared access reaches `raw` only through libusb's submit and cancel, which lock; and `memory` only by

@@ -85,7 +85,10 @@ pub const fn errno(error: TransferError) -> i32 {
     }
 }
 
-/// The transfer error that a status from the wire stands for; an unknown one is a protocol error.
+/// The transfer error that a status from the wire stands for.
+///
+/// # Errors
+/// That error, for every status but 0; an unknown one is [`TransferError::Protocol`].
 pub const fn from_errno(status: i32) -> Result<(), TransferError> {
     match status {
         0 => Ok(()),

@@ -37,6 +37,9 @@ pub struct OpHeader {
 
 impl OpHeader {
     /// Reads the header.
+    ///
+    /// # Errors
+    /// Another version of the protocol.
     pub fn parse(bytes: &[u8; OP_HEADER_LEN]) -> Result<Self, ProtocolError> {
         let version = be16(bytes, 0);
         if version != VERSION {
@@ -56,6 +59,9 @@ impl OpHeader {
 }
 
 /// Reads a NUL-padded bus id such as `1-1`.
+///
+/// # Errors
+/// It has no end, or is no text.
 pub fn parse_bus_id(bytes: &[u8; BUS_ID_LEN]) -> Result<&str, ProtocolError> {
     let end = bytes.iter().position(|&b| b == 0).ok_or(ProtocolError::BusId)?;
     core::str::from_utf8(&bytes[..end]).map_err(|_| ProtocolError::BusId)
@@ -144,6 +150,9 @@ impl DeviceRecord {
     }
 
     /// Reads the fixed part of a record; the interfaces, which only lists carry, stay empty.
+    ///
+    /// # Errors
+    /// A field that cannot be.
     pub fn parse(bytes: &[u8; DEVICE_LEN]) -> Result<Self, ProtocolError> {
         let path_end = bytes[..256].iter().position(|&b| b == 0).unwrap_or(256);
         let id: &[u8; BUS_ID_LEN] = bytes[256..288].try_into().map_err(|_| ProtocolError::BusId)?;

@@ -46,6 +46,9 @@ pub enum Command {
 
 impl Command {
     /// Reads a header of which a transfer may have at most `limit` bytes.
+    ///
+    /// # Errors
+    /// An unknown command, or a field that cannot be: a length below 0 or above `limit`, for example.
     pub fn parse(bytes: &[u8; HEADER_LEN], limit: usize) -> Result<Self, ProtocolError> {
         let (sequence, device) = (be32(bytes, 4), be32(bytes, 8));
         match be32(bytes, 0) {
@@ -131,7 +134,10 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// Reads a header.
+    /// Reads a header of an answer that may have at most `limit` bytes.
+    ///
+    /// # Errors
+    /// An unknown answer, or a length below 0 or above `limit`.
     pub fn parse(bytes: &[u8; HEADER_LEN], limit: usize) -> Result<Self, ProtocolError> {
         let (sequence, status) = (be32(bytes, 4), be32(bytes, 20) as i32);
         match be32(bytes, 0) {
