@@ -358,9 +358,8 @@ async fn w1_while_the_channel_is_being_changed_none_is_told() {
             let port = controller.plug_with(model.builder().air(&Air::quiet(9)).build(), &[&slow]);
             let wlan = Wlan::attach(port.device(), options_of(model)).await.unwrap();
             wlan.set_channel(channel("11")).await.unwrap();
-            let watched = wlan.clone();
+            let (watched, mut told) = (wlan.clone(), vec![wlan.channel()]);
             let watching = kernel.handle().spawn("watch", move |cpu| async move {
-                let mut told = vec![watched.channel()];
                 while told.last() != Some(&Some(channel("6"))) {
                     cpu.sleep(round_trip / 4).await;
                     told.push(watched.channel());
