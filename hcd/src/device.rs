@@ -1,5 +1,7 @@
 //! [`UsbDevice`]: one device on the controller, as a driver sees it.
 
+mod requests;
+
 use core::fmt;
 use core::future::poll_fn;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,31 +13,23 @@ use bytes::{Bytes, BytesMut};
 
 use crate::backend::{Backend, DeviceOp, FlatUrb};
 use crate::controller::{Core, User, shutdown_reply};
-use crate::descriptor::{
-    self, Configuration, DescriptorError, DeviceDescriptor, EndpointMap, TransferType, parse_string,
-};
+use crate::descriptor::{Configuration, DeviceDescriptor, EndpointMap, TransferType};
 use crate::function::{Descriptors, Reply, Speed, UrbId};
 use crate::seat::Seat;
-use crate::setup::Setup;
 use crate::status::TransferError;
 use crate::urb::{Urb, UrbHandle, UrbShared};
 use crate::urb_map::UrbMap;
 
-const GET_DESCRIPTOR: u8 = 6;
+pub use requests::{StringError, Strings};
+
 const SET_CONFIGURATION: u8 = 9;
 const SET_INTERFACE: u8 = 11;
 
 /// How long a standard request may take: Linux's `USB_CTRL_GET_TIMEOUT` and `USB_CTRL_SET_TIMEOUT`.
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 
-/// The longest string descriptor (its length is one byte).
-const STRING_DESCRIPTOR_MAX: u16 = 255;
-
 /// Records of URBs that a device keeps for those to come.
 const SPARE_RECORDS: usize = 64;
-
-/// US English, which every device with strings has in practice.
-const LANGUAGE: u16 = 0x0409;
 
 /// Names a device; no two devices of a controller have the same one, ever.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -63,30 +57,6 @@ pub struct DeviceInfo {
     pub speed: Speed,
     /// Where it sits on the machine that has it, in the words of the USB/IP server there; none for a local one.
     pub remote_path: Option<String>,
-}
-
-/// Why a string could not be read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StringError {
-    /// The transfer failed; a stall means that the device has no such string.
-    #[error("cannot read a string descriptor: {0}")]
-    Transfer(#[from] TransferError),
-    /// What the device sent is no string descriptor.
-    #[error(transparent)]
-    Descriptor(#[from] DescriptorError),
-}
-
-/// The device's names, those that it has.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-#[non_exhaustive]
-pub struct Strings {
-    /// The maker's name.
-    pub manufacturer: Option<String>,
-    /// The product's name.
-    pub product: Option<String>,
-    /// The serial number.
-    pub serial: Option<String>,
 }
 
 /// What a device said of itself when it arrived.
@@ -412,92 +382,6 @@ impl UsbDevice {
             Err(error) => shared.finish(Reply { id, status: Err(error), buffer: BytesMut::new() }),
         }
         UrbHandle::new(shared, self.user.clone()).await.status
-    }
-
-    /// Chooses a configuration, 0 for none. URBs on endpoints other than 0 end with
-    /// [`TransferError::Cancelled`].
-    ///
-    /// # Errors
-    /// [`TransferError::Stall`] if the device has no such configuration, and those of a control transfer.
-    pub async fn set_configuration(&self, value: u8) -> Result<(), TransferError> {
-        self.operate(DeviceOp::SetConfiguration(value)).await
-    }
-
-    /// Chooses an interface's alternate setting. URBs on the endpoints of the setting before end with
-    /// [`TransferError::Cancelled`].
-    ///
-    /// # Errors
-    /// [`TransferError::Stall`] if the device has no such setting, and those of a control transfer.
-    pub async fn set_interface(&self, interface: u8, alternate: u8) -> Result<(), TransferError> {
-        self.operate(DeviceOp::SetInterface { interface, alternate }).await
-    }
-
-    /// Ends an endpoint's halt after a stall. As in Linux, URBs that were submitted before end with a stall each.
-    ///
-    /// # Errors
-    /// [`TransferError::Stall`] if there is no such endpoint, and those of a control transfer.
-    pub async fn clear_halt(&self, endpoint: u8) -> Result<(), TransferError> {
-        self.operate(DeviceOp::ClearHalt(endpoint)).await
-    }
-
-    /// Resets the device; its configuration and alternate settings are restored. Pending URBs end with
-    /// [`TransferError::Cancelled`].
-    ///
-    /// # Errors
-    /// [`TransferError::Shutdown`] if the device is gone.
-    pub async fn reset(&self) -> Result<(), TransferError> {
-        self.operate(DeviceOp::Reset).await
-    }
-
-    /// Reads a descriptor, at most `length` bytes of it.
-    ///
-    /// # Errors
-    /// Those of a control transfer; a stall means that the device has no such descriptor.
-    pub async fn descriptor(
-        &self,
-        kind: u8,
-        index: u8,
-        language: u16,
-        length: u16,
-    ) -> Result<BytesMut, TransferError> {
-        let setup = Setup {
-            request_type: 0x80,
-            request: GET_DESCRIPTOR,
-            value: u16::from_le_bytes([index, kind]),
-            index: language,
-            length,
-        };
-        self.submit(Urb::control_in(setup).timeout(REQUEST_LIMIT)).await.into_result()
-    }
-
-    /// Reads a string by its index.
-    ///
-    /// # Errors
-    /// The transfer failed, or what came is no string.
-    pub async fn string(&self, index: u8) -> Result<String, StringError> {
-        let bytes = self.descriptor(descriptor::STRING, index, LANGUAGE, STRING_DESCRIPTOR_MAX).await?;
-        Ok(parse_string(&bytes)?)
-    }
-
-    /// Reads the names of maker and product and the serial number. One that the device names but cannot send
-    /// properly is left out.
-    ///
-    /// # Errors
-    /// [`TransferError::Shutdown`] if the device is gone.
-    pub async fn strings(&self) -> Result<Strings, TransferError> {
-        let descriptor = self.device_descriptor();
-        let indexes =
-            [descriptor.manufacturer_index(), descriptor.product_index(), descriptor.serial_index()];
-        let mut texts = [None, None, None];
-        for (text, index) in texts.iter_mut().zip(indexes).filter(|(_, index)| *index != 0) {
-            *text = match self.string(index).await {
-                Ok(text) => Some(text),
-                Err(StringError::Transfer(error)) if error.is_unplugged() => return Err(error),
-                Err(_) => None,
-            };
-        }
-        let [manufacturer, product, serial] = texts;
-        Ok(Strings { manufacturer, product, serial })
     }
 
     /// Whether the device is gone. URBs submitted from now on are refused; pending ones are on their way back.
