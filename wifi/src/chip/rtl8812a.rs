@@ -191,10 +191,11 @@ pub(crate) static INFO: ChipInfo = ChipInfo {
     tx_fallback_limit: true,
     coex: CoexInfo {
         on: On::NoBoard,
+        told_power_off: On::BoardsWithBluetooth,
         owns_switch: true,
         set_up: |_| Vec::new(),
         switch: |_, _| Vec::new(),
-        shares: None,
+        policies: None,
     },
     phy: &crate::phy::rtl8812a::INFO,
 };

@@ -156,10 +156,11 @@ pub(crate) static INFO: ChipInfo = ChipInfo {
     // Path C does not work while the switch is Wi-Fi's (rtw88 `rtw8814a_coex_cfg_ant_switch`).
     coex: CoexInfo {
         on: On::EveryBoard,
+        told_power_off: On::EveryBoard,
         owns_switch: false,
         set_up: |_| Vec::new(),
         switch: |_, _| Vec::new(),
-        shares: None,
+        policies: None,
     },
     phy: &crate::phy::rtl8814a::INFO,
 };

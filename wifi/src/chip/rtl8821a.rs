@@ -11,7 +11,7 @@ use airlift_regs::{bb, mac, sys};
 
 use super::{Board, Chip, ChipInfo, Mac, Mac8051, PowerStep, QueuePages, ShadowPolicy, poll, w};
 use crate::channel::Band;
-use crate::coex::{BySharing, CoexInfo, On, Share, Shares};
+use crate::coex::{ByAntennas, CoexInfo, On, Policies, Policy};
 use crate::efuse::{self, BtCoex, EfuseLayout, Options};
 use crate::firmware::{FirmwareFormat, FirmwareInfo};
 use crate::regio::FieldWrite;
@@ -122,26 +122,26 @@ const OWN_MAC_FIELDS: &[FieldWrite] = &[
     FieldWrite::whole(mac::FAST_EDCA_CTRL, 0x0308_7777),
 ];
 
-const fn share(bluetooth: u32, wifi: u32, slots: [u8; 5]) -> Share {
-    Share { tables: [bluetooth, wifi], slots }
+const fn policy(bluetooth: u32, wifi: u32, tdma: [u8; 5]) -> Policy {
+    Policy { pta: [bluetooth, wifi], tdma }
 }
 
 /// rtw88 `rtw8821a.c`, `table_sant_8821a`, cases 1, 9 and 0, and `tdma_sant_8821a`, cases 0 and 7; `table_nsant_8821a`,
 /// cases 112 and 100, and `tdma_nsant_8821a`, cases 107 and 100.
-const SHARES: BySharing = BySharing {
-    shared: Shares {
-        first: Some(share(0x5555_5555, 0x5555_5555, [0; 5])),
-        ghz2: share(0x6655_5555, 0x5a5a_5a5a, [0x61, 0x35, 0x03, 0x11, 0x10]),
-        ghz5: share(0x5555_5555, 0x5555_5555, [0; 5]),
+const POLICIES: ByAntennas = ByAntennas {
+    shared: Policies {
+        first: Some(policy(0x5555_5555, 0x5555_5555, [0; 5])),
+        ghz2: policy(0x6655_5555, 0x5a5a_5a5a, [0x61, 0x35, 0x03, 0x11, 0x10]),
+        ghz5: policy(0x5555_5555, 0x5555_5555, [0; 5]),
     },
-    apart: Shares {
+    separate: Policies {
         first: None,
-        ghz2: share(0xffff_55ff, 0xfafa_fafa, [0x61, 0x30, 0x03, 0x11, 0x10]),
-        ghz5: share(0xffff_ffff, 0xffff_ffff, [0, 0, 0, 0x40, 0]),
+        ghz2: policy(0xffff_55ff, 0xfafa_fafa, [0x61, 0x30, 0x03, 0x11, 0x10]),
+        ghz5: policy(0xffff_ffff, 0xffff_ffff, [0, 0, 0, 0x40, 0]),
     },
 };
 
-/// Statistics of Bluetooth, and the arbiter's pins (rtw88 `rtw8821a_coex_cfg_init`).
+/// Statistics of Bluetooth, and the PTA's pins (rtw88 `rtw8821a_coex_cfg_init`).
 fn set_up_coex(board: &Board) -> Vec<FieldWrite> {
     let grants = if board.efuse.shares_antennas { bt_coex_enh_intr_ctrl::R_GRANTALL_WLMASK } else { 0 };
     let statistics = (bt_coex_enh_intr_ctrl::STATIS_BT_EN | grants) as u8;
@@ -153,12 +153,12 @@ fn set_up_coex(board: &Board) -> Vec<FieldWrite> {
     ]
 }
 
-/// At 2.4 GHz the arbiter has shared antennas, at 5 GHz Wi-Fi has them (rtw88 `rtw8821a_coex_cfg_ant_switch`).
+/// At 2.4 GHz the PTA has shared antennas, at 5 GHz Wi-Fi has them (rtw88 `rtw8821a_coex_cfg_ant_switch`).
 fn switch_antennas(board: &Board, band: Band) -> Vec<FieldWrite> {
-    const BY_ARBITER: u8 = 0x66;
+    const BY_PTA: u8 = 0x66;
     const BY_WIFI: u8 = 0x77;
     let (by_host, pins, side) = match (band, board.efuse.shares_antennas) {
-        (Band::Ghz2, true) => (0, BY_ARBITER, 1),
+        (Band::Ghz2, true) => (0, BY_PTA, 1),
         (Band::Ghz2, false) => (0, BY_WIFI, 1),
         (Band::Ghz5, true) => (3, BY_WIFI, 2),
         (Band::Ghz5, false) => (3, BY_WIFI, 1),
@@ -222,10 +222,11 @@ pub(crate) static INFO: ChipInfo = ChipInfo {
     tx_fallback_limit: true,
     coex: CoexInfo {
         on: On::BoardsWithBluetooth,
+        told_power_off: On::BoardsWithBluetooth,
         owns_switch: true,
         set_up: set_up_coex,
         switch: switch_antennas,
-        shares: Some(SHARES),
+        policies: Some(POLICIES),
     },
     phy: &crate::phy::rtl8821a::INFO,
 };

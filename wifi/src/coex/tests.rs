@@ -6,7 +6,7 @@ use airlift_hcd::{Speed, TransferError};
 use airlift_regs::mac;
 use futures::executor::block_on;
 
-use super::Coex;
+use super::{Coex, tell_power_off};
 use crate::channel::Band;
 use crate::chip::{Board, Chip};
 use crate::efuse::EfuseInfo;
@@ -34,36 +34,36 @@ fn coex(chip: Chip, bluetooth: bool, shares_antennas: bool) -> (Coex, FakeBus) {
     (Coex::new(&regs, Rc::new(board)), fake)
 }
 
-/// The messages among the writes: the box, then the bytes.
-fn messages(fake: &FakeBus) -> Vec<(u16, [u8; 8])> {
+/// The H2C commands among the writes: the box, then the bytes.
+fn commands(fake: &FakeBus) -> Vec<(u16, [u8; 8])> {
     let writes = fake.take_writes();
     let sent = |at: usize| {
         let (address, first) = &writes[at];
         let number = (0..4).find(|number| *address == mac::HMEBOX0.addr() + 4 * number)?;
         let (before, rest) = &writes[at - 1];
-        assert_eq!(*before, mac::HMEBOX0_EX.addr() + 4 * number, "the rest of the message comes first");
+        assert_eq!(*before, mac::HMEBOX0_EX.addr() + 4 * number, "the rest of the command comes first");
         Some((number, [&first[..], &rest[..]].concat().try_into().expect("eight bytes")))
     };
     (0..writes.len()).filter_map(sent).collect()
 }
 
 #[test]
-fn w1_a_board_without_bluetooth_gets_the_arbiters_tables_of_its_band_and_no_more() {
+fn w1_a_board_without_bluetooth_gets_the_ptas_tables_of_its_band_and_no_more() {
     let (coex, fake) = coex(Chip::Rtl8821au, false, false);
     block_on(coex.set_up()).unwrap();
     assert!(fake.take_writes().is_empty(), "nothing to set up");
     block_on(coex.enter(Band::Ghz2)).unwrap();
     assert_eq!(fake.peek(0x06c0), 0xffff_55ff);
     assert_eq!(fake.peek(0x0cb4) & 0xff, 0, "the pins are the band switch's");
-    assert_eq!(messages(&fake), [(0, [0x60, 0x61, 0x30, 0x03, 0x11, 0x10, 0, 0])]);
+    assert_eq!(commands(&fake), [(0, [0x60, 0x61, 0x30, 0x03, 0x11, 0x10, 0, 0])]);
     block_on(coex.enter(Band::Ghz2)).unwrap();
     assert!(fake.take_writes().is_empty(), "the band is the same");
     block_on(coex.enter(Band::Ghz5)).unwrap();
     assert_eq!((fake.peek(0x06c0), fake.peek(0x06c4), fake.peek(0x06c8)), (u32::MAX, u32::MAX, 0xf0ff_ffff));
-    assert_eq!(messages(&fake), [(1, [0x60, 0, 0, 0, 0x40, 0, 0, 0])]);
+    assert_eq!(commands(&fake), [(1, [0x60, 0, 0, 0, 0x40, 0, 0, 0])]);
     coex.forget();
     block_on(coex.enter(Band::Ghz5)).unwrap();
-    assert_eq!(messages(&fake), [], "the slots are the same");
+    assert_eq!(commands(&fake), [(2, [0x60, 0, 0, 0, 0x40, 0, 0, 0])], "nobody knows what the firmware has");
     assert_eq!(fake.peek(0x06c0), u32::MAX);
 }
 
@@ -71,11 +71,11 @@ fn w1_a_board_without_bluetooth_gets_the_arbiters_tables_of_its_band_and_no_more
 fn w1_bluetooth_has_shared_antennas_at_2_4_ghz_and_wifi_at_5_ghz() {
     let (coex, fake) = coex(Chip::Rtl8821au, true, true);
     block_on(coex.set_up()).unwrap();
-    assert_eq!(fake.peek(0x0040) & 0x20, 0x20, "the arbiter's pins");
+    assert_eq!(fake.peek(0x0040) & 0x20, 0x20, "the PTA's pins");
     assert_eq!(fake.peek(0x076e) & 0xff, 0x0c);
     let begun = [[0x69, 0x0c, 1, 0, 0, 0, 0, 0], [0x60, 0, 0, 0, 0, 0, 0, 0], [0x61, 1, 0, 0, 0, 0, 0, 0]];
-    assert_eq!(messages(&fake), [(0, begun[0]), (1, begun[1]), (2, begun[2])]);
-    for (band, pins, by_host, table, slots) in [
+    assert_eq!(commands(&fake), [(0, begun[0]), (1, begun[1]), (2, begun[2])]);
+    for (band, pins, by_host, table, tdma) in [
         (Band::Ghz2, 0x1000_0066, 0x00, 0x6655_5555, [0x60, 0x61, 0x35, 0x03, 0x11, 0x10, 0, 0]),
         (Band::Ghz5, 0x2000_0077, 0x18, 0x5555_5555, [0x60, 0, 0, 0, 0, 0, 0, 0]),
     ] {
@@ -84,8 +84,8 @@ fn w1_bluetooth_has_shared_antennas_at_2_4_ghz_and_wifi_at_5_ghz() {
         assert_eq!(fake.peek(0x0765) & 0x18, by_host, "{band:?}");
         assert_eq!(fake.peek(0x06c0), table, "{band:?}");
         assert_eq!(fake.peek(0x0070) >> 26 & 1, 1, "{band:?}: Wi-Fi owns the switch");
-        let sent = messages(&fake);
-        assert_eq!(sent.iter().map(|(_, message)| *message).collect::<Vec<_>>(), [slots], "{band:?}");
+        let sent = commands(&fake);
+        assert_eq!(sent.iter().map(|(_, command)| *command).collect::<Vec<_>>(), [tdma], "{band:?}");
     }
 }
 
@@ -100,12 +100,12 @@ fn w1_antennas_of_its_own_leave_wifi_its_pins() {
 }
 
 #[test]
-fn w1_chips_without_an_arbiter_say_whose_the_switch_is() {
+fn w1_chips_without_pta_tables_say_whose_the_switch_is() {
     for bluetooth in [false, true] {
         let (rtl8814a, fake) = coex(Chip::Rtl8814au, bluetooth, true);
         fake.poke(0x0073, &[0x04]);
         block_on(rtl8814a.set_up()).unwrap();
-        let sent: Vec<u8> = messages(&fake).iter().map(|(_, message)| message[0]).collect();
+        let sent: Vec<u8> = commands(&fake).iter().map(|(_, command)| command[0]).collect();
         assert_eq!(sent, [0x69, 0x61]);
         assert_eq!(fake.peek(0x06cc), 0x0800_0018, "answers and beacons first");
         block_on(rtl8814a.enter(Band::Ghz5)).unwrap();
@@ -113,7 +113,7 @@ fn w1_chips_without_an_arbiter_say_whose_the_switch_is() {
 
         let (rtl8812a, fake) = coex(Chip::Rtl8812au, bluetooth, true);
         block_on(rtl8812a.set_up()).unwrap();
-        assert!(fake.take_writes().is_empty(), "nobody knows what to set up");
+        assert!(fake.take_writes().is_empty(), "nothing is set up");
         block_on(rtl8812a.enter(Band::Ghz5)).unwrap();
         assert_eq!((fake.peek(0x0070) >> 26 & 1, fake.peek(0x06c0)), (1, 0), "Wi-Fi owns the switch");
     }
@@ -121,17 +121,69 @@ fn w1_chips_without_an_arbiter_say_whose_the_switch_is() {
 
 /// As a chip may be whose firmware knows nothing of it: mainline's driver goes on too.
 #[test]
-fn w6_mailboxes_that_stay_full_cost_their_messages_alone() {
+fn w6_mailboxes_that_stay_full_cost_their_commands_alone() {
     let (coex, fake) = coex(Chip::Rtl8814au, false, false);
     fake.answer(mac::HMETFR.addr(), |_| 0x0f);
     block_on(coex.set_up()).unwrap();
     assert_eq!(fake.peek(0x06cc), 0x0800_0018, "all else is set up");
-    assert!(messages(&fake).is_empty());
-    // A message that was not sent takes no box.
+    assert!(commands(&fake).is_empty());
+    // A command that was not sent takes no box.
     fake.answer(mac::HMETFR.addr(), |_| 0x0e);
     block_on(coex.set_up()).unwrap();
-    let sent: Vec<u8> = messages(&fake).iter().map(|(_, message)| message[0]).collect();
+    let sent: Vec<u8> = commands(&fake).iter().map(|(_, command)| command[0]).collect();
     assert_eq!(sent, [0x69], "the second box is full");
     fake.fail(mac::HMETFR.addr(), TransferError::Stall);
     assert!(matches!(block_on(coex.set_up()).unwrap_err().kind(), ErrorKind::Transfer { .. }));
+}
+
+#[test]
+fn w6_a_band_whose_tdma_did_not_reach_the_firmware_tells_it_again() {
+    let (coex, fake) = coex(Chip::Rtl8821au, false, false);
+    let [ghz2, ghz5] = [[0x60, 0x61, 0x30, 0x03, 0x11, 0x10, 0, 0], [0x60, 0, 0, 0, 0x40, 0, 0, 0]];
+    block_on(coex.enter(Band::Ghz2)).unwrap();
+    assert_eq!(commands(&fake), [(0, ghz2)]);
+
+    // The last write of all is posted, and fails; the barrier behind tells.
+    let last = mac::HMEBOX1.addr();
+    fake.fail(last, TransferError::Stall);
+    block_on(coex.enter(Band::Ghz5)).unwrap();
+    assert!(matches!(block_on(coex.regs.barrier()).unwrap_err().kind(), ErrorKind::Transfer { .. }));
+    coex.forget();
+    fake.heal(last);
+    fake.take_writes();
+    block_on(coex.enter(Band::Ghz5)).unwrap();
+    assert_eq!(commands(&fake), [(2, ghz5)]);
+
+    // Nor is one told that found its mailbox full; nothing else is done again.
+    fake.answer(mac::HMETFR.addr(), |_| 0x08);
+    block_on(coex.enter(Band::Ghz2)).unwrap();
+    assert_eq!(commands(&fake), []);
+    fake.answer(mac::HMETFR.addr(), |_| 0);
+    block_on(coex.enter(Band::Ghz2)).unwrap();
+    assert_eq!(fake.peek(0x06c0), 0xffff_55ff);
+    let writes = fake.take_writes();
+    assert_eq!(
+        writes.iter().map(|(addr, _)| *addr).collect::<Vec<_>>(),
+        [mac::HMEBOX3_EX.addr(), mac::HMEBOX3.addr()]
+    );
+    assert_eq!(writes[1].1, ghz2[..4]);
+    block_on(coex.enter(Band::Ghz2)).unwrap();
+    assert!(fake.take_writes().is_empty(), "the firmware was told");
+}
+
+#[test]
+fn w1_bluetooth_is_told_of_power_off_where_mainline_tells_it() {
+    for (chip, bluetooth, told) in [
+        (Chip::Rtl8812au, false, false),
+        (Chip::Rtl8812au, true, true),
+        (Chip::Rtl8821au, false, false),
+        (Chip::Rtl8821au, true, true),
+        (Chip::Rtl8814au, false, true),
+        (Chip::Rtl8814au, true, true),
+    ] {
+        let (coex, fake) = coex(chip, bluetooth, false);
+        block_on(tell_power_off(&coex.regs, chip.info(), bluetooth)).unwrap();
+        let farewell = told.then(|| (0x00aa, vec![0x00, 0x80]));
+        assert_eq!(fake.take_writes(), Vec::from_iter(farewell), "{chip:?}, {bluetooth}");
+    }
 }

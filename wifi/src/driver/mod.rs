@@ -210,7 +210,7 @@ impl Adapter {
             Decision::Stay(usb_switch) => usb_switch,
             Decision::Go(way) => {
                 self.enter(Stage::UsbSwitch);
-                self.switch_off().await?;
+                self.switch_off(true).await?;
                 return usb_mode::leave(regs, way).await.map(Brought::Leaving);
             }
         };
@@ -279,15 +279,17 @@ impl Adapter {
         // Writes of a sequence that was given up may still be on their way, and may fail.
         let _ = self.regs.barrier().await;
         self.regs.bypass_shadow(false);
-        self.switch_off().await
+        self.switch_off(false).await
     }
 
-    async fn switch_off(&self) -> Result<(), Error> {
+    /// Switches the chip off; `leaving`: before any of coexistence was set up, so that it leaves the bus.
+    async fn switch_off(&self, leaving: bool) -> Result<(), Error> {
         let bt_coex = self.board.borrow().as_ref().is_some_and(|board| board.efuse.bt_coex);
         let chip = self.settings.chip.info();
         match &chip.mac {
             Mac::With8051(own) => power::power_off(&self.regs, chip, own, self.device.speed(), bt_coex).await,
-            Mac::With3081(_) => mac3081::power::power_off(&self.regs, chip).await,
+            Mac::With3081(_) if leaving => mac3081::power::mac_power_off(&self.regs, chip).await,
+            Mac::With3081(_) => mac3081::power::power_off(&self.regs, chip, bt_coex).await,
         }
     }
 }

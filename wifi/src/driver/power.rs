@@ -11,6 +11,7 @@ use airlift_hcd::Speed;
 use airlift_regs::{Reg, bb, bits, mac, name_of, sys, usb};
 
 use crate::chip::{ChipInfo, Mac8051, PowerStep};
+use crate::coex;
 use crate::error::{Error, ErrorKind};
 use crate::regio::Regs;
 
@@ -23,10 +24,6 @@ const SUPPLY_TRIM: u8 = 0x40;
 
 /// What CR reads while the MAC has no power.
 pub(super) const CR_POWERED_OFF: u8 = 0xea;
-
-/// Tells a Bluetooth part that something is to be seen, and nothing that Wi-Fi wants (rtw88 `coex.c`,
-/// `rtw_coex_power_off_setting`).
-const BT_INT_EN: u16 = 1 << 15;
 
 /// What the chip says of itself.
 #[derive(Clone, Copy, Debug)]
@@ -178,9 +175,7 @@ pub(super) async fn power_off(
     regs.write(sys::HISR1, u32::MAX).await?;
     regs.write(sys::HIMR0, 0).await?;
     regs.write(sys::HIMR1, 0).await?;
-    if bt_coex {
-        regs.write(sys::WIFI_BT_INFO, BT_INT_EN).await?;
-    }
+    coex::tell_power_off(regs, chip, bt_coex).await?;
 
     let powerdown = bits::aps_fsmco::APS_FSMCO_HW_POWERDOWN as u16;
     let fsm = regs.read(sys::APS_FSMCO).await?;

@@ -10,6 +10,7 @@ use airlift_regs::{mac, more, sys, usb};
 
 use super::super::power::{CR_POWERED_OFF, run};
 use crate::chip::{ChipInfo, Mac3081};
+use crate::coex;
 use crate::error::Error;
 use crate::regio::Regs;
 
@@ -75,8 +76,18 @@ async fn is_on(regs: &Regs) -> Result<bool, Error> {
     Ok(cr != CR_POWERED_OFF)
 }
 
-/// Switches the chip off. A chip without power is left alone.
-pub(in crate::driver) async fn power_off(regs: &Regs, chip: &ChipInfo) -> Result<(), Error> {
+/// Switches off a chip that was up or on its way there (rtw88 `main.c`, `rtw_power_off`): before anything else Bluetooth is
+/// told. A chip without power is left alone.
+pub(in crate::driver) async fn power_off(regs: &Regs, chip: &ChipInfo, bt_coex: bool) -> Result<(), Error> {
+    if regs.read(mac::CR.byte(0)).await? != CR_POWERED_OFF {
+        coex::tell_power_off(regs, chip, bt_coex).await?;
+    }
+    mac_power_off(regs, chip).await
+}
+
+/// Switches the chip off, of which Bluetooth knows nothing yet (rtw88 `mac.c`, `rtw_mac_power_off`). A chip without power
+/// is left alone.
+pub(in crate::driver) async fn mac_power_off(regs: &Regs, chip: &ChipInfo) -> Result<(), Error> {
     if is_on(regs).await? {
         run(regs, chip.power_off).await?;
         regs.forget();

@@ -252,6 +252,29 @@ fn w6_a_chip_that_was_left_on_is_woken_and_switched_off_first() {
     assert!(!writes.iter().any(|(addr, _)| *addr == 0x0007 || *addr == usb::USB_HRPWM.addr()));
     assert_eq!(fake.peek(0x1103) & 0xff, 0x0c);
     assert_eq!(fake.peek(sys::SYS_FUNC_EN.addr()) >> 8 & 0xff, 0xdc);
-    block_on(power::power_off(&regs, Chip::Rtl8814au.info())).unwrap();
+    block_on(power::power_off(&regs, Chip::Rtl8814au.info(), true)).unwrap();
     assert!(fake.take_writes().is_empty(), "a chip without power is left alone");
+}
+
+#[test]
+fn w1_bluetooth_is_told_of_power_off_on_every_board_before_the_chip_goes() {
+    for bluetooth in [false, true] {
+        let (regs, fake) = chip();
+        fake.poke(sys::MCUFW_CTRL.addr(), &0xc078_u32.to_le_bytes());
+        fake.poke(mac::CR.addr(), &[0xff]);
+        fake.answer(0x0005, |held| held & !0x03);
+        block_on(power::power_off(&regs, Chip::Rtl8814au.info(), bluetooth)).unwrap();
+        let writes = fake.take_writes();
+        let told = |write: &&(u16, Vec<u8>)| write.0 == sys::WIFI_BT_INFO.addr();
+        assert_eq!(writes[0], (sys::WIFI_BT_INFO.addr(), vec![0x00, 0x80]), "{bluetooth}");
+        assert_eq!(writes[1].0, usb::USB_HRPWM.addr(), "the firmware is woken");
+        assert_eq!(writes.iter().filter(told).count(), 1);
+        assert!(writes.iter().any(|(addr, _)| *addr == 0x0007), "it is switched off");
+
+        // One that leaves the bus has not told Bluetooth anything before either.
+        block_on(power::mac_power_off(&regs, Chip::Rtl8814au.info())).unwrap();
+        let writes = fake.take_writes();
+        assert_eq!(writes.iter().filter(told).count(), 0);
+        assert!(writes.iter().any(|(addr, _)| *addr == 0x0007), "it is switched off");
+    }
 }

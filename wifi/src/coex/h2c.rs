@@ -1,4 +1,4 @@
-//! [`Mailboxes`]: short messages to the firmware.
+//! [`H2c`]: host-to-chip commands, short messages to the firmware through its mailboxes.
 //!
 //! Facts: rtw88 `fw.c`, `rtw_fw_send_h2c_command`.
 
@@ -10,7 +10,7 @@ use airlift_regs::{Reg, mac};
 use crate::error::{Error, ErrorKind};
 use crate::regio::Regs;
 
-/// The boxes: what goes beyond four bytes, then the first four, which send the message off.
+/// The boxes: what goes beyond four bytes, then the first four, which send the command off.
 const BOXES: [(Reg<u32>, Reg<u32>); 4] = [
     (mac::HMEBOX0_EX, mac::HMEBOX0),
     (mac::HMEBOX1_EX, mac::HMEBOX1),
@@ -22,25 +22,27 @@ const BOXES: [(Reg<u32>, Reg<u32>); 4] = [
 const INTERVAL: Duration = Duration::from_micros(100);
 const TIMEOUT: Duration = Duration::from_millis(3);
 
-/// The mailboxes of a firmware that has just begun; messages take them in turn.
-pub(super) struct Mailboxes {
+/// The mailboxes of a firmware that has just begun; commands take them in turn.
+pub(super) struct H2c {
     regs: Regs,
     next: Cell<usize>,
     /// One was found full: that is told once.
     full: Cell<bool>,
 }
 
-impl Mailboxes {
+impl H2c {
     pub(super) fn new(regs: &Regs) -> Self {
         Self { regs: regs.clone(), next: Cell::new(0), full: Cell::new(false) }
     }
 
-    /// Sends a message of seven bytes; the first one says what it is. If the firmware has not taken the one before from
-    /// the box whose turn it is, this one is not sent, and things go on without, as in mainline's driver.
+    /// Sends a command of seven bytes, the first of which is its number; whether it was sent. If the firmware has not taken
+    /// the one before from the box whose turn it is, this one is not, and things go on without, as in mainline's driver.
+    ///
+    /// The writes are posted: that they arrived is known from the next barrier on.
     ///
     /// # Errors
     /// Transfer errors.
-    pub(super) async fn send(&self, message: [u8; 7]) -> Result<(), Error> {
+    pub(super) async fn send(&self, command: [u8; 7]) -> Result<bool, Error> {
         let regs = &self.regs;
         let number = self.next.get();
         let empty = "a mailbox that the firmware has emptied";
@@ -49,15 +51,15 @@ impl Mailboxes {
                 if !self.full.replace(true) {
                     tracing::warn!(%error, "the firmware is not told of Bluetooth");
                 }
-                return Ok(());
+                return Ok(false);
             }
             read => _ = read?,
         }
-        let [a, b, c, d, e, f, g] = message;
+        let [a, b, c, d, e, f, g] = command;
         let (rest, first) = BOXES[number];
         regs.write(rest, u32::from_le_bytes([e, f, g, 0])).await?;
         regs.write(first, u32::from_le_bytes([a, b, c, d])).await?;
         self.next.set((number + 1) % BOXES.len());
-        Ok(())
+        Ok(true)
     }
 }
