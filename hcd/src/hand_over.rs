@@ -20,6 +20,8 @@ struct State<T> {
     first: Option<T>,
     /// Those behind the first. Empty while there is no first.
     rest: Vec<T>,
+    /// Room for those that come while the others are being worked on. Empty.
+    spare: Vec<T>,
     closed: bool,
 }
 
@@ -45,8 +47,13 @@ impl<T> HandOver<T> {
     pub(crate) fn drain(&self, mut work: impl FnMut(T)) {
         let (first, mut rest) = {
             let mut state = self.lock();
-            let rest = if state.rest.is_empty() { Vec::new() } else { core::mem::take(&mut state.rest) };
-            (state.first.take(), rest)
+            let first = state.first.take();
+            if state.rest.is_empty() {
+                (first, Vec::new())
+            } else {
+                let spare = core::mem::take(&mut state.spare);
+                (first, core::mem::replace(&mut state.rest, spare))
+            }
         };
         if let Some(first) = first {
             work(first);
@@ -57,8 +64,8 @@ impl<T> HandOver<T> {
         rest.drain(..).for_each(work);
         if rest.capacity() <= SPARE_ENTRIES {
             let mut state = self.lock();
-            if state.rest.capacity() == 0 {
-                state.rest = rest;
+            if state.spare.capacity() < rest.capacity() {
+                state.spare = rest;
             }
         }
     }
@@ -71,7 +78,7 @@ impl<T> HandOver<T> {
 
 impl<T> Default for HandOver<T> {
     fn default() -> Self {
-        Self { state: Mutex::new(State { first: None, rest: Vec::new(), closed: false }) }
+        Self { state: Mutex::new(State { first: None, rest: Vec::new(), spare: Vec::new(), closed: false }) }
     }
 }
 
@@ -130,9 +137,37 @@ mod tests {
         let queue = HandOver::default();
         assert!(queue.push(0..10_000));
         assert_eq!(drained(&queue).len(), 10_000);
-        assert!(queue.lock().rest.capacity() <= SPARE_ENTRIES);
+        assert!(room(&queue) <= 2 * SPARE_ENTRIES);
         assert!(queue.push(0..100));
         assert_eq!(drained(&queue).len(), 100);
-        assert!(queue.lock().rest.capacity() >= 99, "room that is used again");
+        assert!(room(&queue) >= 99, "room that is used again");
+    }
+
+    /// What it has taken from the heap, in entries.
+    fn room(queue: &HandOver<u32>) -> usize {
+        let state = queue.lock();
+        state.rest.capacity() + state.spare.capacity()
+    }
+
+    #[test]
+    fn h2_room_is_used_again_though_some_come_while_others_are_worked_on() {
+        let queue = HandOver::default();
+        let mut rooms = Vec::new();
+        for _ in 0..8 {
+            assert!(queue.push(0..100));
+            let mut meanwhile = true;
+            queue.drain(|_| {
+                if core::mem::take(&mut meanwhile) {
+                    assert!(queue.push(0..3));
+                }
+            });
+            let state = queue.lock();
+            let mut both = [state.rest.as_ptr().addr(), state.spare.as_ptr().addr()];
+            both.sort_unstable();
+            rooms.push(both);
+        }
+        // Once both are as large as they need to be, they only change places.
+        let warm = &rooms[4..];
+        assert!(warm.iter().all(|both| *both == warm[0]), "{warm:?}");
     }
 }
