@@ -126,7 +126,7 @@ impl HostController {
     /// next to the controller.
     pub fn plug_with(&self, function: impl UsbFunction, layers: &[&dyn Layer]) -> Port {
         let sitting = self.sit(layers, None);
-        let (device, _) = sitting.seat().plug(Box::new(function), None);
+        let (device, _) = sitting.seat().plug(sitting.seat().hold(), Box::new(function), None);
         Port { sitting, device, user: self.user.clone() }
     }
 

@@ -77,10 +77,10 @@ pub(crate) async fn open<E: Send + 'static>(
     let (id, seat) = (seat.core().next_id(), Arc::downgrade(seat));
     let opening = move || {
         // Until the device is given back, if it is.
-        let _hold = hold;
+        let _held = hold.clone();
         let seated = open(id).map_err(Unseated::Open).and_then(|(identity, bottom)| {
             let seat = seat.upgrade().filter(|seat| !seat.is_closed()).ok_or(Unseated::LetGo)?;
-            seat.connect(identity, bottom).1.map_err(Unseated::Start)
+            seat.connect(Some(hold), identity, bottom).1.map_err(Unseated::Start)
         });
         _ = tell.send(seated);
     };
@@ -284,6 +284,46 @@ mod tests {
         block_on(close);
         assert!(!rig.bus.is_taken());
         block_on(rig.controller.closed());
+    }
+
+    /// Gives its device back when the test says so.
+    struct Slow(Mutex<Option<Arc<dyn Upcall>>>, mpsc::Sender<Arc<dyn Upcall>>);
+
+    impl Backend for Slow {
+        fn submit(&self, _: FlatUrb) {}
+        fn cancel(&self, _: UrbId) {}
+        fn operate(&self, _: UrbId, _: DeviceOp) {}
+        fn close(&self) {
+            if let Some(upcall) = self.0.lock().unwrap().take() {
+                self.1.send(upcall).unwrap();
+            }
+        }
+        fn reap(&self) {}
+    }
+
+    #[test]
+    fn a4_a_device_that_is_connected_as_its_port_closes_is_waited_for_until_it_is_given_back() {
+        let rig = rig();
+        let sitting = rig.controller.sit(&[], None);
+        let seat = sitting.seat();
+        let hold = seat.hold().unwrap();
+        // Between the last look at the port and the connecting.
+        seat.close();
+        let (closing, closes) = mpsc::channel();
+        let descriptor = DeviceDescriptor::from_bytes([18; 18]);
+        let identity = Identity::new(seat.core().next_id(), "outside".into(), Speed::High, descriptor, None);
+        let bottom = |upcall| Ok(Arc::new(Slow(Mutex::new(Some(upcall)), closing)) as Arc<dyn Backend>);
+        let (device, connected) = seat.connect(Some(hold), identity, Box::new(bottom));
+        connected.unwrap();
+        let upcall = closes.try_recv().unwrap();
+        let mut emptied = seat.emptied();
+        assert!(poll(Pin::new(&mut emptied)).is_pending());
+        let mut closed = Box::pin(rig.controller.closed());
+        assert!(poll(closed.as_mut()).is_pending());
+        upcall.gone();
+        block_on(closed);
+        assert!(poll(Pin::new(&mut emptied)).is_ready());
+        drop(device);
     }
 
     #[test]

@@ -184,15 +184,19 @@ impl Seat {
     /// Connects a device through whatever backend `bottom` makes, below the layers. If that fails, or the port has let
     /// go, the device is one that was unplugged at once. One that could not be connected does not sit here, nor does
     /// one that has left, and whose successor is here, before this returns.
+    ///
+    /// The device has `hold` until it is gone: it was asked for before, so that the port, if it lets go meanwhile,
+    /// waits for this one too.
     pub(crate) fn connect(
         self: &Arc<Self>,
+        hold: Option<Hold>,
         identity: Identity,
         bottom: Box<Connect<'_>>,
     ) -> (Arc<DeviceInner>, io::Result<()>) {
         let core = &self.core;
         let name = identity.info.location.clone();
         let inner = Arc::new(DeviceInner::new(core.clone(), identity, Arc::downgrade(self)));
-        let upcall = core.upcall_of(&inner, self.hold());
+        let upcall = core.upcall_of(&inner, hold);
         let context = LayerContext { clock: core.clock(), name: &name };
         let layers: Vec<&dyn Layer> = self.layers.iter().map(|layer| &**layer).collect();
         let connected = stack(&layers, &context, upcall, bottom).map(|backend| inner.connected(backend));
@@ -217,9 +221,10 @@ impl Seat {
         (inner, connected)
     }
 
-    /// Plugs a function in, at `location` if it has one already.
+    /// Plugs a function in, at `location` if it has one already. It has `hold` for as long as it is there or away.
     pub(crate) fn plug(
         self: &Arc<Self>,
+        hold: Option<Hold>,
         function: Box<dyn UsbFunction>,
         location: Option<String>,
     ) -> (Arc<DeviceInner>, io::Result<()>) {
@@ -229,15 +234,18 @@ impl Seat {
             identity.info.location = location;
         }
         let (name, clock, seat) = (identity.info.location.clone(), self.core.clock(), Arc::downgrade(self));
-        let at = name.clone();
+        let (at, kept_with) = (name.clone(), hold.clone());
         let departed = move |function, departure| {
-            if let Some(seat) = seat.upgrade() {
-                seat.departed(function, departure, at);
+            match seat.upgrade() {
+                Some(seat) => seat.departed(function, departure, at, kept_with.as_ref()),
+                None => drop(function),
             }
+            // Not before: its device, which is gone, has none any more.
+            drop(kept_with);
         };
         let bottom =
             |upcall| crate::backend::mock::MockBackend::start(clock, &name, host, upcall, Box::new(departed));
-        let (device, connected) = self.connect(identity, Box::new(bottom));
+        let (device, connected) = self.connect(hold, identity, Box::new(bottom));
         if let Err(error) = &connected {
             tracing::error!(device = %name, %error, "cannot start the threads of a mock device");
         }
@@ -248,22 +256,28 @@ impl Seat {
     ///
     /// Its code, that of layers too, never runs on the kernel core: a thread has it meanwhile, and plugs it in or drops
     /// it when a task, which can wait for the kernel's time, says so.
-    fn departed(self: &Arc<Self>, function: Box<dyn UsbFunction>, departure: Departure, location: String) {
+    fn departed(
+        self: &Arc<Self>,
+        function: Box<dyn UsbFunction>,
+        departure: Departure,
+        location: String,
+        hold: Option<&Hold>,
+    ) {
         let Some(absence) = departure.absence() else { return };
-        let (hold, seat) = (self.hold(), Arc::downgrade(self));
+        let (hold, seat) = (hold.cloned(), Arc::downgrade(self));
         let (tell, told) = mpsc::channel();
         let keep = {
             let seat = seat.clone();
             move || {
                 // Until the function is dropped, or plugged in.
-                let _hold = hold;
+                let held = hold.clone();
                 // With a timer comes virtual time that waits until this is done. No word at all: the kernel core has
                 // shut down.
                 let word = told.recv();
                 let back = matches!(word, Ok((true, _)));
                 let seat = seat.upgrade();
                 let done = catch_unwind(AssertUnwindSafe(|| match seat.as_ref().filter(|_| back) {
-                    Some(seat) => seat.plug(function, Some(location)).1.is_ok(),
+                    Some(seat) => seat.plug(hold, function, Some(location)).1.is_ok(),
                     None => {
                         drop(function);
                         true
@@ -273,7 +287,7 @@ impl Seat {
                     tracing::error!("a USB function that left the bus cannot come back");
                     seat.lose();
                 }
-                drop(word);
+                drop((word, held));
             }
         };
         if let Err(error) = thread::Builder::new().name(RETURN.into()).spawn(keep) {

@@ -2,18 +2,21 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::future::Future as _;
+use std::io;
 use std::sync::atomic::Ordering;
-use std::task::Waker;
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use airlift_hcd::{
-    Departure, Faults, FunctionHost, HostController, HotplugEvent, Latency, LatencyModel, Port, Reply,
-    ReturnError, Setup, Speed, TransferError, Urb, UsbDevice,
+    Backend, Connect, Departure, Descriptors, Faults, FunctionHost, FunctionUrb, HostController,
+    HotplugEvent, Latency, LatencyModel, Layer, LayerContext, Port, Reply, ReturnError, Setup, Speed, Submit,
+    TransferError, Upcall, Urb, UsbDevice, UsbFunction,
 };
 use airlift_runtime::{Clock, Kernel};
 use common::chameleon::{COUNT, Chameleon, LEAVE, Odd, Seen, count, leave};
-use common::{BULK_IN, block_on, control, transfer};
+use common::{BULK_IN, Gadget, block_on, control, transfer};
 use futures::StreamExt as _;
 
 /// The least time away.
@@ -327,4 +330,92 @@ fn h6_a_device_that_comes_back_as_its_port_is_dropped_is_unplugged_or_never_plug
         block_on(rig.kernel.shutdown());
         assert_eq!(rig.seen.dropped.load(Ordering::SeqCst), 1);
     }
+}
+
+/// A function that leaves as soon as it is there, and takes its time when it is dropped.
+struct Reluctant {
+    left: bool,
+    dropping: mpsc::Sender<()>,
+    go_on: mpsc::Receiver<()>,
+}
+
+impl UsbFunction for Reluctant {
+    fn descriptors(&self) -> Descriptors {
+        Gadget::new().0.descriptors()
+    }
+
+    fn departs(&mut self, _: Duration) -> Option<Departure> {
+        let leaves = !std::mem::replace(&mut self.left, true);
+        leaves.then_some(Departure { back_after: Some(Duration::from_secs(3600)) })
+    }
+
+    fn submit(&mut self, _: Duration, urb: FunctionUrb) -> Submit {
+        urb.ok().into()
+    }
+}
+
+impl Drop for Reluctant {
+    fn drop(&mut self) {
+        _ = self.dropping.send(());
+        _ = self.go_on.recv();
+    }
+}
+
+/// A layer that keeps its device's thread where the device is gone and nobody has the function yet.
+#[derive(Clone)]
+struct Between {
+    gone: mpsc::Sender<()>,
+    go_on: Arc<Mutex<mpsc::Receiver<()>>>,
+}
+
+struct AboveIt(Arc<dyn Upcall>, Between);
+
+impl Layer for Between {
+    fn wrap(
+        &self,
+        _: &LayerContext<'_>,
+        upcall: Arc<dyn Upcall>,
+        below: Box<Connect<'_>>,
+    ) -> io::Result<Arc<dyn Backend>> {
+        below(Arc::new(AboveIt(upcall, self.clone())))
+    }
+}
+
+impl Upcall for AboveIt {
+    fn give_back(&self, replies: &mut Vec<Reply>) {
+        self.0.give_back(replies);
+    }
+
+    fn gone(&self) {
+        self.0.gone();
+        _ = self.1.gone.send(());
+        _ = self.1.go_on.lock().unwrap().recv();
+    }
+}
+
+#[test]
+fn a4_a_port_that_closes_just_as_its_function_has_left_waits_until_that_is_dropped() {
+    let kernel = Kernel::builder().name("between").clock(Clock::system()).build().unwrap();
+    let controller = HostController::new(&kernel.handle()).unwrap();
+    let (dropping, is_dropped) = mpsc::channel();
+    let (finish_drop, go_on) = mpsc::channel();
+    let function = Reluctant { left: false, dropping, go_on };
+    let (gone, is_gone) = mpsc::channel();
+    let (keep_it, go_on) = mpsc::channel();
+    let between = Between { gone, go_on: Arc::new(Mutex::new(go_on)) };
+    let port = controller.plug_with(function, &[&between]);
+    let device = port.device();
+    is_gone.recv().unwrap();
+    port.unplug();
+    keep_it.send(()).unwrap();
+    is_dropped.recv().unwrap();
+    block_on(device.closed());
+    let mut context = Context::from_waker(Waker::noop());
+    let mut closed = Box::pin(controller.closed());
+    assert!(closed.as_mut().poll(&mut context).is_pending());
+    let mut close = Box::pin(port.close());
+    assert!(close.as_mut().poll(&mut context).is_pending());
+    finish_drop.send(()).unwrap();
+    block_on(close);
+    block_on(closed);
 }
