@@ -20,6 +20,9 @@ use crate::remote::is_ours;
 use crate::render::counted;
 use crate::usb_trace::UsbTrace;
 
+/// How long an adapter may take to go back to the system's driver before the user is told why the program waits.
+const QUIET: Duration = Duration::from_secs(2);
+
 /// An adapter that is up, and all that it hangs on.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -79,8 +82,11 @@ impl Session {
         let (port, place) = match opened {
             Ok(opened) => opened,
             Err(failure) => {
-                // One that was just being opened goes back to the system's driver.
-                controller.closed().await;
+                // One that was just being opened goes back to the system's driver. Not one on another machine: its
+                // connection ends with the program, and until then it may be a name that is looked up for long.
+                if !matches!(choice, Choice::Remote(_)) {
+                    given_back(&controller, &kernel).await;
+                }
                 owner.shutdown().await;
                 return Err(failure);
             }
@@ -152,12 +158,7 @@ impl Session {
 
     /// Sleeps on the kernel's clock, which may be virtual.
     pub(crate) fn sleep(&self, time: Duration) -> impl Future<Output = ()> + use<> {
-        let slept = self.kernel.spawn("airlift-sleep", move |cpu| async move { cpu.sleep(time).await });
-        async move {
-            if let Ok(slept) = slept {
-                let _ = slept.await;
-            }
-        }
+        sleep(&self.kernel, time)
     }
 
     /// The error that an interface's end is to somebody who wanted more.
@@ -190,6 +191,30 @@ impl Session {
         down.map_err(Failure::from)?;
         traced
     }
+}
+
+fn sleep(kernel: &KernelHandle, time: Duration) -> impl Future<Output = ()> + use<> {
+    let slept = kernel.spawn("airlift-sleep", move |cpu| async move { cpu.sleep(time).await });
+    async move {
+        if let Ok(slept) = slept {
+            let _ = slept.await;
+        }
+    }
+}
+
+/// Waits until an adapter that was just being opened is the system's driver's again, and says so if that takes long.
+async fn given_back(controller: &HostController, kernel: &KernelHandle) {
+    let closed = controller.closed();
+    pin_mut!(closed);
+    tokio::select! {
+        biased;
+        () = &mut closed => return,
+        () = sleep(kernel, QUIET) => {}
+    }
+    notice(
+        "waiting until the adapter is given back to the system; another interrupt ends the program at once",
+    );
+    closed.await;
 }
 
 /// What an adapter's driver has to know of where it is.
