@@ -445,12 +445,11 @@ fn h2_an_unlink_that_is_answered_ends_the_urb_whatever_its_status() {
     server.join().unwrap();
 }
 
-/// An idle connection is asked for a sign of life, by what any server carries out, and lives on when there is one.
-#[test]
-fn h6_an_idle_server_that_answers_probes_is_kept() {
-    fn probed(honest: &mut Honest) -> u32 {
+impl Honest {
+    /// The number of the next URB, a probe.
+    fn probed(&mut self) -> u32 {
         let mut header = [0; HEADER_LEN];
-        honest.0.read_exact(&mut header).unwrap();
+        self.0.read_exact(&mut header).unwrap();
         let Command::Submit { sequence, endpoint: 0x80, length, setup, .. } =
             Command::parse(&header, 1 << 20).unwrap()
         else {
@@ -459,14 +458,54 @@ fn h6_an_idle_server_that_answers_probes_is_kept() {
         assert_eq!((length, setup), (18, Setup::from_bytes([0x80, 6, 0, 1, 0, 0, 18, 0])));
         sequence
     }
+
+    /// The number of the next unlink, and what it takes back.
+    fn unlinked(&mut self) -> (u32, u32) {
+        let mut header = [0; HEADER_LEN];
+        self.0.read_exact(&mut header).unwrap();
+        match Command::parse(&header, 0).unwrap() {
+            Command::Unlink { sequence, victim, .. } => (sequence, victim),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A device may keep its control pipe waiting; the server is there all the same, and says so by the unlink's answer.
+#[test]
+fn h6_an_idle_server_whose_device_keeps_the_probe_waiting_is_kept_until_it_owes_the_unlink_too() {
+    // Time enough for the script, however busy the machine is.
+    const PATIENCE: Duration = Duration::from_millis(800);
+    let (address, server) = scripted(|stream| {
+        let mut honest = Honest::serve(stream);
+        let (probe, (sequence, victim)) = (honest.probed(), honest.unlinked());
+        assert_eq!(victim, probe);
+        honest.answer(Answer::Unlink { sequence, status: -104 }, &[]);
+        // The next one's end and its unlink cross.
+        let (probe, (sequence, victim)) = (honest.probed(), honest.unlinked());
+        assert_eq!(victim, probe);
+        honest.answer(Answer::Submit { sequence: probe, status: 0, actual: 18 }, &DEVICE);
+        honest.answer(Answer::Unlink { sequence, status: 0 }, &[]);
+        // It was kept, then.
+        let (probe, (_, victim)) = (honest.probed(), honest.unlinked());
+        assert_eq!(victim, probe);
+        until_closed(honest.0);
+    });
+    let (_kernel, port) = import_within(&address, LONG, PATIENCE).unwrap();
+    server.join().unwrap();
+    block_on(port.device().closed());
+}
+
+/// An idle connection is asked for a sign of life, and lives on when there is one.
+#[test]
+fn h6_an_idle_server_that_answers_probes_is_kept() {
     let (address, server) = scripted(|stream| {
         let mut honest = Honest::serve(stream);
         for (status, data) in [(0, &DEVICE[..]), (-32, &[]), (0, &DEVICE[..8])] {
-            let sequence = probed(&mut honest);
+            let sequence = honest.probed();
             honest.answer(Answer::Submit { sequence, status, actual: data.len() }, data);
         }
         // It was kept, then; but not for more than was asked for.
-        let sequence = probed(&mut honest);
+        let sequence = honest.probed();
         honest.answer(Answer::Submit { sequence, status: 0, actual: 19 }, &[0; 19]);
         until_closed(honest.0);
     });

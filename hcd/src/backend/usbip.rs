@@ -5,7 +5,9 @@
 //! the device: the reader gives everything back, reports it gone and takes the writer with it.
 //!
 //! The server is not trusted. An answer that fits no URB in flight, more data than was asked for, a message that
-//! stops in the middle, an unlink or a probe that is not answered: each ends the connection.
+//! stops in the middle, an unlink that is not answered: each ends the connection. Whether an idle server is still
+//! there shows a probe, a transfer to the device; one that is not answered in time is unlinked like any other, so that
+//! a device that takes its time does not count as a server that is gone.
 
 use core::fmt;
 use core::time::Duration;
@@ -50,7 +52,7 @@ struct State {
     sequences: UrbMap<u32>,
     /// Unlinks on their way: victim, and since when.
     unlinks: HashMap<u32, (u32, Instant)>,
-    /// The sign of life that is asked for, and since when.
+    /// The sign of life that is asked for, and since when. Taken back when that is too long ago.
     probe: Option<(u32, Instant)>,
     last_sequence: u32,
     /// What the writer takes next.
@@ -216,12 +218,16 @@ impl Shared {
         Ok(true)
     }
 
-    /// Whether an unlink or probe has waited too long for its answer.
+    /// Whether an unlink has waited too long for its answer. Takes a probe back that has.
     fn check_debts(&self) -> io::Result<()> {
+        let overdue = |since: &Instant| since.elapsed() >= self.patience;
         let owed = {
-            let state = self.lock();
-            let mut asked = state.unlinks.values().chain(&state.probe);
-            asked.any(|(_, since)| since.elapsed() >= self.patience)
+            let mut state = self.lock();
+            let late = state.probe.filter(|(_, since)| overdue(since));
+            if let Some((probe, _)) = late.filter(|(probe, _)| !state.unlinking(*probe) && !state.closed) {
+                self.unlink(&mut state, probe);
+            }
+            state.unlinks.values().any(|(_, since)| overdue(since))
         };
         match owed {
             true => Err(io::Error::new(ErrorKind::TimedOut, "it does not answer")),
@@ -276,6 +282,8 @@ impl Shared {
                 let Some((victim, _)) = state.unlinks.remove(&sequence) else {
                     return Err(broken(format!("an answer to unlink {sequence}, which was not asked for")));
                 };
+                // The device kept the probe waiting; the server is there.
+                state.probe.take_if(|(probe, _)| *probe == victim);
                 // Its end came before, unless it was taken back.
                 if let Some(urb) = state.flying.remove(&victim) {
                     state.sequences.remove(&urb.id);
@@ -353,8 +361,9 @@ impl Shared {
         self.filled.notify_one();
     }
 
-    /// Asks for a sign of life, by a transfer that every server has carried out before. An unlink of nothing would
-    /// do it without troubling the device, but there are servers that pass over one, as nobody waits for it.
+    /// Asks for a sign of life, by a transfer that the server, and its device, have carried out before. An unlink of
+    /// nothing would do it without troubling the device, but there are servers that pass over one, as nobody waits for
+    /// it. If the device does not answer in time, the unlink of this is what the server has to answer.
     fn probe(&self) {
         let mut state = self.lock();
         if state.closed || state.probe.is_some() || !state.unlinks.is_empty() {
@@ -372,6 +381,11 @@ impl Shared {
 }
 
 impl State {
+    /// Whether a transfer is being taken back.
+    fn unlinking(&self, sequence: u32) -> bool {
+        self.unlinks.values().any(|(victim, _)| *victim == sequence)
+    }
+
     fn next_sequence(&mut self) -> u32 {
         loop {
             self.last_sequence = self.last_sequence.wrapping_add(1).max(1);
@@ -406,8 +420,7 @@ impl Backend for UsbipBackend {
     fn cancel(&self, id: UrbId) {
         let mut state = self.shared.lock();
         let Some(&sequence) = state.sequences.get(&id) else { return };
-        let asked = state.unlinks.values().any(|(victim, _)| *victim == sequence);
-        if !asked && !state.closed {
+        if !state.unlinking(sequence) && !state.closed {
             self.shared.unlink(&mut state, sequence);
         }
     }

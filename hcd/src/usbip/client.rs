@@ -170,7 +170,8 @@ impl ImportOptions {
     }
 
     /// How long an imported device's server may take to answer an unlink or to go on with a message that it has
-    /// begun. A connection on which nothing has come for this long is probed, and lost if that is not answered.
+    /// begun. A connection on which nothing has come for this long is probed; a probe that is not answered within this
+    /// time is unlinked. So a server that has gone is noticed after three times as long.
     pub fn patience(mut self, limit: Duration) -> Self {
         self.patience = limit;
         self
