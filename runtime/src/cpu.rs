@@ -30,8 +30,8 @@ pub(crate) mod sealed {
     }
 }
 
-/// Any context on the kernel's thread: a task's [`Cpu`], a handler's [`HardIrq`](crate::HardIrq), a softirq's [`SoftIrq`]. Spinlocks
-/// take it. It cannot be implemented elsewhere.
+/// Any context on the kernel's thread: a task's [`Cpu`], a handler's [`HardIrq`](crate::HardIrq), a softirq's
+/// [`SoftIrq`]. Spinlocks take it. It cannot be implemented elsewhere.
 pub trait Context: sealed::Sealed {}
 
 /// The processor, for code that runs on the kernel: given to every task, and needed for all that only the kernel's
@@ -183,10 +183,7 @@ impl Cpu {
     /// Turns IRQs off and tells how they were. Nests.
     #[track_caller]
     pub fn local_irq_save(&self) -> IrqFlags {
-        let irqs_on = self.core.irqs_on.replace(false);
-        if irqs_on {
-            self.core.irqs_went_off(Location::caller());
-        }
+        let irqs_on = self.irqs_off_here();
         self.core.chaos_point(Place::IrqsOff);
         IrqFlags { irqs_on, not_send: PhantomData }
     }
@@ -203,11 +200,16 @@ impl Cpu {
         }
     }
 
+    /// Turns IRQs off; whether they were on.
     #[track_caller]
-    fn irqs_off_here(&self) {
-        if self.core.irqs_on.replace(false) {
+    fn irqs_off_here(&self) -> bool {
+        let irqs_on = self.core.irqs_on.replace(false);
+        if irqs_on {
+            // Nobody has looked at the clock for whoever asks now.
+            self.core.jiffies_due.set(true);
             self.core.irqs_went_off(Location::caller());
         }
+        irqs_on
     }
 
     /// Turns IRQs off, whatever they were.
@@ -305,12 +307,12 @@ impl Cpu {
         self.core.shared.clock.now()
     }
 
-    /// Jiffies since the clock's origin, [`HZ`](crate::HZ) a second. With IRQs off they stand still: the tick that
-    /// would advance them cannot interrupt.
+    /// Jiffies since the clock's origin, [`HZ`](crate::HZ) a second. With IRQs off they stand still, from the first
+    /// look on, which finds them right: the tick that would advance them cannot interrupt.
     pub fn jiffies(&self) -> u64 {
         if self.core.irqs_on.get() && !self.core.in_hardirq.get() {
             self.core.update_jiffies();
-        } else if self.core.in_interrupt() {
+        } else {
             self.core.freshen_jiffies();
         }
         self.core.shared.counters.jiffies.load(Ordering::Relaxed)

@@ -4,13 +4,23 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::mpsc;
 use std::time::Duration;
 
-use airlift_runtime::{Clock, Elapsed, HZ, JIFFY, Kernel, Timer};
-use common::{Log, kernel, on_kernel};
+use airlift_runtime::{Clock, Elapsed, HZ, JIFFY, Kernel, SpinLock, Timer};
+use common::{Log, kernel, on_kernel, receive};
 use futures::executor::block_on;
 
 const MS: Duration = Duration::from_millis(1);
+
+/// Some jiffies pass on the system's clock, and nobody looks at them. The jiffy that it is then, at least.
+fn pass_jiffies(clock: &Clock) -> u64 {
+    let passed = clock.now().as_millis() as u64 * HZ / 1000 + 3;
+    while clock.now() < JIFFY * passed as u32 {
+        std::hint::spin_loop();
+    }
+    passed
+}
 
 #[test]
 fn r9_sleeps_are_never_early_on_either_clock() {
@@ -149,6 +159,55 @@ fn r9_jiffies_follow_the_clock_and_stand_still_with_irqs_off() {
 }
 
 #[test]
+fn r9_jiffies_are_right_at_the_first_look_with_irqs_off_and_stand_still_then() {
+    let kernel = Kernel::builder().clock(Clock::system()).build().unwrap();
+    let task = kernel.handle().spawn("main", |cpu| async move {
+        let mut looks = Vec::new();
+        for _ in 0..2 {
+            let passed = pass_jiffies(&cpu.clock());
+            looks.push(cpu.with_irqs_off(|| {
+                let first = cpu.jiffies();
+                pass_jiffies(&cpu.clock());
+                (first >= passed, cpu.jiffies() == first)
+            }));
+        }
+        looks
+    });
+    assert_eq!(block_on(task.unwrap()).unwrap(), [(true, true); 2]);
+}
+
+#[test]
+fn r9_a_task_that_a_host_thread_wakes_finds_jiffies_up_to_date_though_the_kernel_is_never_idle() {
+    let kernel = Kernel::builder().clock(Clock::system()).build().unwrap();
+    let handle = kernel.handle();
+    let (begun, has_begun) = mpsc::channel();
+    let busy = handle.spawn("busy", move |cpu| async move {
+        begun.send(()).unwrap();
+        // No timer, no interrupt, no rest.
+        loop {
+            cpu.yield_now().await;
+        }
+    });
+    let busy = busy.unwrap();
+    receive(&has_begun);
+    let (wake, woken) = futures::channel::oneshot::channel::<u64>();
+    let (waits, is_waiting) = mpsc::channel();
+    let task = handle.spawn("woken", move |cpu| async move {
+        waits.send(()).unwrap();
+        let passed = woken.await.unwrap();
+        // As others see them, before anybody here has looked; then with a lock held, as a driver arms its timer.
+        let seen = cpu.kernel().stats().jiffies;
+        let armed_from = SpinLock::new("test", ()).with_irqsave(&cpu, |()| cpu.jiffies());
+        (seen >= passed, armed_from >= passed)
+    });
+    receive(&is_waiting);
+    wake.send(pass_jiffies(&handle.clock())).unwrap();
+    assert_eq!(block_on(task.unwrap()).unwrap(), (true, true));
+    busy.abort();
+    assert!(block_on(busy).is_err());
+}
+
+#[test]
 fn r9_an_interrupt_brings_jiffies_up_to_date_before_it_asks_and_when_it_ends() {
     let kernel = Kernel::builder().clock(Clock::system()).build().unwrap();
     let task = kernel.handle().spawn("main", |cpu| async move {
@@ -160,18 +219,11 @@ fn r9_an_interrupt_brings_jiffies_up_to_date_before_it_asks_and_when_it_ends() {
             in_handler.set(ask.get().then(|| irq.jiffies()));
             airlift_runtime::IrqReturn::Handled
         });
-        // Some jiffies pass, and nobody looks.
-        let pass = |from: u64| {
-            while cpu.now() < JIFFY * (from as u32 + 3) {
-                std::hint::spin_loop();
-            }
-            from + 3
-        };
-        let passed = pass(cpu.jiffies());
+        let passed = pass_jiffies(&cpu.clock());
         line.trigger().unwrap();
         let asked = seen.get().is_some_and(|jiffies| jiffies >= passed);
         asks.set(false);
-        let passed = pass(cpu.jiffies());
+        let passed = pass_jiffies(&cpu.clock());
         line.trigger().unwrap();
         (asked, cpu.kernel().stats().jiffies >= passed)
     });

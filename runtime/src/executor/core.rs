@@ -160,9 +160,9 @@ pub(crate) struct Core {
     pub(crate) preempt: Cell<u32>,
     /// The poll in progress should give up its turn.
     pub(crate) need_resched: Cell<bool>,
-    /// Interrupts are being taken, and nobody has looked at the clock yet.
+    /// IRQs went off, for a handler or a task, and nobody has looked at the clock since.
     pub(crate) jiffies_due: Cell<bool>,
-    /// To look at everything before the next turn, whether the bell has been rung or not.
+    /// To look at everything before the next turn, though nothing may have come.
     pub(super) attentive: Cell<bool>,
     /// Nothing was ready when the executor last looked.
     idle: Cell<bool>,
@@ -506,7 +506,7 @@ impl Core {
         }
     }
 
-    /// Brings jiffies up to date once after interrupts were taken: when a handler asks, or at the end of
+    /// Brings jiffies up to date once after IRQs went off: when somebody asks, or at the end of
     /// [`deliver`](Self::deliver), or when the executor is idle again, so that nobody waits for a look at the clock
     /// that he does not need.
     pub(crate) fn freshen_jiffies(&self) {

@@ -10,14 +10,21 @@
 //! ```
 //!
 //! The owner calls [`begin`](Doorbell::begin), *then* looks at its queues, then [`arm`](Doorbell::arm)s; a ringer
-//! fills a queue, *then* calls [`ring`](Doorbell::ring). All steps are read-modify-writes of one word, so a ring
-//! comes either before `begin` (which then sees what was queued) or after it (and then `arm` fails). There is no
-//! third place: nothing is lost between "nothing pending" and "parked".
+//! fills a queue, *then* calls [`ring`](Doorbell::ring), which looks at the word. Nothing is lost between "nothing
+//! pending" and "parked", whatever it finds there:
 //!
-//! Who rings a bell that is `RUNG` need not write: its owner has yet to begin, and looks at the queues after that. So
-//! the word's cache line stays where it is while an owner is awake that has other ways to see what is queued, and
-//! begins only when it wants to sleep. Two fences stand for the read-modify-write that is left out: between filling
-//! a queue and looking at the word, and between `begin` and looking at the queues. One of the two sees the other.
+//! 1. `AWAKE` or `ASLEEP`: it rings, by a read-modify-write like `begin` and `arm`. That comes before the owner's next
+//!    `begin`, which then sees what was queued; and if it comes after the last one, `arm` fails, or is undone by an
+//!    unpark, so that there is a next one.
+//! 2. `RUNG`, from before a `begin`: it writes nothing. There is a fence between filling the queue and looking at the
+//!    word, and another between `begin` and looking at the queues. Who missed what `begin` wrote has passed its fence
+//!    before the owner passed its own: the owner sees what was queued.
+//! 3. `RUNG`, which another ringer wrote after that `begin`, so that the owner may have looked too early: it writes
+//!    nothing either. The other's ring has `arm` fail, or has unparked the owner. It begins anew before it sleeps, and
+//!    to that `begin` this is the second case.
+//!
+//! So the word's cache line stays where it is while an owner is awake that has other ways to see what is queued, and
+//! begins only when it wants to sleep.
 //!
 //! [`wait`](Doorbell::wait) is both the last steps. It spins first, still `AWAKE`, so that whoever rings meanwhile
 //! has nobody to unpark. [`wait_for`](Doorbell::wait_for) is all of them, for an owner that looks at its queues while
@@ -165,6 +172,12 @@ impl Spin {
     pub(crate) fn new() -> Self {
         let adaptive = !cfg!(airlift_loom) && others_can_run();
         Self { window: if adaptive { SPIN } else { Duration::ZERO }, adaptive }
+    }
+
+    /// For tests that are to know: spins for a minute, which nobody gets to the end of, or does not spin at all.
+    #[cfg(all(test, not(airlift_loom)))]
+    pub(crate) fn always(spins: bool) -> Self {
+        Self { window: if spins { Duration::from_secs(60) } else { Duration::ZERO }, adaptive: spins }
     }
 
     /// For a thread that is seldom in a hurry, such as one that waits for timers.

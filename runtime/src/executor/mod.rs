@@ -189,12 +189,20 @@ impl Core {
     fn perform(self: &Rc<Self>, turn: Turn) {
         match turn {
             Turn::Own(task) => self.poll_task(&task),
-            Turn::Other(Work::Poll(header)) => {
-                if let Some(task) = self.task(&header) {
-                    self.poll_task(&task);
+            Turn::Other(work) => {
+                if self.irqs_on.get() {
+                    // No interrupt may have come with it that would have had the clock looked at.
+                    self.update_jiffies();
+                }
+                match work {
+                    Work::Poll(header) => {
+                        if let Some(task) = self.task(&header) {
+                            self.poll_task(&task);
+                        }
+                    }
+                    Work::Create(new) => (new.create)(&self.cpu()),
                 }
             }
-            Turn::Other(Work::Create(new)) => (new.create)(&self.cpu()),
         }
     }
 
@@ -261,7 +269,8 @@ fn idle(core: &Rc<Core>) {
     core.shared.published.enter(CpuContext::Executor);
     core.chaos_after_idle();
     if awake {
-        // Before all else that the executor does. For a spin's length the clock is right enough.
+        // Before all else that the executor does, and that is a look at the clock too: a handler that asks for jiffies
+        // has it, and a turn that another thread has asked for begins with one.
         core.take_interrupts();
     } else if core.has_interrupts() {
         if !core.shared.clock.is_virtual() {
@@ -322,8 +331,48 @@ mod tests {
 
     use futures::executor::block_on;
 
+    use super::doorbell::Spin;
+    use super::{Core, CoreOptions, CpuContext, Parts, idle};
     use crate::irq::line::IrqToken;
-    use crate::{Clock, IrqReturn, Kernel};
+    use crate::shared::Shared;
+    use crate::{Clock, IrqLine, IrqReturn, Kernel};
+
+    /// An executor goes idle once, on the system's clock. A host thread raises a line when it is, and the handler has
+    /// run when idling ends.
+    fn interrupt_idle(spins: bool, is_ready: impl Fn(&Shared) -> bool + Send + 'static) {
+        let (shared, tokens) = Shared::new("idle".to_owned(), Clock::system());
+        let core = Core::new(Parts::prepare(shared.clone(), tokens, CoreOptions::default()).unwrap());
+        *core.spin.borrow_mut() = Spin::always(spins);
+        let line = IrqLine { shared: shared.lines().get_or_add(&shared, None, "test") };
+        let ran = Rc::new(Cell::new(false));
+        let runs = ran.clone();
+        let action = core.cpu().request_irq(&line, "test", move |_| {
+            runs.set(true);
+            IrqReturn::Handled
+        });
+        let host = thread::spawn(move || {
+            while !is_ready(&shared) {
+                thread::yield_now();
+            }
+            line.trigger().unwrap();
+        });
+        idle(&core);
+        host.join().unwrap();
+        assert!(ran.get());
+        drop(action);
+        core.detach_clock();
+    }
+
+    #[test]
+    fn r4_pending_interrupts_are_taken_by_an_idle_kernel_that_spins() {
+        // It spins as soon as it is idle, for longer than this takes: it never parks.
+        interrupt_idle(true, |shared| shared.published.context() == CpuContext::Idle);
+    }
+
+    #[test]
+    fn r4_pending_interrupts_are_taken_by_an_idle_kernel_that_is_parked() {
+        interrupt_idle(false, |shared| shared.bell.is_asleep());
+    }
 
     #[test]
     fn r4_a_token_is_taken_before_the_next_poll_though_its_sender_has_yet_to_ring() {

@@ -23,7 +23,14 @@ impl Core {
     /// A task's turn begins: its flag is the processor's now. What the processor's was.
     pub(super) fn load_flag(&self, task: &Task) -> bool {
         match self.irq_policy {
-            IrqPolicy::PerTask => self.irqs_on.replace(task.irqs_on.get()),
+            IrqPolicy::PerTask => {
+                let irqs_on = task.irqs_on.get();
+                if !irqs_on {
+                    // Others had them on meanwhile, and ticks were taken.
+                    self.jiffies_due.set(true);
+                }
+                self.irqs_on.replace(irqs_on)
+            }
             IrqPolicy::Global => self.irqs_on.get(),
         }
     }
@@ -48,6 +55,10 @@ impl Core {
                 } else if outer && !irqs_on {
                     // It was this one, and not those that merely ran meanwhile.
                     irqs_off.store(true, Ordering::Relaxed);
+                }
+                if !irqs_on {
+                    // No tick is taken any more: jiffies stand still for all.
+                    self.freshen_jiffies();
                 }
             }
         }

@@ -190,16 +190,17 @@ mod loom_tests {
             seen
         }
 
-        /// The executor, until its handler has seen `writes` writes: `deliver`, then `idle`, as in the real loop.
+        /// The executor, until its handler has seen `writes` writes: `deliver`, then `idle` on the system's
+        /// clock, as in the real loop: the bell stays rung until it wants to sleep.
         fn execute(&self, writes: u64) {
             let mut spin = Spin::never();
             let mut seen = 0;
             while seen < writes {
                 seen = self.deliver().unwrap_or(seen);
-                self.bell.begin();
-                if seen < writes && lock(&self.tokens).is_empty() {
+                let has_work = || !lock(&self.tokens).is_empty();
+                if seen < writes && !has_work() {
                     // A lost wake-up is a deadlock here, which loom reports.
-                    self.bell.wait(&mut spin, None);
+                    self.bell.wait_for(&mut spin, has_work);
                 }
             }
         }
@@ -210,6 +211,8 @@ mod loom_tests {
         model.preemption_bound = Some(3);
         model.check(move || {
             let model = Model::new();
+            // As an owner leaves it that is awake.
+            model.bell.ring();
             let threads: Vec<_> = (0..hosts)
                 .map(|_| {
                     let model = model.clone();

@@ -180,8 +180,8 @@ impl Sleep {
         self.due
     }
 
-    /// Has it end at `due` instead, by the kernel's clock, whether it has ended or not. It is disarmed until it is polled
-    /// again. One that is used again and again allocates once.
+    /// Has it end at `due` instead, by the kernel's clock, whether it has ended or not. It is disarmed until it is
+    /// polled again. One that is used again and again allocates once.
     pub fn reset(&mut self, due: Duration) {
         if let Some(key) = self.key.take() {
             self.core.timers.remove(key);

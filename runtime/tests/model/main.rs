@@ -5,8 +5,8 @@
 //! sequential code, and what both [`observed`] is compared: each step with its IRQ flag, preempt count, pending lines
 //! and jiffies, and the counters at the end. All in virtual time: the same programs, the same runs, every time.
 //!
-//! `AIRLIFT_MODEL_CASES=100000 cargo test -p airlift-runtime --test model` runs more of them, and `AIRLIFT_MODEL_SEED=7`
-//! others.
+//! `AIRLIFT_MODEL_CASES=100000 cargo test -p airlift-runtime --test model` runs more of them, and
+//! `AIRLIFT_MODEL_SEED=7` others.
 
 mod observed;
 mod program;

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! It reads the processor's state and has no way to change it: nothing here calls back into the kernel. It is there
-//! with debug assertions or with the feature `lock-validator`; otherwise its calls are empty and its types have no size.
+//! with debug assertions or with the feature `lock-validator`; otherwise its calls are empty and its types have no
+//! size.
 
 #[cfg(any(debug_assertions, feature = "lock-validator"))]
 mod graph;
