@@ -180,26 +180,24 @@ fn r9_jiffies_are_right_at_the_first_look_with_irqs_off_and_stand_still_then() {
 fn r9_a_task_that_a_host_thread_wakes_finds_jiffies_up_to_date_though_the_kernel_is_never_idle() {
     let kernel = Kernel::builder().clock(Clock::system()).build().unwrap();
     let handle = kernel.handle();
-    let (begun, has_begun) = mpsc::channel();
-    let busy = handle.spawn("busy", move |cpu| async move {
-        begun.send(()).unwrap();
-        // No timer, no interrupt, no rest.
-        loop {
-            cpu.yield_now().await;
-        }
-    });
-    let busy = busy.unwrap();
-    receive(&has_begun);
     let (wake, woken) = futures::channel::oneshot::channel::<u64>();
-    let (waits, is_waiting) = mpsc::channel();
     let task = handle.spawn("woken", move |cpu| async move {
-        waits.send(()).unwrap();
         let passed = woken.await.unwrap();
         // As others see them, before anybody here has looked; then with a lock held, as a driver arms its timer.
         let seen = cpu.kernel().stats().jiffies;
         let armed_from = SpinLock::new("test", ()).with_irqsave(&cpu, |()| cpu.jiffies());
         (seen >= passed, armed_from >= passed)
     });
+    let (waits, is_waiting) = mpsc::channel();
+    let busy = handle.spawn("busy", move |cpu| async move {
+        // The other was created first, and has had its first turn.
+        waits.send(()).unwrap();
+        // No timer, no interrupt, no rest.
+        loop {
+            cpu.yield_now().await;
+        }
+    });
+    let busy = busy.unwrap();
     receive(&is_waiting);
     wake.send(pass_jiffies(&handle.clock())).unwrap();
     assert_eq!(block_on(task.unwrap()).unwrap(), (true, true));
