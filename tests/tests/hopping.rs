@@ -3,17 +3,19 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use airlift_emu::{Air, Builder, Efuse, Model};
-use airlift_hcd::{Fault, Faults, HostController, Latency, LatencyModel, TransferError};
+use airlift_emu::{Air, Builder, Efuse, Model, Probe};
+use airlift_hcd::{
+    Fault, FaultTarget, Faults, HostController, Latency, LatencyModel, MockPort, TransferError,
+};
 use airlift_runtime::{Clock, Kernel};
-use airlift_wifi::tx::Refusal;
-use airlift_wifi::{Channel, InjectErrorKind, TxFrame, Width, Wlan};
+use airlift_wifi::{Channel, InjectErrorKind, Stage, TxFrame, Width, Wlan};
 use common::{Bench, options_of};
 use futures::StreamExt;
+use futures::future::{Either, select};
 
 fn channel(text: &str) -> Channel {
     text.parse().unwrap()
@@ -92,22 +94,23 @@ async fn v2_a_hop_of_the_first_cut_leaves_what_tuning_anew_leaves() {
 async fn hop_everywhere(adapter: Builder, places: &[&str]) {
     let bench = Bench::without_latency(adapter);
     let wlan = bench.attach().await.unwrap();
-    for from in places {
-        for to in places {
-            for quick in [false, true] {
+    // As long as nothing is sent, hops leave the power alone.
+    for sends in [false, true] {
+        if sends {
+            wlan.inject(frame()).await.unwrap();
+        }
+        for (from, to) in places.iter().flat_map(|from| places.iter().map(move |to| (from, to))) {
+            for quick in if sends { &[true][..] } else { &[false, true] } {
                 wlan.set_channel(channel(from)).await.unwrap();
-                go(&wlan, to, quick).await;
-                let left = state(&bench);
-                // A hop leaves the power to the first frame.
-                if quick {
-                    wlan.inject(frame()).await.unwrap();
-                }
-                let power = powers(&bench);
+                go(&wlan, to, *quick).await;
+                let (left, power) = (state(&bench), powers(&bench));
                 // Asked for the channel that it is on, it sets everything anew.
                 wlan.set_channel(channel(to)).await.unwrap();
-                let what = format!("{}: {from} to {to}, quick: {quick}", bench.model);
+                let what = format!("{}: {from} to {to}, quick: {quick}, sends: {sends}", bench.model);
                 assert!(left == state(&bench), "{what}");
-                assert!(power == powers(&bench), "{what}: powers");
+                if sends || !quick {
+                    assert!(power == powers(&bench), "{what}: powers");
+                }
             }
         }
     }
@@ -243,61 +246,123 @@ async fn w1_frames_are_heard_on_every_channel_of_a_round() {
     }
 }
 
+/// An adapter behind a layer that sees each URB as it is submitted, and may fail it.
+async fn watched(
+    model: Model,
+    see: impl Fn(&FaultTarget) -> bool + Send + Sync + 'static,
+) -> (Kernel, HostController, MockPort, Probe, Wlan) {
+    let kernel = Kernel::builder().clock(Clock::virtual_time()).build().unwrap();
+    let controller = HostController::new(&kernel.handle()).unwrap();
+    let adapter = model.builder().air(&Air::quiet(9)).build();
+    let probe = adapter.probe();
+    let faults = Faults::new().when(see, Fault::Fail(TransferError::Timeout));
+    let port = controller.plug_with(adapter, &[&faults]);
+    let wlan = Wlan::attach(port.device(), options_of(model)).await.unwrap();
+    (kernel, controller, port, probe, wlan)
+}
+
+/// What is behind the port, or in the registers, but for CCK: its powers stay where there is no CCK.
+fn powers_but_cck(probe: &Probe) -> impl PartialEq + std::fmt::Debug {
+    let registers = probe.registers();
+    let registers: Vec<_> =
+        power_registers().filter(|at| at & 0xff >= 0x24).map(|at| registers[at]).collect();
+    let mut port = probe.tx_powers();
+    port.retain(|(_, rate), _| *rate > 3);
+    (registers, port)
+}
+
 #[tokio::test]
-async fn w3_a_frame_after_a_hop_has_the_power_of_its_channel() {
+async fn w3_the_first_frame_after_a_hop_is_sent_when_its_power_is_set() {
     for &model in Model::ALL {
-        let bench = Bench::new(model.builder());
-        let wlan = bench.attach().await.unwrap();
         for (from, to) in [("1", "11"), ("36", "149"), ("11", "36")] {
+            // What is written of powers, and what is sent, in the order of their submission.
+            let submitted = Arc::new(Mutex::new(Vec::new()));
+            let seen = submitted.clone();
+            let (kernel, controller, port, probe, wlan) = watched(model, move |target| {
+                let is_power = |at: usize| at == 0x1998 || power_registers().any(|power| power == at);
+                match target.setup {
+                    Some(setup) if !setup.is_in() && is_power(usize::from(setup.value)) => {
+                        seen.lock().unwrap().push("power");
+                    }
+                    None if target.endpoint & 0x80 == 0 => seen.lock().unwrap().push("frame"),
+                    _ => {}
+                }
+                false
+            })
+            .await;
+            let submitted = || std::mem::take(&mut *submitted.lock().unwrap());
             wlan.set_channel(channel(to)).await.unwrap();
-            let theirs = powers(&bench);
+            let theirs = powers_but_cck(&probe);
             wlan.set_channel(channel(from)).await.unwrap();
-            let ours = powers(&bench);
+            let ours = powers_but_cck(&probe);
             assert!(ours != theirs, "{model}: {from} and {to} have powers of their own");
+            submitted();
             wlan.hop(channel(to)).await.unwrap();
-            assert!(powers(&bench) == ours, "{model}: nothing is sent yet");
+            assert!(powers_but_cck(&probe) == ours && submitted().is_empty(), "{model}: nothing is sent yet");
             wlan.inject(frame()).await.unwrap();
-            // The powers of CCK stay where there is no CCK.
-            if channel(from).band() == channel(to).band() {
-                assert!(powers(&bench) == theirs, "{model}: {from} to {to}");
-            } else {
-                assert!(powers(&bench) != ours, "{model}: {from} to {to}");
-            }
-            // The next frame finds it there.
-            let (transfers, _) = cost(&bench, async { _ = wlan.inject(frame()).await.unwrap() }).await;
-            assert_eq!(transfers, 0, "{model}");
+            assert!(powers_but_cck(&probe) == theirs, "{model}: {from} to {to}");
+            let order = submitted();
+            assert_eq!(order.iter().position(|what| *what == "frame"), Some(order.len() - 1), "{order:?}");
+            assert!(order.len() > 1);
+            // From now on it is one that sends: its power is there before it is on the channel.
+            wlan.hop(channel(from)).await.unwrap();
+            assert!(powers_but_cck(&probe) == ours && !submitted().is_empty(), "{model}: {to} to {from}");
+            wlan.inject(frame()).await.unwrap();
+            assert_eq!(submitted(), ["frame"], "{model}");
+            wlan.down().await.unwrap();
+            drop((port, controller));
+            kernel.shutdown().await;
         }
-        wlan.down().await.unwrap();
-        bench.assert_no_violations();
+    }
+}
+
+/// Setting the powers takes the RTL8814A longer than it stays.
+#[tokio::test]
+async fn w1_an_interface_that_hops_all_the_time_sends_its_frames() {
+    for &model in Model::ALL {
+        for dwell_ms in [2, 5] {
+            let bench = Bench::new(model.builder().air(&Air::quiet(9)));
+            let wlan = bench.attach().await.unwrap();
+            let sender = wlan.clone();
+            let sending = Box::pin(async move {
+                for _ in 0..5 {
+                    sender.inject(frame()).await.unwrap();
+                }
+            });
+            let clock = bench.clock.clone();
+            let hopping = Box::pin(async {
+                for hop in 0..40 {
+                    wlan.hop(channel(["1", "11"][hop % 2])).await.unwrap();
+                    drop(clock.run_until(clock.now() + Duration::from_millis(dwell_ms)).await);
+                }
+            });
+            let sent = matches!(select(sending, hopping).await, Either::Left(_));
+            assert!(sent, "{model}, a hop every {dwell_ms} ms");
+            wlan.down().await.unwrap();
+        }
     }
 }
 
 #[tokio::test]
-async fn w3_a_frame_whose_power_cannot_be_set_is_not_sent() {
+async fn w6_a_power_that_cannot_be_set_fails_the_frame_with_its_cause_and_the_next_one_tries_again() {
     for &model in Model::ALL {
-        let clock = Clock::virtual_time();
-        let kernel = Kernel::builder().clock(clock.clone()).build().unwrap();
-        let controller = HostController::new(&kernel.handle()).unwrap();
         let fails = Arc::new(AtomicBool::new(false));
         let armed = fails.clone();
-        let faults = Faults::new().when(
-            move |target| target.setup.is_some() && armed.load(Ordering::Relaxed),
-            Fault::Fail(TransferError::Timeout),
-        );
-        let adapter = model.builder().air(&Air::quiet(9)).build();
-        let probe = adapter.probe();
-        let port = controller.plug_with(adapter, &[&faults]);
-        let wlan = Wlan::attach(port.device(), options_of(model)).await.unwrap();
+        let (kernel, controller, port, probe, wlan) =
+            watched(model, move |target| target.setup.is_some() && armed.load(Ordering::Relaxed)).await;
         wlan.set_channel(channel("1")).await.unwrap();
         wlan.hop(channel("11")).await.unwrap();
         fails.store(true, Ordering::Relaxed);
         let error = wlan.inject(frame()).await.unwrap_err();
-        assert!(matches!(error.kind(), InjectErrorKind::Refused(Refusal::NoChannel)), "{model}: {error:?}");
-        assert_eq!((probe.transmit_stats().sent, wlan.channel()), (0, None), "{model}");
+        let InjectErrorKind::Interface(cause) = error.kind() else { panic!("{model}: {error:?}") };
+        assert_eq!((cause.stage(), cause.is_unplugged()), (Stage::Channel, false), "{model}: {cause:?}");
+        // The radio is where the hop has left it.
+        assert_eq!((probe.transmit_stats().sent, wlan.channel()), (0, Some(channel("11"))), "{model}");
         fails.store(false, Ordering::Relaxed);
-        wlan.hop(channel("11")).await.unwrap();
         wlan.inject(frame()).await.unwrap();
-        assert_eq!(wlan.channel(), Some(channel("11")), "{model}");
+        let power = powers_but_cck(&probe);
+        wlan.set_channel(channel("11")).await.unwrap();
+        assert!(power == powers_but_cck(&probe), "{model}");
         wlan.down().await.unwrap();
         drop((port, controller));
         kernel.shutdown().await;

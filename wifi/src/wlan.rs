@@ -304,10 +304,10 @@ impl Wlan {
     }
 
     /// Tunes to another channel as quickly as can be: what the last change of channel left in the radio's synthesizers
-    /// is not read back, and the transmit power is left for the first frame to be sent there, which waits for it. Between
-    /// two channels of a sub-band (2.4 GHz is one) with the same width this takes a transfer for each path of the radio
-    /// and a single round trip. [`set_channel`](Self::set_channel) leaves the same chip, power included, and looks at what
-    /// it holds.
+    /// is not read back, and as long as the interface has sent nothing, the transmit power is left for its first frame,
+    /// which waits for it. Between two channels of a sub-band (2.4 GHz is one) with the same width this takes a transfer
+    /// for each path of the radio and a single round trip, and for an interface that sends, the powers that differ before
+    /// it. [`set_channel`](Self::set_channel) leaves the same chip, power included, and looks at what it holds.
     ///
     /// # Cancel safety
     /// As [`set_channel`](Self::set_channel).

@@ -406,13 +406,14 @@ fn arrived(cpu: &Cpu, found: &Found, end: &End) {
     end.flights.set_power(!found.phy.power_is_stale());
 }
 
-/// Sets the power that a hop has left out. If that fails nobody knows where the radio is, and frames are refused.
-async fn freshen_power(cpu: &Cpu, found: &Found, end: &End) -> Result<(), Error> {
+/// Sets the power that a hop has left out. If that fails the frames that wait for it fail, and the next one has it tried
+/// again.
+async fn freshen_power(found: &Found, end: &End) -> Result<(), Error> {
     let result = found.phy.freshen_power().await;
-    if result.is_err() {
-        arrived(cpu, found, end);
+    if let Err(error) = &result {
+        end.flights.fail_waiting(error);
     }
-    end.flights.set_power(true);
+    end.flights.set_power(!found.phy.power_is_stale());
     result
 }
 
@@ -446,9 +447,11 @@ async fn serve(
         // As for switching off: a command gets its time however far a reader is behind.
         let _time_runs = frames_of(end).map(|frames| frames.let_time_run());
         let Some(command) = command else {
-            if let Err(error) = freshen_power(cpu, found, end).await {
+            if let Err(error) = freshen_power(found, end).await {
                 tracing::warn!(%error, "the power for frames could not be set");
             }
+            // The frames that waited for it come before the next command.
+            cpu.yield_now().await;
             continue;
         };
         match command {
@@ -456,7 +459,9 @@ async fn serve(
                 let _ = answer.send(tune(cpu, found, end, found.phy.set_channel(channel)).await);
             }
             Command::Hop(channel, answer) => {
-                let _ = answer.send(tune(cpu, found, end, found.phy.hop(channel)).await);
+                // Asked when nothing more is sent: an interface that sends has its power set before it is on the channel.
+                let change = async { found.phy.hop(channel, end.flights.sends()).await };
+                let _ = answer.send(tune(cpu, found, end, change).await);
             }
             Command::SetTxPower(power, answer) => {
                 let half_dbm = power.map(|dbm| i16::from(dbm) * 2);
@@ -466,7 +471,7 @@ async fn serve(
             }
             Command::Calibrate(answer) => {
                 adapter.regs.enter(Stage::Calibrate);
-                let result = match freshen_power(cpu, found, end).await {
+                let result = match freshen_power(found, end).await {
                     Ok(()) => found.phy.calibrate().await,
                     failed => failed,
                 };

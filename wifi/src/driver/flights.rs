@@ -69,6 +69,8 @@ struct Inner {
     /// Frames without a report one after the other.
     missed: u32,
     paused: bool,
+    /// A frame has been given to the chip, or waits for its power.
+    sends: bool,
     power: Power,
     /// Who sets the power.
     keeper: Option<Waker>,
@@ -82,7 +84,7 @@ struct Inner {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Power {
     Set,
-    /// It is another channel's; no frame is sent with it.
+    /// It is another channel's; no frame is given to the chip.
     Stale,
     /// The same, and a frame waits.
     Wanted,
@@ -98,6 +100,7 @@ impl Flights {
             earliest: None,
             missed: 0,
             paused: false,
+            sends: false,
             power: Power::Set,
             keeper: None,
             sender: None,
@@ -174,6 +177,7 @@ impl Flights {
             inner.places.iter().position(Option::is_none).expect("a frame is taken if there is a place");
         let serial = inner.next_serial;
         inner.next_serial += 1;
+        inner.sends = true;
         job.given_to_chip();
         // There are as many places as numbers, which are bytes.
         let key = Key { place: place as u8, serial };
@@ -260,8 +264,22 @@ impl Flights {
     }
 }
 
-/// Power that is set when a frame is to have it: the control task says so, the transmit task asks for it.
+/// Power that is set when the first frame is to have it: the control task says so, the transmit task asks for it.
 impl Flights {
+    /// Whether this interface is one that sends: the chip may have frames, and its power must be the channel's always.
+    pub(super) fn sends(&self) -> bool {
+        self.inner.borrow().sends
+    }
+
+    /// Ends what waits to be given to the chip, for `error`.
+    pub(super) fn fail_waiting(&self, error: &Error) {
+        // One that comes when its sender hears of this has its own try.
+        let waiting: Vec<Job> = core::iter::from_fn(|| self.queue.take_if(|_| true)).collect();
+        for job in waiting {
+            job.failed(InjectErrorKind::Interface(error.clone()));
+        }
+    }
+
     /// From now on the power is right, or it is another channel's.
     pub(super) fn set_power(&self, right: bool) {
         let mut inner = self.inner.borrow_mut();
@@ -290,6 +308,7 @@ impl Flights {
         if stale(&self.inner.borrow()) && self.queue.poll_waiting(context).is_ready() {
             let mut inner = self.inner.borrow_mut();
             inner.power = Power::Wanted;
+            inner.sends = true;
             if let Some(keeper) = inner.keeper.take() {
                 keeper.wake();
             }

@@ -19,7 +19,7 @@
 //! | never looks at the TSF | reads it once, so that the upper half of time stamps is known |
 //! | Bluetooth coexistence as the other part's traffic and messages want it | as it is set up, by band |
 //! | on another channel of the same band sets all that depends on the channel | sets what differs; the three fields of RF CFGCH as one word |
-//! | on any channel sets the powers of all rates | a hop leaves them to the first frame that is sent there |
+//! | on any channel sets the powers of all rates | as long as nothing is sent, a hop leaves them to the first frame |
 //! | at super speed clears the USB mode's bits in SYS_SDIO_CTRL and ACLK_MON at probe, and both registers at every start | at every start |
 //! | watchdog: initial gain, power tracking, every 2 s | none |
 

@@ -118,35 +118,43 @@ impl Phy {
         self.go_to(channel, true).await
     }
 
-    /// The same without a look at the radio's registers where the last change of channel tells what they hold, and with
-    /// the power left to [`freshen_power`](Self::freshen_power). Within a sub-band and at one width that takes a write
-    /// a path.
+    /// The same without a look at the radio's registers where the last change of channel tells what they hold. Without
+    /// power, which is then left to [`freshen_power`](Self::freshen_power), that takes a write a path within a sub-band and
+    /// at one width; the chip must have no frame then, nor be given one.
     ///
     /// # Errors
     /// As [`set_channel`](Self::set_channel).
-    pub(crate) async fn hop(&self, channel: Channel) -> Result<(), Error> {
-        self.go_to(channel, false).await
+    pub(crate) async fn hop(&self, channel: Channel, with_power: bool) -> Result<(), Error> {
+        self.go_to(channel, with_power).await
     }
 
-    /// Whether a hop has left a power that is not the channel's: nothing may be sent with it.
+    /// Whether a hop has left a power that is not the channel's: no frame may be given to the chip.
     pub(crate) fn power_is_stale(&self) -> bool {
         self.power_is_stale.get()
     }
 
-    /// Sets the power that a hop has left out, if one has. After a failure nobody knows where the radio is.
+    /// Sets the power that a hop has left out, if one has. After a failure it is still left out, and can be tried again:
+    /// all that the hop itself wrote had arrived before.
     ///
     /// # Errors
     /// Transfer errors.
     pub(crate) async fn freshen_power(&self) -> Result<(), Error> {
         let Some(channel) = self.channel.get().filter(|_| self.power_is_stale.get()) else { return Ok(()) };
         let _stage = self.during(Stage::Channel);
-        self.channel.set(None);
         let set = async {
             self.change_tx_power(channel).await?;
             self.regs.barrier().await
         };
         let set = set.await;
-        self.arrive(channel, set, true).await
+        match set {
+            Ok(()) => self.power_is_stale.set(false),
+            Err(_) => {
+                // Others that are still on their way belong to this, and so do their failures.
+                let _ = self.regs.barrier().await;
+                self.forget_power();
+            }
+        }
+        set
     }
 
     async fn go_to(&self, channel: Channel, with_power: bool) -> Result<(), Error> {
