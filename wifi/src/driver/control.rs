@@ -400,7 +400,7 @@ async fn tune(
     result
 }
 
-/// After a change of the channel, or of its power.
+/// After a change of channel, whatever came of it.
 fn arrived(cpu: &Cpu, found: &Found, end: &End) {
     tell_channel(cpu, end, found.phy.channel());
     end.flights.set_power(!found.phy.power_is_stale());

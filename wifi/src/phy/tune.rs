@@ -170,7 +170,7 @@ impl Phy {
         self.arrive(channel, tuned, with_power).await
     }
 
-    /// Keeps account of how a change of channel, or of its power, has ended.
+    /// Keeps account of how a change of channel has ended, and whether it has set the power.
     async fn arrive(
         &self,
         channel: Channel,
