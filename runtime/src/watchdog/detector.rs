@@ -2,6 +2,10 @@
 //!
 //! What stands still is dated from the last look at which it was seen to move, or that its movement came after. So a
 //! report is never later than the threshold after the stall's true beginning, and at most one look early.
+//!
+//! Time in which the watchdog itself was held up does not count: when a process is stopped and continued, or its
+//! machine is, the kernel could no more go on than its watchdog could. (Linux: `kvm_check_and_clear_guest_paused`,
+//! `kernel/watchdog.c`, `watchdog_timer_fn`.)
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -68,6 +72,11 @@ impl Watched {
         (lasted >= limit && !std::mem::replace(&mut self.reported, true)).then_some(lasted)
     }
 
+    /// Takes `time` out of the account.
+    fn forgive(&mut self, time: Duration) {
+        self.moved = self.moved.saturating_add(time);
+    }
+
     fn due(&self, limit: Duration) -> Option<Duration> {
         (!self.reported).then(|| self.moved.saturating_add(limit))
     }
@@ -79,6 +88,8 @@ pub(super) struct Detector {
     threshold: Duration,
     /// When it last looked.
     looked: Duration,
+    /// When it was to look next.
+    look_due: Duration,
     ticks: Watched,
     /// The poll in progress, by the number of polls so far.
     poll: Option<Watched>,
@@ -88,12 +99,17 @@ pub(super) struct Detector {
 impl Detector {
     pub(super) fn new(threshold: Duration, now: Duration) -> Self {
         let ticks = Watched { count: 0, moved: now, reported: false };
-        Self { threshold, looked: now, ticks, poll: None, lines: BTreeMap::new() }
+        Self { threshold, looked: now, look_due: now, ticks, poll: None, lines: BTreeMap::new() }
     }
 
     /// Takes in what is seen at `now`; what is to be reported of it.
     pub(super) fn look(&mut self, now: Duration, sight: Sight) -> Vec<WatchdogReport> {
-        let before = std::mem::replace(&mut self.looked, now);
+        let mut before = std::mem::replace(&mut self.looked, now);
+        let late = now.saturating_sub(self.look_due);
+        if late >= self.threshold / 2 {
+            before += late;
+            self.watched().for_each(|watched| watched.forgive(late));
+        }
         let mut stalls = Vec::new();
         self.ticks.see(sight.ticks, before);
         stalls.extend(self.ticks.overdue(now, self.threshold).map(|lasted| (Stall::JiffiesFrozen, lasted)));
@@ -127,12 +143,76 @@ impl Detector {
         reports.collect()
     }
 
+    fn watched(&mut self) -> impl Iterator<Item = &mut Watched> {
+        std::iter::once(&mut self.ticks).chain(self.poll.as_mut()).chain(self.lines.values_mut())
+    }
+
     /// When to look next: after Linux's sample period, or when something will have stood still for too long.
-    pub(super) fn look_again(&self, now: Duration) -> Duration {
+    pub(super) fn look_again(&mut self, now: Duration) -> Duration {
         let limit = self.threshold;
         let due = [self.ticks.due(limit), self.poll.as_ref().and_then(|poll| poll.due(2 * limit))];
         let due = due.into_iter().chain(self.lines.values().map(|line| line.due(limit))).flatten();
         let period = now.saturating_add(2 * limit / 5);
-        due.min().map_or(period, |due| due.clamp(now.saturating_add(limit / 100), period))
+        self.look_due = due.min().map_or(period, |due| due.clamp(now.saturating_add(limit / 100), period));
+        self.look_due
+    }
+}
+
+#[cfg(all(test, not(airlift_loom)))]
+mod tests {
+    use super::*;
+    use crate::Kernel;
+
+    const THRESHOLD: Duration = Duration::from_secs(10);
+
+    fn stalls(reports: Vec<WatchdogReport>) -> Vec<(Stall, Duration)> {
+        reports.into_iter().map(|report| (report.stall, report.lasted)).collect()
+    }
+
+    /// A detector that has looked once, what it saw, and when it is to look again.
+    fn begun(task: Option<(u64, String)>) -> (Detector, Sight, Duration) {
+        let kernel = Kernel::new().unwrap();
+        let mut sight = see(&kernel.handle());
+        sight.state.task = task;
+        sight.waiting.insert(1, ("usb".to_owned(), 0));
+        let mut detector = Detector::new(THRESHOLD, Duration::ZERO);
+        assert_eq!(stalls(detector.look(Duration::ZERO, sight.clone())), []);
+        let due = detector.look_again(Duration::ZERO);
+        (detector, sight, due)
+    }
+
+    #[test]
+    fn r11_time_in_which_the_watchdog_was_held_up_too_is_not_held_against_the_kernel() {
+        let (mut detector, mut sight, due) = begun(Some((1, "busy".to_owned())));
+        // The process is stopped for an hour; the timer interrupt was taken before that, nothing else has moved.
+        sight.ticks += 1;
+        let now = due + Duration::from_secs(3_600);
+        assert_eq!(stalls(detector.look(now, sight.clone())), []);
+        // The time that it does count is that before and after: 4 s and 6 s.
+        let due = detector.look_again(now);
+        sight.ticks += 1;
+        assert_eq!(stalls(detector.look(due, sight.clone())), []);
+        detector.look_again(due);
+        sight.ticks += 1;
+        let pending = Stall::LinePending { number: 1, name: "usb".to_owned() };
+        assert_eq!(stalls(detector.look(now + Duration::from_secs(6), sight)), [(pending, THRESHOLD)]);
+    }
+
+    #[test]
+    fn r11_a_watchdog_that_is_a_little_late_still_reports_in_time() {
+        let (mut detector, sight, _) = begun(None);
+        let stall = [Stall::JiffiesFrozen, Stall::LinePending { number: 1, name: "usb".to_owned() }];
+        let mut now = Duration::ZERO;
+        let late = THRESHOLD / 20;
+        loop {
+            now = detector.look_again(now) + late;
+            let found = stalls(detector.look(now, sight.clone()));
+            if !found.is_empty() {
+                let found: Vec<_> = found.into_iter().map(|(stall, _)| stall).collect();
+                assert_eq!(found, stall);
+                break;
+            }
+        }
+        assert!(now <= THRESHOLD + late, "{now:?}");
     }
 }
