@@ -276,15 +276,16 @@ impl Cpu {
     /// Runs `work` with softirqs put off (`local_bh_disable`).
     #[track_caller]
     pub fn with_softirqs_off<R>(&self, work: impl FnOnce() -> R) -> R {
-        struct Enable<'a>(&'a Rc<Core>);
+        struct Enable<'a>(&'a Rc<Core>, &'static Location<'static>);
         impl Drop for Enable<'_> {
             fn drop(&mut self) {
-                self.0.enable_softirqs();
+                self.0.enable_softirqs(self.1);
             }
         }
+        let site = Location::caller();
         self.core.softirq.disable();
-        self.core.preemption_went_off(Location::caller());
-        let _enable = Enable(&self.core);
+        self.core.preemption_went_off(site);
+        let _enable = Enable(&self.core, site);
         work()
     }
 

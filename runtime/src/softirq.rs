@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
@@ -160,12 +160,12 @@ impl Softirqs {
 }
 
 impl Core {
-    /// Ends one `local_bh_disable`; what was raised meanwhile runs now.
-    pub(crate) fn enable_softirqs(self: &Rc<Self>) {
+    /// Ends the `local_bh_disable` of `site`; what was raised meanwhile runs now.
+    pub(crate) fn enable_softirqs(self: &Rc<Self>, site: &'static Location<'static>) {
         let disabled = &self.softirq.disabled;
         disabled.set(disabled.get().saturating_sub(1));
         if disabled.get() == 0 && self.irqs_on.get() {
-            self.preemption_went_on();
+            self.preemption_went_on(site);
             if !self.softirq.overflown.get() {
                 self.run_softirqs();
             }

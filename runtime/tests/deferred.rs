@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use airlift_runtime::{Clock, Completion, Cpu, IrqReturn, Kernel, Softirq, Tasklet};
+use airlift_runtime::{Clock, Completion, Cpu, IrqReturn, JoinError, Kernel, Softirq, Tasklet};
 use common::{Log, kernel, on_kernel};
 use futures::executor::block_on;
 
@@ -309,4 +309,17 @@ fn r12_a_panic_in_a_tasklet_is_told_by_its_handle_and_the_others_run() {
             (Some("on purpose"), true, false)
         );
     });
+}
+
+#[test]
+fn r8_enabling_a_tasklet_more_often_than_it_was_disabled_is_refused() {
+    let kernel = kernel();
+    let task = kernel.handle().spawn("confused", |cpu| async move {
+        let tasklet = cpu.tasklet("test", |_| {});
+        tasklet.disable();
+        tasklet.enable();
+        tasklet.enable();
+    });
+    let Err(JoinError::Panicked(message)) = block_on(task.unwrap()) else { panic!("it went through") };
+    assert!(message.contains("more often than it was disabled"), "{message}");
 }

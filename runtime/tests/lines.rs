@@ -470,9 +470,10 @@ fn r12_a_threaded_handler_that_panics_while_it_is_woken_again_keeps_nobody_waiti
                 async { panic!("on purpose") }
             },
         );
+        let irq = irq.unwrap();
         line.trigger().unwrap();
         settle(&cpu).await;
-        assert!(irq.unwrap().panicked().is_some());
+        assert!(irq.panicked().is_some());
         assert_eq!(cpu.timeout(Cpu::JIFFY, cpu.synchronize_irq(&line)).await, Ok(()));
     });
 }

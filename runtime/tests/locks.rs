@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use airlift_runtime::{Completion, Cpu, IrqReturn, Mutex, Softirq, SpinLock, WaitQueue};
+use airlift_runtime::{Completion, Cpu, IrqReturn, JoinError, Mutex, Softirq, SpinLock, WaitQueue};
 use common::{Log, kernel, on_kernel};
 use futures::executor::block_on;
 
@@ -329,4 +329,51 @@ fn r8_softirqs_run_lowest_first_and_not_before_the_handlers_are_done() {
         log.take()
     });
     assert_eq!(block_on(task.unwrap()).unwrap(), ["a", "b", "NetTx", "NetRx", "Rcu"]);
+}
+
+#[test]
+fn r10_a_contended_spinlock_names_its_owner_whatever_it_is_or_was() {
+    let kernel = kernel();
+    let task = kernel.handle().spawn("wants", |cpu| async move {
+        let locks = [(); 4].map(|()| &*Box::leak(Box::new(SpinLock::new("kept", ()))));
+        let line = cpu.kernel().irq_line("leaky").unwrap();
+        let irq = cpu.request_irq(&line, "leaky", move |irq| {
+            std::mem::forget(locks[0].try_lock(irq));
+            std::mem::forget(locks[1].try_lock(irq));
+            IrqReturn::Handled
+        });
+        let irq = irq.unwrap();
+        let _softirq = cpu.open_softirq(Softirq::NetRx, move |softirq| {
+            std::mem::forget(locks[2].try_lock(softirq));
+        });
+        line.trigger().unwrap();
+        cpu.with_softirqs_off(|| cpu.raise_softirq(Softirq::NetRx));
+        let keeps = cpu.spawn("keeps", move |cpu| async move { std::mem::forget(locks[3].lock(&cpu)) });
+        keeps.await.unwrap();
+        let want = |lock: &'static SpinLock<()>| {
+            let wants = cpu.spawn("wants", move |cpu| async move { lock.with(&cpu, |()| ()) });
+            async {
+                let Err(JoinError::Panicked(message)) = wants.await else { panic!("it was free") };
+                message
+            }
+        };
+        let mut messages = vec![want(locks[0]).await];
+        drop(irq);
+        for lock in &locks[1..] {
+            messages.push(want(lock).await);
+        }
+        messages
+    });
+    let messages = block_on(task.unwrap()).unwrap();
+    let owners = [
+        r#"irq handler "leaky""#,
+        "an irq handler that was freed since",
+        "softirq NET_RX",
+        "a task that has ended since",
+    ];
+    assert_eq!(messages.len(), owners.len());
+    for (message, owner) in messages.iter().zip(owners) {
+        assert!(message.contains(&format!("is held by {owner} since")), "{owner}: {message}");
+        assert!(message.contains(r#"wanted by task "wants""#), "{message}");
+    }
 }

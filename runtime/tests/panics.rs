@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use airlift_runtime::{IrqReturn, JoinError, Softirq};
@@ -185,4 +185,31 @@ fn r12_a_panic_with_irqs_off_and_a_lock_held_leaves_both_clean() {
         (cpu.irqs_enabled(), lock.with(&cpu, |value| *value))
     });
     assert_eq!((flag, lock), (true, 1));
+}
+
+#[test]
+fn r12_a_panic_in_the_drop_of_a_handler_that_freed_its_own_line_is_contained() {
+    on_kernel(|cpu| async move {
+        let line = cpu.kernel().irq_line("test").unwrap();
+        let bomb = OnDrop(|| panic!("on purpose"));
+        let own = Rc::new(RefCell::new(None));
+        let frees = own.clone();
+        let irq = cpu.request_irq(&line, "bomb", move |_| {
+            let _keep = &bomb;
+            drop(frees.borrow_mut().take());
+            IrqReturn::Handled
+        });
+        *own.borrow_mut() = Some(irq.unwrap());
+        line.trigger().unwrap();
+        // The processor is as it was, and the line is anybody's.
+        assert!(own.borrow().is_none() && cpu.irqs_enabled() && cpu.preempt_count() == 0);
+        let runs = Rc::new(Cell::new(0));
+        let count = runs.clone();
+        let _irq = cpu.request_irq(&line, "next", move |_| {
+            count.set(count.get() + 1);
+            IrqReturn::Handled
+        });
+        line.trigger().unwrap();
+        assert_eq!(runs.get(), 1);
+    });
 }

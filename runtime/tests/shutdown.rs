@@ -2,11 +2,13 @@
 
 mod common;
 
+use std::any::Any;
+use std::cell::RefCell;
 use std::future::pending;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use airlift_runtime::{Clock, IrqPolicy, IrqReturn, JoinError, Kernel, Softirq};
+use airlift_runtime::{Clock, IrqPolicy, IrqReturn, JoinError, Kernel, KernelGone, Softirq};
 use common::{OnDrop, kernel, receive};
 use futures::executor::block_on;
 
@@ -42,7 +44,12 @@ fn a4_after_the_shutdown_the_threads_are_gone() {
             .count()
     }
     let kernel = Kernel::builder().name("a4gone").clock(Clock::system()).build().unwrap();
-    block_on(kernel.handle().spawn("up", |cpu| async move { cpu.msleep(1).await }).unwrap()).unwrap();
+    let up = kernel.handle().spawn("up", |cpu| async move {
+        cpu.msleep(1).await;
+        // A processor that is kept for ever keeps no thread.
+        std::mem::forget(cpu);
+    });
+    block_on(up.unwrap()).unwrap();
     if cfg!(target_os = "linux") {
         // The kernel's own and its timer's.
         assert_eq!(threads("a4gone"), 2);
@@ -54,6 +61,51 @@ fn a4_after_the_shutdown_the_threads_are_gone() {
         assert!(begin.elapsed() < common::HANG, "a thread outlived the shutdown");
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn a4_the_shutdown_waits_until_the_kernels_thread_has_returned() {
+    thread_local! {
+        static LAST: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
+    }
+    for future in [false, true] {
+        let kernel = kernel();
+        let (returned, has_returned) = mpsc::channel();
+        let (said, says) = mpsc::channel();
+        let task = kernel.handle().spawn("main", move |_| async move {
+            // The very last that the thread does, after its report. It gives a shutdown that does not wait for it
+            // the time to overtake it; one that does never sends anything, however long this takes.
+            let last = OnDrop(move || {
+                let overtaken = has_returned.recv_timeout(Duration::from_millis(20)).is_ok();
+                said.send(overtaken).unwrap();
+            });
+            LAST.with(|slot| *slot.borrow_mut() = Some(Box::new(last)));
+        });
+        block_on(task.unwrap()).unwrap();
+        if future {
+            block_on(kernel.shutdown());
+        } else {
+            kernel.shutdown_blocking();
+        }
+        let _ = returned.send(());
+        assert!(!receive(&says), "the kernel's thread goes on behind its shutdown");
+    }
+}
+
+#[test]
+fn r1_a_dropped_kernels_thread_ends_soon_after() {
+    thread_local! {
+        static LAST: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
+    }
+    let kernel = kernel();
+    let (said, says) = mpsc::channel();
+    let task = kernel.handle().spawn("main", move |_| async move {
+        let last = OnDrop(move || said.send(()).unwrap());
+        LAST.with(|slot| *slot.borrow_mut() = Some(Box::new(last)));
+    });
+    block_on(task.unwrap()).unwrap();
+    drop(kernel);
+    receive(&says);
 }
 
 #[test]
@@ -194,6 +246,9 @@ fn r1_what_was_asked_for_and_not_begun_is_dropped_and_counted_and_softirqs_that_
     let late = handle.spawn("late", move |_| async move { drop(witness) }).unwrap();
     let service = handle.spawn_service("late service", |_| pending::<()>()).unwrap();
     let ended = kernel.shutdown();
+    // From here on nothing is taken any more, though the kernel has yet to notice.
+    assert_eq!(handle.spawn("too late", |_| async {}).map(drop), Err(KernelGone));
+    assert_eq!(handle.irq_line("too late").map(drop), Err(KernelGone));
     release.send(()).unwrap();
     let report = block_on(ended);
     assert_eq!((report.spawns_dropped, report.tasks_dropped), (1, vec!["busy".to_owned()]));
@@ -361,4 +416,23 @@ fn a5_a_sleep_that_is_cancelled_is_disarmed() {
     let _hold = block_on(task.unwrap()).unwrap();
     assert_eq!(kernel.handle().clock().now(), Duration::from_millis(1));
     assert_eq!(kernel.shutdown_blocking().timers_dropped, 0);
+}
+
+#[test]
+fn r1_a_kernel_that_is_never_idle_ends_when_it_is_told_to_on_either_clock() {
+    for clock in [Clock::virtual_time(), Clock::system()] {
+        let kernel = Kernel::builder().clock(clock).build().unwrap();
+        let (begins, has_begun) = mpsc::channel();
+        let task = kernel.handle().spawn("busy", move |cpu| async move {
+            begins.send(()).unwrap();
+            loop {
+                cpu.yield_now().await;
+            }
+        });
+        receive(&has_begun);
+        let (ended, has_ended) = mpsc::channel();
+        std::thread::spawn(move || ended.send(kernel.shutdown_blocking().tasks_dropped));
+        assert_eq!(receive(&has_ended), ["busy"]);
+        drop(task);
+    }
 }

@@ -530,3 +530,37 @@ fn r4_a_storm_of_distinct_lines_from_a_host_starves_neither_tasks_nor_timers() {
         assert_eq!(line.coalesced, rounds - runs - u64::from(line.pending), "{line:?}");
     }
 }
+
+#[test]
+fn r9_a_timer_that_is_due_again_before_its_callback_ends_leaves_tasks_their_turns() {
+    let kernel = Kernel::builder().clock(Clock::system()).build().unwrap();
+    let line = kernel.handle().irq_line_at(0, "timer").unwrap();
+    let task = kernel.handle().spawn("busy", move |cpu| async move {
+        let stop = Rc::new(Cell::new(false));
+        let timer = Rc::new(RefCell::new(None::<Timer>));
+        let (stopped, again, inner) = (stop.clone(), timer.clone(), cpu.clone());
+        let runs = Rc::new(Cell::new(0));
+        let count = runs.clone();
+        *timer.borrow_mut() = Some(cpu.timer("again", move |_| {
+            count.set(count.get() + 1);
+            if !stopped.get() {
+                // Due at once, and its interrupt is taken in here.
+                again.borrow().as_ref().unwrap().arm_in(Duration::ZERO);
+                while !line.is_pending() {
+                    std::hint::spin_loop();
+                }
+                inner.cpu_relax();
+            }
+        }));
+        timer.borrow().as_ref().unwrap().arm_in(Duration::ZERO);
+        while runs.get() < 3 {
+            cpu.yield_now().await;
+        }
+        stop.set(true);
+        cpu.msleep(1).await;
+        drop(timer.borrow_mut().take());
+    });
+    let (ended, has_ended) = mpsc::channel();
+    std::thread::spawn(move || ended.send(block_on(task.unwrap())));
+    receive(&has_ended).unwrap();
+}

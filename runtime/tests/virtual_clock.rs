@@ -3,6 +3,7 @@
 mod common;
 
 use std::sync::{Arc, Mutex, mpsc};
+use std::task::Wake;
 use std::thread;
 use std::time::Duration;
 
@@ -381,74 +382,6 @@ fn a5_a_cancelled_run_until_lets_no_time_pass_after() {
 }
 
 #[test]
-fn r16_kernels_on_one_clock_wait_for_each_other() {
-    let clock = Clock::virtual_time();
-    let hold = clock.hold();
-    let (one, two) = (kernel_on(&clock), kernel_on(&clock));
-    let log = Arc::new(Mutex::new(Vec::new()));
-    let tasks: Vec<_> = [(&one, 2), (&two, 3)]
-        .into_iter()
-        .map(|(kernel, period)| {
-            let log = log.clone();
-            let task = kernel.handle().spawn("ticker", move |cpu| async move {
-                for _ in 0..4 {
-                    cpu.msleep(period).await;
-                    log.lock().unwrap().push((cpu.now().as_millis(), period));
-                }
-            });
-            task.unwrap()
-        })
-        .collect();
-    for kernel in [&one, &two] {
-        block_on(kernel.handle().spawn("probe", |_| async {}).unwrap()).unwrap();
-    }
-    drop(hold);
-    tasks.into_iter().for_each(|task| block_on(task).unwrap());
-    let log = log.lock().unwrap();
-    let times: Vec<_> = log.iter().map(|(at, _)| *at).collect();
-    assert!(times.is_sorted(), "{log:?}");
-    assert_eq!(log.len(), 8);
-}
-
-#[test]
-fn r16_a_kernel_in_the_midst_of_a_turn_stops_the_time_of_the_others() {
-    let clock = Clock::virtual_time();
-    let (busy, idle) = (kernel_on(&clock), kernel_on(&clock));
-    let (in_turn, is_in_turn) = mpsc::channel();
-    let (release, released) = mpsc::channel();
-    let turn = busy.handle().spawn("busy", move |_| async move {
-        in_turn.send(()).unwrap();
-        receive(&released);
-    });
-    receive(&is_in_turn);
-    let parks = idle.handle().stats().parks;
-    let sleeper = idle.handle().spawn("sleeper", |cpu| async move { cpu.msleep(1).await });
-    let begin = std::time::Instant::now();
-    while idle.handle().stats().parks == parks || idle.handle().stats().task("sleeper").is_none() {
-        assert!(begin.elapsed() < common::HANG, "{}", idle.handle().stats());
-        thread::yield_now();
-    }
-    // It had nothing to do and a timer to wait for, and did not move the time.
-    assert_eq!(clock.now(), Duration::ZERO);
-    release.send(()).unwrap();
-    block_on(turn.unwrap()).unwrap();
-    block_on(sleeper.unwrap()).unwrap();
-    assert_eq!(clock.now(), MS);
-}
-
-#[test]
-fn r16_the_end_of_a_kernel_lets_the_time_of_the_others_run() {
-    let clock = Clock::virtual_time();
-    let (one, two) = (kernel_on(&clock), kernel_on(&clock));
-    let task = two.handle().spawn("sleeper", |cpu| async move {
-        cpu.msleep(5).await;
-        cpu.now()
-    });
-    one.shutdown_blocking();
-    assert_eq!(block_on(task.unwrap()).unwrap(), 5 * MS);
-}
-
-#[test]
 fn a5_a_run_until_that_is_cancelled_when_its_instant_has_come_keeps_no_hold() {
     let clock = Clock::virtual_time();
     let hold = clock.hold();
@@ -489,4 +422,48 @@ fn r9_a_task_that_a_host_thread_wakes_from_idle_finds_jiffies_up_to_date() {
     });
     assert_eq!(block_on(task.unwrap()).unwrap(), 5);
     device.join().unwrap();
+}
+
+/// Tells what is in a log at the moment at which it is woken.
+struct Snapshot {
+    log: Arc<Mutex<Vec<&'static str>>>,
+    tell: mpsc::Sender<Vec<&'static str>>,
+}
+
+impl Wake for Snapshot {
+    fn wake(self: Arc<Self>) {
+        self.tell.send(self.log.lock().unwrap().clone()).unwrap();
+    }
+}
+
+#[test]
+fn r16_a_run_until_that_is_reached_already_ends_behind_all_that_is_due() {
+    let clock = Clock::virtual_time();
+    let hold = clock.hold();
+    let kernel = kernel_on(&clock);
+    drop(block_on(clock.run_until(40 * MS)));
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let (armed, is_armed) = mpsc::channel();
+    let (go_on, goes_on) = mpsc::channel();
+    let entries = log.clone();
+    let task = kernel.handle().spawn("driver", move |cpu| async move {
+        let timer = cpu.timer("due now", move |_| entries.lock().unwrap().push("timer"));
+        timer.arm_in(Duration::ZERO);
+        armed.send(()).unwrap();
+        // In the midst of its turn the kernel releases nobody.
+        receive(&goes_on);
+        cpu.msleep(1).await;
+    });
+    receive(&is_armed);
+    let (tell, told) = mpsc::channel();
+    let waker = Arc::new(Snapshot { log, tell }).into();
+    let mut until = std::pin::pin!(clock.run_until(MS));
+    let mut context = std::task::Context::from_waker(&waker);
+    assert!(until.as_mut().poll(&mut context).is_pending());
+    go_on.send(()).unwrap();
+    assert_eq!(receive(&told), ["timer"]);
+    assert!(until.as_mut().poll(&mut context).is_ready());
+    assert_eq!(clock.now(), 40 * MS);
+    drop(hold);
+    block_on(task.unwrap()).unwrap();
 }

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,8 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use airlift_runtime::{
-    Clock, Completion, Cpu, Hold, IrqLine, IrqPolicy, IrqReturn, JoinHandle, Kernel, Stall, Watchdog,
-    WatchdogReport,
+    Clock, Completion, Cpu, Hold, IrqLine, IrqPolicy, IrqReturn, JoinHandle, Kernel, Softirq, Stall,
+    Watchdog, WatchdogReport,
 };
 use common::receive;
 use futures::executor::block_on;
@@ -275,4 +276,98 @@ fn r15_global_a_host_token_pends_behind_a_suspended_tasks_flag_and_the_watchdog_
     block_on(rescuer.unwrap()).unwrap();
     assert!(block_on(task).unwrap() >= 10_000);
     assert!(handle.stats().tasks.iter().all(|task| !task.irqs_off));
+}
+
+#[test]
+fn r15_global_the_report_blames_the_task_whose_flag_it_is_and_names_its_line_and_where_jiffies_stand() {
+    let clock = Clock::virtual_time();
+    let hold = clock.hold();
+    let kernel = Kernel::builder().clock(clock.clone()).irq_policy(IrqPolicy::Global).build().unwrap();
+    let handle = kernel.handle();
+    let line = served_line(&kernel, "device");
+    let watchdog = Watchdog::builder().clock(clock.clone()).watch(&handle).unwrap();
+    let (said, says) = mpsc::channel();
+    let off = said.clone();
+    let guilty = handle.spawn("guilty", move |cpu| async move {
+        cpu.msleep(5).await;
+        cpu.local_irq_disable();
+        off.send(()).unwrap();
+        std::future::pending::<()>().await;
+    });
+    // It waits for a timer that nobody takes the interrupt of, and turns that do not end the failure.
+    let (wake, woken) = futures::channel::oneshot::channel();
+    let innocent = handle.spawn("innocent", move |cpu| async move {
+        woken.await.unwrap();
+        said.send(()).unwrap();
+        cpu.msleep(1).await;
+        cpu.jiffies()
+    });
+    drop(hold);
+    receive(&says);
+    // At whatever time: its turn begins and ends with IRQs off.
+    wake.send(()).unwrap();
+    receive(&says);
+    line.trigger().unwrap();
+    let guilty_id = handle.stats().task("guilty").unwrap().id;
+    let pending = Stall::LinePending { number: line.number(), name: "device".to_owned() };
+    let mut stalls = Vec::new();
+    while stalls.len() < 2 {
+        let report = block_on(watchdog.next_report()).unwrap();
+        assert_eq!(report.suspended_with_irqs_off, [(guilty_id, "guilty".to_owned())], "{report}");
+        assert_eq!((report.state.jiffies, report.state.irqs_enabled), (5, false), "{report}");
+        let text = report.to_string();
+        let blame = format!("task #{guilty_id} \"guilty\" is suspended with irqs off");
+        assert!(text.contains(&blame), "{text}");
+        if report.stall == pending {
+            assert!(text.contains(&format!("irq {} \"device\" has been pending", line.number())), "{text}");
+        } else {
+            assert!(text.contains("jiffies have stood at 5"), "{text}");
+        }
+        assert!(report.lasted <= 10 * SECOND, "{report}");
+        stalls.push(report.stall);
+    }
+    assert!(stalls.contains(&Stall::JiffiesFrozen) && stalls.contains(&pending), "{stalls:?}");
+    // Somebody turns them on: that is over for all, though the guilty one never has another turn.
+    let hold = clock.hold();
+    let rescuer = handle.spawn("rescuer", |cpu| async move { cpu.local_irq_enable() });
+    block_on(rescuer.unwrap()).unwrap();
+    assert!(!line.is_pending());
+    // The rescuer's turn is over when another's begins.
+    block_on(handle.spawn("next", |_| async {}).unwrap()).unwrap();
+    assert!(!handle.stats().task("guilty").unwrap().irqs_off);
+    drop(hold);
+    assert!(block_on(innocent.unwrap()).unwrap() >= 10_000);
+    drop(guilty);
+}
+
+#[test]
+fn r15_global_no_softirq_runs_behind_a_suspended_tasks_flag() {
+    let clock = Clock::virtual_time();
+    let kernel = Kernel::builder().clock(clock).irq_policy(IrqPolicy::Global).build().unwrap();
+    let handle = kernel.handle();
+    let (said, says) = mpsc::channel();
+    let guilty = handle.spawn("guilty", move |cpu| async move {
+        cpu.local_irq_disable();
+        said.send(()).unwrap();
+        std::future::pending::<()>().await;
+    });
+    receive(&says);
+    let task = handle.spawn("driver", |cpu| async move {
+        let runs = Rc::new(Cell::new(0));
+        let count = runs.clone();
+        let _softirq = cpu.open_softirq(Softirq::NetRx, move |_| count.set(count.get() + 1)).unwrap();
+        cpu.raise_softirq(Softirq::NetRx);
+        // `ksoftirqd` has its turns.
+        for _ in 0..5 {
+            cpu.yield_now().await;
+        }
+        let behind = (runs.get(), cpu.irqs_enabled());
+        cpu.local_irq_enable();
+        for _ in 0..5 {
+            cpu.yield_now().await;
+        }
+        (behind, runs.get())
+    });
+    assert_eq!(block_on(task.unwrap()).unwrap(), ((0, false), 1));
+    drop(guilty);
 }

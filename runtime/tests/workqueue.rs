@@ -226,7 +226,6 @@ fn r8_destroying_a_queue_runs_what_is_queued_takes_no_more_and_ends_its_workers(
         queue.queue_work(&work);
         queue.destroy(&cpu).await;
         assert_eq!((runs.get(), other.queue_work(&work)), (1, false));
-        settle(&cpu).await;
         assert!(cpu.kernel().stats().task("kworker/doomed").is_none());
         // And so does the drop of its last handle, by and by.
         let queue = cpu.alloc_workqueue("dropped", 0);
@@ -240,6 +239,13 @@ fn r8_destroying_a_queue_runs_what_is_queued_takes_no_more_and_ends_its_workers(
         assert!(cpu.schedule_work(&work));
         work.flush(&cpu).await;
         assert_eq!(runs.get(), 3);
+        // An idle worker is waited for too.
+        let queue = cpu.alloc_workqueue("idle", 0);
+        queue.queue_work(&work);
+        work.flush(&cpu).await;
+        settle(&cpu).await;
+        queue.destroy(&cpu).await;
+        assert!(cpu.kernel().stats().task("kworker/idle").is_none());
     });
 }
 

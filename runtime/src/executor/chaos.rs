@@ -125,3 +125,26 @@ impl Core {
         true
     }
 }
+
+#[cfg(all(test, not(airlift_loom)))]
+mod tests {
+    use super::*;
+    use crate::executor::{CoreOptions, Parts};
+    use crate::shared::Shared;
+    use crate::time::Clock;
+
+    #[test]
+    fn r16_a_host_thread_that_was_not_waited_for_any_more_is_waited_for_again_once_it_has_settled() {
+        let clock = Clock::virtual_time();
+        let (shared, tokens) = Shared::new("settles".to_owned(), clock.clone());
+        let options = CoreOptions { patience: Duration::ZERO, ..CoreOptions::default() };
+        let core = Core::new(Parts::prepare(shared, tokens, options).unwrap());
+        let busy = clock.host_timer("busy");
+        core.settle();
+        assert!(core.irq.is_unsettled(), "patience is at its end");
+        drop(busy);
+        core.settle();
+        assert!(!core.irq.is_unsettled(), "it has settled");
+        core.detach_clock();
+    }
+}

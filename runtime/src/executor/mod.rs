@@ -328,13 +328,14 @@ mod tests {
     use std::rc::Rc;
     use std::sync::mpsc;
     use std::thread;
+    use std::time::Duration;
 
     use futures::executor::block_on;
 
     use super::doorbell::Spin;
     use super::{Core, CoreOptions, CpuContext, Parts, idle};
     use crate::irq::line::IrqToken;
-    use crate::shared::Shared;
+    use crate::shared::{NewTask, Shared, Work};
     use crate::{Clock, IrqLine, IrqReturn, Kernel};
 
     /// An executor goes idle once, on the system's clock. A host thread raises a line when it is, and the handler has
@@ -372,6 +373,66 @@ mod tests {
     #[test]
     fn r4_pending_interrupts_are_taken_by_an_idle_kernel_that_is_parked() {
         interrupt_idle(false, |shared| shared.bell.is_asleep());
+    }
+
+    #[test]
+    fn r1_an_idle_kernel_is_told_to_end_whether_it_spins_or_is_parked() {
+        for spins in [true, false] {
+            let (shared, tokens) = Shared::new("ends".to_owned(), Clock::system());
+            let stopped = shared.clone();
+            let (ended, has_ended) = mpsc::channel();
+            thread::spawn(move || {
+                let parts = Parts::prepare(shared.clone(), tokens, CoreOptions::default()).unwrap();
+                let core = Core::new(parts);
+                *core.spin.borrow_mut() = Spin::always(spins);
+                while shared.is_running() {
+                    idle(&core);
+                }
+                core.detach_clock();
+                ended.send(()).unwrap();
+            });
+            let is_idle = || match spins {
+                true => stopped.published.context() == CpuContext::Idle,
+                false => stopped.bell.is_asleep(),
+            };
+            while !is_idle() {
+                thread::yield_now();
+            }
+            stopped.stop();
+            has_ended.recv_timeout(Duration::from_secs(60)).expect("it sleeps for ever");
+        }
+    }
+
+    #[test]
+    fn r1_a_task_waits_for_one_turn_however_often_it_is_woken() {
+        let kernel = Kernel::builder().clock(Clock::virtual_time()).build().unwrap();
+        let task = kernel.handle().spawn("woken", |cpu| {
+            std::future::poll_fn(move |cx| {
+                (0..1_000).for_each(|_| cx.waker().wake_by_ref());
+                let waker = cx.waker().clone();
+                thread::spawn(move || (0..1_000).for_each(|_| waker.wake_by_ref())).join().unwrap();
+                let core = cpu.core();
+                core.take_over();
+                // One turn that this thread has asked for, and one that others have.
+                std::task::Poll::Ready(core.batch.borrow().len())
+            })
+        });
+        assert_eq!(block_on(task.unwrap()).unwrap(), 2);
+    }
+
+    #[test]
+    fn r1_after_the_end_nothing_is_queued_any_more_though_somebody_keeps_the_processor() {
+        let kernel = Kernel::builder().clock(Clock::virtual_time()).build().unwrap();
+        let handle = kernel.handle();
+        let keeps = handle.spawn("keeps", |cpu| async move {
+            cpu.schedule_work(&cpu.work("test", |_| async {}));
+            std::mem::forget(cpu);
+        });
+        block_on(keeps.unwrap()).unwrap();
+        kernel.shutdown_blocking();
+        let work = Work::Create(Box::new(NewTask { create: Box::new(|_| {}), service: false }));
+        assert!(handle.shared.enqueue(work).is_err());
+        assert!(handle.shared.tokens.is_closed());
     }
 
     #[test]

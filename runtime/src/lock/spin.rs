@@ -138,9 +138,10 @@ impl<T: ?Sized> SpinLock<T> {
     /// If the lock is taken, naming both owners.
     #[track_caller]
     pub fn lock_bh(&self, context: &impl Context) -> SpinLockGuard<'_, T> {
+        let site = Location::caller();
         context.core().softirq.disable();
-        context.core().preemption_went_off(Location::caller());
-        self.acquire(context.core(), Undo::Softirqs, 0)
+        context.core().preemption_went_off(site);
+        self.acquire(context.core(), Undo::Softirqs(site), 0)
     }
 
     /// Whether somebody holds the lock.
@@ -207,7 +208,7 @@ impl<T: ?Sized> fmt::Debug for SpinLock<T> {
 enum Undo {
     Nothing,
     Irqs(IrqFlags),
-    Softirqs,
+    Softirqs(&'static Location<'static>),
 }
 
 /// What unlocking restores, after the value is free.
@@ -244,7 +245,7 @@ impl Drop for Release {
         match self.undo {
             Undo::Nothing => {}
             Undo::Irqs(flags) => Cpu::new(self.core.clone()).local_irq_restore(flags),
-            Undo::Softirqs => self.core.enable_softirqs(),
+            Undo::Softirqs(site) => self.core.enable_softirqs(site),
         }
     }
 }

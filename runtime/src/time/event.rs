@@ -93,6 +93,7 @@ mod tests {
     use futures::executor::block_on;
 
     use super::*;
+    use crate::kernel::Kernel;
     use crate::shared::Shared;
 
     #[test]
@@ -123,6 +124,51 @@ mod tests {
             if line.latch.take().is_some() {
                 break;
             }
+        }
+    }
+
+    #[test]
+    fn r9_the_timer_interrupts_at_the_programmed_instant_and_every_jiffy_until_it_is_answered() {
+        const US: Duration = Duration::from_micros(1);
+        // Virtual time, in which the thread's every wait is seen; a kernel moves it.
+        let clock = Clock::virtual_time();
+        let mut hold = clock.hold();
+        let mover = Kernel::builder().clock(clock.clone()).build().unwrap();
+        let (shared, _tokens) = Shared::new("test".to_owned(), Clock::system());
+        let line = shared.lines().get_or_add(&shared, Some(0), "timer");
+        let event = ClockEvent::start(&clock, "test/timer".to_owned(), line.clone()).unwrap();
+        let mut raised_by = |at: Duration| {
+            hold = block_on(clock.run_until(at));
+            line.latch.raised()
+        };
+        event.program(Some(1_000 * US));
+        assert_eq!((raised_by(999 * US), raised_by(1_000 * US)), (0, 1));
+        // No answer, and a jiffy each until there is one.
+        assert_eq!((raised_by(1_999 * US), raised_by(2_000 * US)), (1, 2));
+        assert_eq!((raised_by(2_999 * US), raised_by(3_000 * US)), (2, 3));
+        assert!(line.latch.take().is_some());
+        // The answer is the next instant, though it is nearer than a jiffy, or farther.
+        event.program(Some(3_100 * US));
+        assert_eq!((raised_by(3_099 * US), raised_by(3_100 * US)), (3, 4));
+        event.program(Some(9_000 * US));
+        event.program(Some(5_000 * US));
+        assert_eq!((raised_by(4_999 * US), raised_by(5_000 * US)), (4, 5));
+        event.program(None);
+        assert_eq!(raised_by(50_000 * US), 5);
+        drop((event, hold, mover));
+    }
+
+    #[test]
+    fn a4_the_timers_thread_has_ended_when_its_kernel_lets_go_of_it() {
+        let clock = Clock::system();
+        let (shared, _tokens) = Shared::new("test".to_owned(), clock.clone());
+        let line = shared.lines().get_or_add(&shared, Some(0), "timer");
+        for _ in 0..20 {
+            let event = ClockEvent::start(&clock, "test/timer".to_owned(), line.clone()).unwrap();
+            let register = event.register.clone();
+            drop(event);
+            // The thread held the other one.
+            assert_eq!(Arc::strong_count(&register), 1);
         }
     }
 }

@@ -364,3 +364,22 @@ enum Released {
     Until,
     Nobody,
 }
+
+#[cfg(all(test, not(airlift_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r16_an_executor_that_never_came_to_life_keeps_nobodys_time_from_running() {
+        let clock = VirtualClock::default();
+        let (lives, never_did) = (Arc::new(Doorbell::new()), Arc::new(Doorbell::new()));
+        let id = clock.attach(lives.clone());
+        clock.attach(never_did.clone());
+        let key = (Duration::from_millis(1), 7);
+        assert_eq!(clock.idle(id, Some(key)), Step::Sleep, "the other one may have something to do");
+        clock.detach_bell(&never_did);
+        assert!(lives.begin(), "it was rung");
+        assert_eq!(clock.idle(id, Some(key)), Step::Timer(key));
+        assert_eq!(clock.now(), key.0);
+    }
+}

@@ -327,3 +327,36 @@ fn r10_a_lock_left_by_a_task_or_released_by_another_is_reported() {
     let problems: Vec<_> = found.iter().map(|report| report.problem).collect();
     assert_eq!(problems, [LockProblem::HeldAcrossYield, LockProblem::ReleaseOrder], "{found:#?}");
 }
+
+#[test]
+fn r10_what_a_softirq_leaves_held_or_off_is_reported_with_the_site_that_did_it() {
+    let (send, sites) = std::sync::mpsc::channel();
+    let found = reports(move |cpu| async move {
+        let lock: &'static SpinLock<()> = Box::leak(Box::new(SpinLock::new("left", ())));
+        in_softirq(&cpu, move |softirq| {
+            let (site, guard) = (here(), lock.lock(softirq));
+            std::mem::forget(guard);
+            send.send(site).unwrap();
+        });
+    });
+    let report = only(found, LockProblem::HeldAtEnd);
+    let site = sites.recv().unwrap();
+    assert_names(&report, &[r#""left" taken by softirq NET_RX"#, &site]);
+    assert!(report.against[0].site.to_string().starts_with(&site), "{report}");
+
+    let (send, sites) = std::sync::mpsc::channel();
+    let found = reports(move |cpu| async move {
+        let lock: &'static SpinLock<()> = Box::leak(Box::new(SpinLock::new("left", ())));
+        in_softirq(&cpu, move |softirq| {
+            let (site, guard) = (here(), lock.lock_bh(softirq));
+            std::mem::forget(guard);
+            send.send(site).unwrap();
+        });
+    });
+    let site = sites.recv().unwrap();
+    for (report, problem) in found.iter().zip([LockProblem::HeldAtEnd, LockProblem::UnbalancedPreempt]) {
+        assert_eq!(report.problem, problem);
+        assert!(report.event.site.to_string().starts_with(&site), "{report}");
+    }
+    assert_eq!(found.len(), 2, "{found:#?}");
+}

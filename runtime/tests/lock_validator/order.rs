@@ -197,6 +197,58 @@ fn r10_a_lock_of_a_softirq_taken_with_softirqs_on_is_reported_in_both_orders() {
 }
 
 #[test]
+fn r10_a_lock_held_when_softirqs_go_on_is_reported_with_both_sites_in_both_orders() {
+    for softirq_first in [false, true] {
+        let (send, sites) = std::sync::mpsc::channel();
+        let reports = reports(move |cpu| async move {
+            let (outer, lock) = (SpinLock::new("outer", ()), Rc::new(SpinLock::new("queue", ())));
+            let in_softirqs = || {
+                let (ours, send) = (lock.clone(), send.clone());
+                in_softirq(&cpu, move |softirq| {
+                    let (site, ()) = (here(), ours.with(softirq, |()| ()));
+                    send.send(site).unwrap();
+                });
+            };
+            if softirq_first {
+                in_softirqs();
+            }
+            // Taken while softirqs are off, which is right, and held when they go on, which is not.
+            let bh = outer.lock_bh(&cpu);
+            let (site, guard) = (here(), lock.lock(&cpu));
+            send.send(site).unwrap();
+            drop(bh);
+            drop(guard);
+            if !softirq_first {
+                in_softirqs();
+            }
+        });
+        let found: Vec<_> =
+            reports.into_iter().filter(|report| report.problem != LockProblem::ReleaseOrder).collect();
+        let report = only(found, LockProblem::SoftirqUnsafe);
+        let sites: Vec<_> = sites.try_iter().collect();
+        assert_names(&report, &["held when softirqs went on", "in a softirq by softirq NET_RX"]);
+        assert_names(&report, &[&sites[0], &sites[1], r#"by task "test""#, "order.rs"]);
+    }
+}
+
+#[test]
+fn r10_a_lock_taken_with_softirqs_off_and_held_behind_their_enable_is_reported_at_that_place() {
+    let (send, sites) = std::sync::mpsc::channel();
+    let reports = reports(move |cpu| async move {
+        let lock = Rc::new(SpinLock::new("queue", ()));
+        let ours = lock.clone();
+        in_softirq(&cpu, move |softirq| ours.with(softirq, |()| ()));
+        let (site, guard) = (here(), cpu.with_softirqs_off(|| lock.lock(&cpu)));
+        send.send(site).unwrap();
+        drop(guard);
+    });
+    let report = only(reports, LockProblem::SoftirqUnsafe);
+    assert_names(&report, &["held when softirqs went on"]);
+    assert!(report.event.site.to_string().starts_with(&sites.recv().unwrap()), "{report}");
+    assert!(report.against[0].what.contains("in a softirq"), "{report}");
+}
+
+#[test]
 fn r10_irqsave_and_bh_are_the_right_ways_and_not_reported() {
     let reports = reports(|cpu| async move {
         let (ring, queue) = (Rc::new(SpinLock::new("ring", ())), Rc::new(SpinLock::new("queue", ())));

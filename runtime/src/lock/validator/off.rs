@@ -38,7 +38,7 @@ impl Core {
     #[inline(always)] pub(crate) fn irqs_went_off(&self, _: Site) {}
     #[inline(always)] pub(crate) fn irqs_went_on(&self, _: Site) {}
     #[inline(always)] pub(crate) fn preemption_went_off(&self, _: Site) {}
-    #[inline(always)] pub(crate) fn preemption_went_on(&self) {}
+    #[inline(always)] pub(crate) fn preemption_went_on(&self, _: Site) {}
     #[inline(always)] pub(crate) fn might_sleep_at(&self, _: Site) {}
     #[inline(always)] pub(crate) fn enter_frame(&self, _: Frame) {}
     #[inline(always)] pub(crate) fn leave_frame(&self, _: Frame) {}

@@ -235,8 +235,8 @@ impl Core {
 
     /// Softirqs may be on again; none was run yet.
     #[track_caller]
-    pub(crate) fn preemption_went_on(&self) {
-        self.mark_held("held when softirqs went on", Location::caller());
+    pub(crate) fn preemption_went_on(&self, site: Site) {
+        self.mark_held("held when softirqs went on", site);
     }
 
     /// All that is held is exposed to what may break in from here on.
