@@ -1,15 +1,27 @@
 //! Ctrl-C and SIGTERM: the first one asks the program to end well, the second one ends it at once.
 //!
+//! One that follows within a quarter of a second is the same one still: `timeout` sends its signal to its child and then
+//! to the whole group, and what it ends was not asked twice.
+//!
 //! The signals are awaited by a task on the runtime's worker, so that they are heard even while the main
 //! thread is stuck in a write that nobody reads.
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::process;
+use std::time::{Duration, Instant};
 
 use futures::channel::oneshot;
 
 use crate::exit::{Exit, Failure};
+
+/// How long signals that follow the first are taken for the same one.
+const SAME: Duration = Duration::from_millis(250);
+
+/// Whether a signal that comes at `now`, when the first came at `first`, asks for the end at once.
+fn asks_again(first: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(first) >= SAME
+}
 
 /// Tells of the first interrupt.
 #[derive(Debug)]
@@ -24,9 +36,12 @@ impl Interrupt {
                 // No signals can be awaited here: the system's own way with them stays.
                 return std::future::pending().await;
             }
+            let first = Instant::now();
             let _ = tell.send(());
-            if signal().await.is_ok() {
-                process::exit(Exit::Interrupted as i32);
+            while signal().await.is_ok() {
+                if asks_again(first, Instant::now()) {
+                    process::exit(Exit::Interrupted as i32);
+                }
             }
         });
         Self(told)
@@ -69,4 +84,17 @@ async fn signal() -> std::io::Result<()> {
 #[cfg(not(unix))]
 async fn signal() -> std::io::Result<()> {
     tokio::signal::ctrl_c().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_that_is_sent_twice_at_once_is_one() {
+        let first = Instant::now();
+        assert!(!asks_again(first, first));
+        assert!(!asks_again(first, first + Duration::from_millis(100)));
+        assert!(asks_again(first, first + Duration::from_millis(300)));
+    }
 }
