@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::executor::task::{self, JoinHandle, TaskHeader};
-use crate::executor::{Core, chaos::Place};
+use crate::executor::{Core, chaos::Place, core::ContextId};
 use crate::kernel::KernelHandle;
 use crate::softirq::{SoftIrq, Softirq, SoftirqAction, SoftirqBusy};
 use crate::time::{Clock, JIFFY, Sleep, Timer, jiffies_at, jiffy_start};
@@ -171,6 +171,22 @@ impl Cpu {
     /// [`with_softirqs_off`](Self::with_softirqs_off)), bits 16-19 a handler, bits 20-23 NMIs. 0: nothing.
     pub fn preempt_count(&self) -> u32 {
         self.core.preempt_count()
+    }
+
+    /// Whether the caller is a handler (`in_hardirq`).
+    pub fn in_hardirq(&self) -> bool {
+        self.core.in_hardirq.get()
+    }
+
+    /// Whether the caller is a handler, a softirq, a tasklet, a timer's callback or an NMI, or has softirqs off
+    /// (`in_interrupt`).
+    pub fn in_interrupt(&self) -> bool {
+        self.core.in_interrupt()
+    }
+
+    /// Whether the caller is a task and nothing has broken into it (`in_task`).
+    pub fn in_task(&self) -> bool {
+        matches!(self.core.context_id(), ContextId::Task(_)) && self.core.nmis.get() == 0
     }
 
     // ---- interrupts ------------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@
 //! The flag of the task being polled *now* decides, and no other: a task that was suspended with IRQs off defers
 //! nobody's interrupts (Linux forbids that, so it is reported). If the poll in progress has IRQs off, interrupts wait
 //! for its outermost enable or its end, whichever is first. Otherwise they are taken at the next *delivery point*:
-//! before every poll, in [`Cpu::cpu_relax`], between softirqs, and at once when the kernel is idle or the line is
+//! before every poll, in [`Cpu::cpu_relax`] and [`Cpu::cond_resched`], between softirqs, and at once when the kernel is idle or the line is
 //! triggered by the kernel itself.
 //!
 //! # Threads, blocking, cancelling
@@ -121,6 +121,9 @@ pub use lock::{
 pub use softirq::{SoftIrq, Softirq, SoftirqAction, SoftirqBusy};
 pub use stats::{ChaosStats, KernelStats, LineStats, TaskStats};
 pub use tasklet::Tasklet;
-pub use time::{Clock, HZ, Hold, HostTimer, JIFFY, Notifier, Sleep, Timer, Woken};
+pub use time::{
+    Clock, HZ, Hold, HostTimer, JIFFY, Notifier, Sleep, Timer, Woken, jiffies_to_msecs, msecs_to_jiffies,
+    time_after, time_before,
+};
 pub use watchdog::{Stall, Watchdog, WatchdogBuilder, WatchdogReport};
 pub use workqueue::{Work, Workqueue};

@@ -68,6 +68,43 @@ fn r7_an_interrupt_goes_in_and_out_by_the_protocol() {
 }
 
 #[test]
+fn r7_every_context_knows_what_it_is() {
+    let seen = on_kernel(|cpu| async move {
+        let line = cpu.kernel().irq_line("test").unwrap();
+        let log = Log::new();
+        let note = {
+            let (cpu, log) = (cpu.clone(), log.clone());
+            move |what: &'static str| log.push((what, cpu.in_task(), cpu.in_interrupt(), cpu.in_hardirq()))
+        };
+        let in_handler = note.clone();
+        let _irq = cpu.request_irq(&line, "test", move |irq| {
+            in_handler("handler");
+            irq.raise_softirq(Softirq::NetRx);
+            IrqReturn::Handled
+        });
+        let in_softirq = note.clone();
+        let _softirq = cpu.open_softirq(Softirq::NetRx, move |_| in_softirq("softirq"));
+        note("task");
+        line.trigger().unwrap();
+        cpu.with_softirqs_off(|| note("softirqs off"));
+        cpu.kernel().nmi(|_| note("nmi"));
+        cpu.with_irqs_off(|| note("irqs off"));
+        log.take()
+    });
+    assert_eq!(
+        seen,
+        [
+            ("task", true, false, false),
+            ("handler", false, true, true),
+            ("softirq", false, true, false),
+            ("softirqs off", true, true, false),
+            ("nmi", false, true, false),
+            ("irqs off", true, false, false),
+        ]
+    );
+}
+
+#[test]
 fn r7_what_an_interrupt_broke_into_is_put_aside_and_put_back() {
     let kernel = kernel();
     let task = kernel.handle().spawn("interrupted", |cpu| async move {

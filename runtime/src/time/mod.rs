@@ -3,11 +3,13 @@
 pub(crate) mod clock;
 pub(crate) mod event;
 pub(crate) mod host;
+mod jiffies;
 pub(crate) mod timers;
 pub(crate) mod virtual_clock;
 
 pub use clock::{Clock, Hold};
 pub use host::{HostTimer, Notifier, Woken};
+pub use jiffies::{jiffies_to_msecs, msecs_to_jiffies, time_after, time_before};
 pub use timers::{Sleep, Timer};
 
 use std::time::Duration;
