@@ -89,6 +89,7 @@
 //! # }
 //! ```
 //!
+#![doc = include_str!("../FROM-LINUX.md")]
 #![doc = include_str!("../BENCHMARKS.md")]
 #![forbid(unsafe_code)]
 
