@@ -354,3 +354,29 @@ fn r1_work_that_a_shutdown_finds_pending_is_dropped_with_it() {
     kernel.shutdown_blocking();
     common::receive(&drops);
 }
+
+#[test]
+fn r1_work_that_the_shutdown_finds_on_the_kernels_own_queue_is_dropped_with_it() {
+    let kernel = kernel();
+    let (dropped, drops) = std::sync::mpsc::channel();
+    let (in_poll, is_in_poll) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let task = kernel.handle().spawn("main", move |cpu| async move {
+        let (own, witness) = (cpu.clone(), OnDrop(move || dropped.send(()).unwrap()));
+        let late = cpu.work("late", move |_| {
+            let _keep = (&witness, &own);
+            async {}
+        });
+        in_poll.send(()).unwrap();
+        common::receive(&released);
+        // The end has begun: no worker has a turn any more.
+        cpu.schedule_work(&late);
+        std::future::pending::<()>().await;
+    });
+    common::receive(&is_in_poll);
+    let end = kernel.shutdown();
+    release.send(()).unwrap();
+    block_on(end);
+    common::receive(&drops);
+    drop(task);
+}
