@@ -5,10 +5,13 @@ mod common;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use airlift_runtime::{Completion, Cpu, IrqReturn, JoinError, Mutex, Softirq, SpinLock, WaitQueue};
+use airlift_runtime::{Completion, Cpu, Elapsed, IrqReturn, JoinError, Mutex, Softirq, SpinLock, WaitQueue};
 use common::{Log, kernel, on_kernel};
 use futures::executor::block_on;
+
+const MS: Duration = Duration::from_millis(1);
 
 /// Polls a future once; it is not woken by this.
 fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
@@ -248,50 +251,187 @@ fn a5_a_cancelled_wait_takes_no_completion() {
     });
 }
 
-#[test]
-fn r10_a_wait_queue_wakes_one_or_all_and_looks_at_the_condition() {
-    let order = on_kernel(|cpu| async move {
-        let (queue, open, log) = (Rc::new(WaitQueue::new()), Rc::new(Cell::new(0)), Log::new());
-        let tasks: Vec<_> = (0..3)
-            .map(|number| {
-                let (queue, open, log) = (queue.clone(), open.clone(), log.clone());
-                cpu.spawn(format!("{number}"), move |cpu| async move {
-                    queue.wait_event(&cpu, || open.get() > 0).await;
-                    log.push(number);
-                })
+/// Tasks that wait for their bit of `open`, each with its number; they log it when they go on.
+fn wait_for_bits(
+    cpu: &Cpu,
+    waiting: &Rc<(WaitQueue, Cell<u32>)>,
+    log: &Log<u32>,
+    numbers: std::ops::Range<u32>,
+    exclusive: bool,
+) -> Vec<airlift_runtime::JoinHandle<()>> {
+    numbers
+        .map(|number| {
+            let (waiting, log) = (waiting.clone(), log.clone());
+            cpu.spawn(format!("{number}"), move |cpu| async move {
+                let (queue, open) = &*waiting;
+                let is_open = || open.get() & 1 << number != 0;
+                if exclusive {
+                    queue.wait_event_exclusive(&cpu, is_open).await;
+                } else {
+                    queue.wait_event(&cpu, is_open).await;
+                }
+                log.push(number);
             })
-            .collect();
+        })
+        .collect()
+}
+
+#[test]
+fn r10_a_wake_up_wakes_all_who_wait_and_each_looks_at_its_condition() {
+    let order = on_kernel(|cpu| async move {
+        let (waiting, log) = (Rc::new((WaitQueue::new(), Cell::new(0))), Log::new());
+        let tasks = wait_for_bits(&cpu, &waiting, &log, 0..3, false);
+        let (queue, open) = &*waiting;
         cpu.yield_now().await;
         // Woken for nothing.
         queue.wake_up_all();
         cpu.yield_now().await;
-        assert_eq!(log.len(), 0);
+        assert_eq!(log.take(), []);
         cpu.yield_now().await;
-        open.set(1);
+        // One wake-up, and it is the last one's condition that holds.
+        open.set(0b100);
         queue.wake_up();
         cpu.yield_now().await;
-        assert_eq!(log.len(), 1);
-        queue.wake_up_all();
+        assert_eq!(log.take(), [2]);
+        open.set(0b111);
+        queue.wake_up();
         futures::future::join_all(tasks).await;
         log.take()
     });
-    assert_eq!(order, [0, 1, 2]);
+    assert_eq!(order, [0, 1]);
 }
 
 #[test]
-fn a5_a_cancelled_wait_event_passes_its_wake_up_on() {
+fn r10_a_wake_up_wakes_one_of_those_who_wait_exclusively_and_wake_up_all_all() {
+    on_kernel(|cpu| async move {
+        let (waiting, log) = (Rc::new((WaitQueue::new(), Cell::new(u32::MAX))), Log::new());
+        let (queue, open) = &*waiting;
+        open.set(0);
+        let mut tasks = wait_for_bits(&cpu, &waiting, &log, 0..4, true);
+        tasks.extend(wait_for_bits(&cpu, &waiting, &log, 4..6, false));
+        cpu.yield_now().await;
+        open.set(u32::MAX);
+        queue.wake_up();
+        cpu.yield_now().await;
+        assert_eq!(log.take(), [4, 5, 0]);
+        queue.wake_up();
+        cpu.yield_now().await;
+        assert_eq!(log.take(), [1]);
+        queue.wake_up_all();
+        futures::future::join_all(tasks).await;
+        assert_eq!(log.take(), [2, 3]);
+    });
+}
+
+#[test]
+fn a5_a_cancelled_wait_event_leaves_the_queue_and_the_others_their_wake_up() {
     on_kernel(|cpu| async move {
         let (queue, open) = (WaitQueue::new(), Cell::new(false));
         let mut first = Box::pin(queue.wait_event(&cpu, || open.get()));
         let mut second = Box::pin(queue.wait_event(&cpu, || open.get()));
+        let mut third = Box::pin(queue.wait_event(&cpu, || open.get()));
+        assert!(poll_once(first.as_mut()).is_pending());
+        assert!(poll_once(second.as_mut()).is_pending());
+        assert!(poll_once(third.as_mut()).is_pending());
+        // Before the wake-up, and after it.
+        drop(first);
+        assert!(format!("{queue:?}").contains("waiting: 2"), "{queue:?}");
+        open.set(true);
+        queue.wake_up();
+        drop(second);
+        assert!(format!("{queue:?}").contains("waiting: 0"), "{queue:?}");
+        assert!(poll_once(third.as_mut()).is_ready());
+    });
+}
+
+#[test]
+fn a5_a_cancelled_wait_event_exclusive_passes_its_wake_up_on() {
+    on_kernel(|cpu| async move {
+        let (queue, open) = (WaitQueue::new(), Cell::new(false));
+        let mut first = Box::pin(queue.wait_event_exclusive(&cpu, || open.get()));
+        let mut second = Box::pin(queue.wait_event_exclusive(&cpu, || open.get()));
         assert!(poll_once(first.as_mut()).is_pending());
         assert!(poll_once(second.as_mut()).is_pending());
         open.set(true);
         queue.wake_up();
+        assert!(format!("{queue:?}").contains("exclusive: 1"), "{queue:?}");
         drop(first);
         // The second was woken in its place: its entry has left the queue.
-        assert!(format!("{queue:?}").contains("waiting: 0"), "{queue:?}");
+        assert!(format!("{queue:?}").contains("exclusive: 0"), "{queue:?}");
         assert!(poll_once(second.as_mut()).is_ready());
+    });
+}
+
+#[test]
+fn r10_waiting_for_a_time_tells_what_is_left_of_it() {
+    on_kernel(|cpu| async move {
+        let (waiting, done) = (Rc::new((WaitQueue::new(), Cell::new(false))), Rc::new(Completion::new()));
+        let (theirs, completes) = (waiting.clone(), done.clone());
+        let wakes = cpu.spawn("wakes", move |cpu| async move {
+            cpu.msleep(2).await;
+            // Woken for nothing: that does not give it more time.
+            theirs.0.wake_up();
+            cpu.msleep(1).await;
+            theirs.1.set(true);
+            theirs.0.wake_up();
+            completes.complete();
+        });
+        let (queue, open) = &*waiting;
+        assert_eq!(queue.wait_event_timeout(&cpu, 10 * MS, || open.get()).await, Ok(7 * MS));
+        assert_eq!(done.wait_timeout(&cpu, 4 * MS).await, Ok(4 * MS));
+        wakes.await.unwrap();
+        // What holds already takes no time, and nothing has to come for what never holds.
+        assert_eq!(queue.wait_event_timeout(&cpu, Duration::ZERO, || true).await, Ok(Duration::ZERO));
+        assert_eq!(done.wait_timeout(&cpu, Duration::ZERO).await, Err(Elapsed));
+        let before = cpu.now();
+        assert_eq!(queue.wait_event_timeout(&cpu, 5 * MS, || false).await, Err(Elapsed));
+        assert_eq!(done.wait_timeout(&cpu, 5 * MS).await, Err(Elapsed));
+        assert_eq!(cpu.now() - before, 10 * MS);
+        // One that comes while it is waited for, with time left.
+        let late = done.clone();
+        let later = cpu.spawn("later", move |cpu| async move {
+            cpu.msleep(1).await;
+            late.complete();
+        });
+        assert_eq!(done.wait_timeout(&cpu, 5 * MS).await, Ok(4 * MS));
+        later.await.unwrap();
+    });
+}
+
+#[test]
+fn r10_a_condition_is_looked_at_once_more_when_the_time_is_up() {
+    on_kernel(|cpu| async move {
+        // It comes to hold and nobody is woken for it.
+        let (queue, now) = (WaitQueue::new(), cpu.clone());
+        let waited = queue.wait_event_timeout(&cpu, 5 * MS, move || now.now() >= 5 * MS).await;
+        assert_eq!((waited, cpu.now()), (Ok(Duration::ZERO), 5 * MS));
+    });
+}
+
+#[test]
+fn a5_a_cancelled_or_elapsed_wait_for_a_time_takes_no_completion_and_leaves_the_queue() {
+    on_kernel(|cpu| async move {
+        let done = Completion::new();
+        let mut first = Box::pin(done.wait_timeout(&cpu, 5 * MS));
+        let mut second = Box::pin(done.wait(&cpu));
+        assert!(poll_once(first.as_mut()).is_pending());
+        assert!(poll_once(second.as_mut()).is_pending());
+        done.complete();
+        drop(first);
+        assert!(poll_once(second.as_mut()).is_ready());
+        assert!(!done.is_done());
+        // One whose time is up waits no more: the next completion is another's.
+        let mut second = Box::pin(done.wait(&cpu));
+        assert_eq!(done.wait_timeout(&cpu, MS).await, Err(Elapsed));
+        assert!(poll_once(second.as_mut()).is_pending());
+        done.complete();
+        assert!(poll_once(second.as_mut()).is_ready());
+        let queue = WaitQueue::new();
+        let mut waits = Box::pin(queue.wait_event_timeout(&cpu, MS, || false));
+        assert!(poll_once(waits.as_mut()).is_pending());
+        assert!(format!("{queue:?}").contains("waiting: 1"), "{queue:?}");
+        drop(waits);
+        assert!(format!("{queue:?}").contains("waiting: 0"), "{queue:?}");
     });
 }
 

@@ -8,8 +8,10 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, Elapsed};
+use crate::time::Sleep;
 
 /// A first-come, first-served list of waiting futures.
 #[derive(Default)]
@@ -48,9 +50,14 @@ impl WaitList {
         }
     }
 
-    /// A place in the list, taken at the first poll.
+    /// A place in the list, taken at the first poll, of one of those of whom one is woken.
     pub(super) fn wait(&self) -> Wait<'_> {
         Wait { list: self, waiter: None, pass_on: true }
+    }
+
+    /// As [`wait`](Self::wait), in a list of which all are woken: there is nobody to pass a wake-up on to.
+    fn wait_with_all(&self) -> Wait<'_> {
+        Wait { list: self, waiter: None, pass_on: false }
     }
 }
 
@@ -104,40 +111,119 @@ impl Drop for Wait<'_> {
 }
 
 /// Tasks that wait for a condition (`wait_queue_head_t`). Wake it from tasks, softirqs and handlers of the kernel.
+///
+/// As in Linux, a wake-up goes to all who wait, but to one only of those who wait
+/// [exclusively](Self::wait_event_exclusive). Each looks at its condition and goes on waiting if that does not hold.
 #[derive(Default)]
 pub struct WaitQueue {
     list: WaitList,
+    exclusive: WaitList,
 }
 
 impl WaitQueue {
     /// An empty queue.
     #[must_use]
     pub const fn new() -> Self {
-        Self { list: WaitList::new() }
+        Self { list: WaitList::new(), exclusive: WaitList::new() }
     }
 
     /// Sleeps until `condition` holds; it is looked at now and after every wake-up. (`wait_event`.)
     ///
-    /// Cancelling it leaves the queue; a wake-up that was meant for it goes to the next.
+    /// Cancelling it leaves the queue.
     #[track_caller]
-    pub fn wait_event(&self, cpu: &Cpu, mut condition: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    pub fn wait_event(&self, cpu: &Cpu, condition: impl FnMut() -> bool) -> impl Future<Output = ()> {
+        self.wait_event_at(cpu, Location::caller(), condition)
+    }
+
+    /// As [`wait_event`](Self::wait_event), for what was called at `site`.
+    pub(crate) async fn wait_event_at(
+        &self,
+        cpu: &Cpu,
+        site: &'static Location<'static>,
+        mut condition: impl FnMut() -> bool,
+    ) {
+        cpu.core().might_sleep_at(site);
+        while !condition() {
+            self.list.wait_with_all().await;
+        }
+    }
+
+    /// As [`wait_event`](Self::wait_event), but of those who wait so, a [`wake_up`](Self::wake_up) wakes only the one
+    /// who has waited longest: for many of whom one can go on. (`wait_event_exclusive`.)
+    ///
+    /// Cancelling it leaves the queue; a wake-up that was meant for it goes to the next who waits so.
+    #[track_caller]
+    pub fn wait_event_exclusive(
+        &self,
+        cpu: &Cpu,
+        mut condition: impl FnMut() -> bool,
+    ) -> impl Future<Output = ()> {
         let site = Location::caller();
         async move {
             cpu.core().might_sleep_at(site);
             while !condition() {
-                self.list.wait().await;
+                self.exclusive.wait().await;
             }
         }
     }
 
-    /// Wakes the one who has waited longest.
-    pub fn wake_up(&self) {
-        self.list.wake_one();
+    /// As [`wait_event`](Self::wait_event), for at most `limit`. Tells what is left of that (`wait_event_timeout`):
+    /// nothing, if the condition came to hold without a wake-up and was found to when the time was up.
+    ///
+    /// Cancelling it leaves the queue.
+    ///
+    /// # Errors
+    ///
+    /// [`Elapsed`] if the condition did not hold when the time was up.
+    #[track_caller]
+    pub fn wait_event_timeout(
+        &self,
+        cpu: &Cpu,
+        limit: Duration,
+        condition: impl FnMut() -> bool,
+    ) -> impl Future<Output = Result<Duration, Elapsed>> {
+        within(cpu, limit, Location::caller(), || self.list.wait_with_all(), condition)
     }
 
-    /// Wakes all who wait now.
+    /// Wakes all who wait, of those who wait [exclusively](Self::wait_event_exclusive) the one who has waited longest.
+    pub fn wake_up(&self) {
+        self.list.wake_all();
+        self.exclusive.wake_one();
+    }
+
+    /// Wakes all who wait now, however they do.
     pub fn wake_up_all(&self) {
         self.list.wake_all();
+        self.exclusive.wake_all();
+    }
+}
+
+/// Waits on `wait`'s list until `condition` holds, for at most `limit`; what is left of that.
+async fn within<'a>(
+    cpu: &Cpu,
+    limit: Duration,
+    site: &'static Location<'static>,
+    wait: impl Fn() -> Wait<'a>,
+    mut condition: impl FnMut() -> bool,
+) -> Result<Duration, Elapsed> {
+    cpu.core().might_sleep_at(site);
+    let due = cpu.now().saturating_add(limit);
+    let mut sleep = Sleep::at(cpu.core().clone(), due, site);
+    loop {
+        // In this order: whatever the time does, the condition is looked at once when it is up.
+        let left = due.saturating_sub(cpu.now());
+        if condition() {
+            return Ok(left);
+        }
+        if left.is_zero() {
+            return Err(Elapsed);
+        }
+        let mut wait = wait();
+        std::future::poll_fn(|cx| match Pin::new(&mut wait).poll(cx) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => Pin::new(&mut sleep).poll(cx),
+        })
+        .await;
     }
 }
 
@@ -145,6 +231,7 @@ impl fmt::Debug for WaitQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WaitQueue")
             .field("waiting", &self.list.waiters.borrow().len())
+            .field("exclusive", &self.exclusive.waiters.borrow().len())
             .finish_non_exhaustive()
     }
 }
@@ -203,8 +290,7 @@ impl Completion {
 
     /// Sleeps until it happens.
     ///
-    /// Cancelling it takes no completion: one that was meant for it goes to the next. For a time limit, see
-    /// [`Cpu::timeout`].
+    /// Cancelling it takes no completion: one that was meant for it goes to the next.
     #[track_caller]
     pub fn wait(&self, cpu: &Cpu) -> impl Future<Output = ()> {
         let site = Location::caller();
@@ -214,6 +300,23 @@ impl Completion {
                 self.list.wait().await;
             }
         }
+    }
+
+    /// As [`wait`](Self::wait), for at most `limit`. Tells what is left of that (`wait_for_completion_timeout`):
+    /// nothing, if it happened at the very instant when the time was up.
+    ///
+    /// Cancelling it takes no completion, and neither does its failure: one that was meant for it goes to the next.
+    ///
+    /// # Errors
+    ///
+    /// [`Elapsed`] if it had not happened when the time was up.
+    #[track_caller]
+    pub fn wait_timeout(
+        &self,
+        cpu: &Cpu,
+        limit: Duration,
+    ) -> impl Future<Output = Result<Duration, Elapsed>> {
+        within(cpu, limit, Location::caller(), || self.list.wait(), || self.try_wait())
     }
 }
 
