@@ -323,3 +323,24 @@ fn r8_enabling_a_tasklet_more_often_than_it_was_disabled_is_refused() {
     let Err(JoinError::Panicked(message)) = block_on(task.unwrap()) else { panic!("it went through") };
     assert!(message.contains("more often than it was disabled"), "{message}");
 }
+
+#[test]
+fn r8_a_tasklet_that_was_taken_off_one_queue_runs_in_the_turn_of_the_other() {
+    let order = on_kernel(|cpu| async move {
+        let log = Log::new();
+        let tasklet = |name: &'static str| {
+            let log = log.clone();
+            cpu.tasklet(name, move |_| log.push(name))
+        };
+        let (first, moved) = (tasklet("first"), tasklet("moved"));
+        moved.disable();
+        moved.hi_schedule();
+        moved.kill(&cpu).await;
+        moved.enable();
+        first.schedule();
+        moved.schedule();
+        cpu.msleep(1).await;
+        log.take()
+    });
+    assert_eq!(order, ["first", "moved"]);
+}

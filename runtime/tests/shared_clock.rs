@@ -122,7 +122,7 @@ fn r16_chaos_moves_no_time_while_another_kernel_is_in_the_midst_of_a_turn() {
     drop(hold);
     // One in four of these lets the time move, if it may.
     let relaxes = chaotic.handle().spawn("relaxes", |cpu| async move {
-        for _ in 0..1_000 {
+        for _ in 0..100 {
             cpu.cpu_relax();
             cpu.yield_now().await;
         }
@@ -136,7 +136,7 @@ fn r16_chaos_moves_no_time_while_another_kernel_is_in_the_midst_of_a_turn() {
 
 #[test]
 fn r16_the_steps_of_several_kernels_under_chaos_come_in_the_order_of_time_and_none_early() {
-    for seed in 0..5 {
+    for seed in 0..3 {
         let clock = Clock::virtual_time();
         let hold = clock.hold();
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -144,7 +144,7 @@ fn r16_the_steps_of_several_kernels_under_chaos_come_in_the_order_of_time_and_no
             let kernel = Kernel::builder().clock(clock.clone()).chaos(seed * 10 + period).build().unwrap();
             let log = log.clone();
             let task = kernel.handle().spawn("steps", move |cpu| async move {
-                for step in 1..=20 {
+                for step in 1..=12 {
                     let due = Duration::from_millis(period * step);
                     cpu.sleep_until(due).await;
                     // While this turn goes on, nobody else lets the time move; it does so itself where it relaxes.
@@ -161,7 +161,7 @@ fn r16_the_steps_of_several_kernels_under_chaos_come_in_the_order_of_time_and_no
         });
         drop(kernels);
         let log = std::mem::take(&mut *log.lock().unwrap());
-        assert_eq!(log.len(), 60);
+        assert_eq!(log.len(), 3 * 12);
         assert!(log.is_sorted_by_key(|(now, _)| *now), "seed {seed}: {log:?}");
         assert!(log.iter().all(|(now, due)| now >= due), "seed {seed}: {log:?}");
     }

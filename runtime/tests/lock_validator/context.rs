@@ -93,7 +93,16 @@ fn r10_sleeping_in_atomic_context_is_reported_by_all_that_sleeps() {
                 poll_once(&mut sleep(outer.clone()));
             });
         });
-        assert_names(&only(found, LockProblem::SleepInAtomic), &[r#"irq handler "rx""#]);
+        let report = only(found, LockProblem::SleepInAtomic);
+        assert_names(&report, &[r#"irq handler "rx""#]);
+        assert_eq!(report.against, [], "it is the handler that is atomic, whatever is off in it");
+        let found = reports(move |cpu| async move {
+            let outer = cpu.clone();
+            in_softirq(&cpu, move |_| {
+                poll_once(&mut sleep(outer.clone()));
+            });
+        });
+        assert_names(&only(found, LockProblem::SleepInAtomic), &["softirq NET_RX"]);
         let found = reports(move |cpu| async move {
             sleep(cpu.clone()).await;
         });
