@@ -319,6 +319,7 @@ fn r8_freeing_a_line_in_its_own_thread_and_waiting_is_refused() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "100,000 interrupts take too long there")]
 fn r8_a_line_that_nobody_cares_for_is_shut_off_and_a_new_handler_starts_it_again() {
     let kernel = kernel();
     let task = kernel.handle().spawn("main", |cpu| async move {
@@ -349,6 +350,7 @@ fn r8_a_line_that_nobody_cares_for_is_shut_off_and_a_new_handler_starts_it_again
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "100,000 interrupts take too long there")]
 fn r8_a_line_that_was_shut_off_works_again_when_it_is_enabled_or_requested_anew() {
     on_kernel(|cpu| async move {
         let line = line(&cpu);
@@ -374,6 +376,7 @@ fn r8_a_line_that_was_shut_off_works_again_when_it_is_enabled_or_requested_anew(
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "100,000 interrupts take too long there")]
 fn r8_a_thread_that_handles_its_interrupts_is_not_spurious() {
     on_kernel(|cpu| async move {
         let line = line(&cpu);
@@ -395,6 +398,7 @@ fn r8_a_thread_that_handles_its_interrupts_is_not_spurious() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "100,000 interrupts take too long there")]
 fn r8_stray_interrupts_now_and_then_shut_nothing_off() {
     on_kernel(|cpu| async move {
         let line = line(&cpu);
@@ -408,6 +412,7 @@ fn r8_stray_interrupts_now_and_then_shut_nothing_off() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "100,000 interrupts take too long there")]
 fn r8_a_thread_that_never_handles_anything_is_spurious_too() {
     on_kernel(|cpu| async move {
         let line = line(&cpu);

@@ -438,6 +438,7 @@ fn r9_a_periodic_timer_that_catches_up_starves_no_task() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of timers take too long there")]
 fn r9_thousands_of_timers_and_sleeps_fire_each_at_its_instant() {
     const TIMERS: u64 = 5_000;
     let late = on_kernel(|cpu| async move {
@@ -473,6 +474,7 @@ fn r9_thousands_of_timers_and_sleeps_fire_each_at_its_instant() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a storm takes too long there")]
 fn r4_a_storm_of_distinct_lines_from_a_host_starves_neither_tasks_nor_timers() {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
