@@ -16,9 +16,11 @@
 //! or Linux's `usbipd`, as a local one.
 //!
 //! [`protocol`] is the wire format. A connection has two threads: one reads, one owns the device
-//! (`session.rs`), through the same [`FunctionHost`](crate::FunctionHost) as the mock backend.
+//! (`session.rs`), through the same [`FunctionHost`](crate::FunctionHost) as the mock backend. Who may be connected is
+//! up to `places.rs`.
 
 pub(crate) mod client;
+mod places;
 pub mod protocol;
 mod server;
 mod session;

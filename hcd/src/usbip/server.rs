@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use socket2::{SockRef, TcpKeepalive};
 
+use super::places::{Admission, Place, Places};
 use super::protocol::{self, BUS_ID_LEN, DeviceRecord, OP_HEADER_LEN, OpHeader};
 use super::session;
 use crate::function::UsbFunction;
@@ -26,7 +27,7 @@ pub struct Limits {
     pub bytes: usize,
     /// Bytes of one transfer.
     pub transfer: usize,
-    /// Connections at a time; further ones are closed at once.
+    /// Connections at a time. One more takes the place of one that has no device; if all have one, it is closed.
     pub connections: usize,
     /// How long a peer may stay silent before its first request and within a message, and take nothing of what it is
     /// sent. One that has imported a device and says nothing is asked by TCP's own keep-alive.
@@ -73,8 +74,7 @@ struct Shared {
     exports: Mutex<BTreeMap<String, Export>>,
     /// The number of the next device that comes to the server's bus.
     next_number: AtomicU32,
-    /// A handle to each open connection, by number, so that stopping can end it.
-    connections: Mutex<BTreeMap<u64, TcpStream>>,
+    places: Arc<Places>,
     stopping: AtomicBool,
     limits: Limits,
     origin: Instant,
@@ -146,7 +146,7 @@ impl Server {
         let shared = Arc::new(Shared {
             exports: Mutex::new(self.exports),
             next_number,
-            connections: Mutex::default(),
+            places: Arc::new(Places::new(self.limits.connections)),
             stopping: AtomicBool::new(false),
             limits: self.limits,
             origin: Instant::now(),
@@ -198,9 +198,7 @@ impl ServerHandle {
 
     fn stop(&self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
-        for stream in lock(&self.shared.connections).values() {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+        self.shared.places.shut();
     }
 
     /// Where a connection takes the accepting thread out of `accept`.
@@ -238,18 +236,6 @@ impl core::fmt::Debug for ServerHandle {
     }
 }
 
-/// A connection's place among those at a time, given up however the connection ends.
-struct Slot {
-    shared: Arc<Shared>,
-    number: u64,
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        lock(&self.shared.connections).remove(&self.number);
-    }
-}
-
 /// Has TCP ask a silent peer whether it is still there: after 30 s, every 10 s, three times.
 fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     let times = TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10));
@@ -257,17 +243,14 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
 }
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    let mut threads: Vec<JoinHandle<()>> = Vec::new();
+    let mut threads: BTreeMap<u64, JoinHandle<()>> = BTreeMap::new();
     for number in 0.. {
         let accepted = listener.accept();
         if shared.stopping.load(Ordering::SeqCst) {
             break;
         }
-        let stream = match accepted {
-            Ok((stream, peer)) => {
-                tracing::debug!(%peer, "connection");
-                stream
-            }
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             // Out of descriptors, most likely: wait for connections to end instead of spinning.
             Err(error) => {
                 tracing::warn!(%error, "accept failed");
@@ -275,38 +258,44 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
                 continue;
             }
         };
-        threads.retain(|thread| !thread.is_finished());
+        tracing::debug!(%peer, "connection");
+        threads.retain(|_, thread| !thread.is_finished());
         let Ok(second) = stream.try_clone() else { continue };
-        {
-            let mut connections = lock(&shared.connections);
-            if connections.len() >= shared.limits.connections {
-                tracing::warn!("too many connections; closing the newest");
+        let place = match shared.places.admit(number, second, peer.ip()) {
+            Admission::Place(place, None) => place,
+            Admission::Place(place, Some(left)) => {
+                tracing::debug!(number = left, "a connection without a device had to make room");
+                // Its socket is shut down, so that this takes no longer than what it is doing.
+                if let Some(thread) = threads.remove(&left) {
+                    let _ = thread.join();
+                }
+                place
+            }
+            Admission::Full => {
+                tracing::warn!(%peer, "too many imports; closing the newest connection");
                 continue;
             }
-            connections.insert(number, second);
-        }
-        let slot = Slot { shared: shared.clone(), number };
+        };
+        let serving = shared.clone();
         let spawned = std::thread::Builder::new().name(format!("usbip-{number}")).spawn(move || {
-            if let Err(error) = serve(stream, &slot.shared) {
+            if let Err(error) = serve(stream, &serving, &place) {
                 tracing::warn!(%error, "connection ended");
             }
         });
         match spawned {
-            Ok(thread) => threads.push(thread),
+            Ok(thread) => _ = threads.insert(number, thread),
             Err(error) => tracing::warn!(%error, "no thread for a connection"),
         }
     }
     // A connection that was accepted while `stop` went through the list.
-    for stream in lock(&shared.connections).values() {
-        let _ = stream.shutdown(Shutdown::Both);
-    }
-    for thread in threads {
+    shared.places.shut();
+    for thread in threads.into_values() {
         let _ = thread.join();
     }
 }
 
 /// Answers `OP_*` requests until the peer leaves or has imported a device, then serves that.
-fn serve(mut stream: TcpStream, shared: &Shared) -> Result<(), session::SessionError> {
+fn serve(mut stream: TcpStream, shared: &Shared, place: &Place) -> Result<(), session::SessionError> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(shared.limits.patience))?;
     // Nobody can make the server wait by not reading, nor hold a device from a machine that is gone.
@@ -321,14 +310,21 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> Result<(), session::SessionE
         }
         let header = OpHeader::parse(&header)?;
         match header.code {
-            protocol::OP_REQ_DEVLIST => stream.write_all(&device_list(shared))?,
+            protocol::OP_REQ_DEVLIST => {
+                place.asked();
+                stream.write_all(&device_list(shared))?;
+            }
             protocol::OP_REQ_IMPORT => {
                 let mut id = [0; BUS_ID_LEN];
                 stream.read_exact(&mut id)?;
                 let id = protocol::parse_bus_id(&id)?.to_owned();
+                if !place.importing() {
+                    return Ok(());
+                }
                 match take(shared, &id) {
                     Ok((record, device)) => return import(stream, shared, &id, &record, device),
                     Err(status) => {
+                        place.asked();
                         stream.write_all(&OpHeader { code: protocol::OP_REP_IMPORT, status }.emit())?;
                     }
                 }

@@ -4,7 +4,7 @@
 
 use core::time::Duration;
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -173,8 +173,12 @@ impl Client {
         (answer, data)
     }
 
+    /// Waits for the server to hang up; `false` if it has not within the time that the client waits for anything.
     fn is_closed(&mut self) -> bool {
-        matches!(self.stream.read(&mut [0]), Ok(0) | Err(_))
+        match self.stream.read(&mut [0]) {
+            Ok(got) => got == 0,
+            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        }
     }
 }
 
@@ -425,4 +429,45 @@ fn h4_stopping_ends_imports_in_the_middle() {
     client.bulk_in(1);
     server.stop_blocking();
     assert!(client.is_closed());
+}
+
+/// All but the eldest few are in the server's hands by the time that it takes in the one that asks.
+#[test]
+fn h4_connections_that_ask_nothing_keep_nobody_out() {
+    let limits = Limits { patience: Duration::from_secs(3600), ..Limits::default() };
+    let server = Server::bind("127.0.0.1:0").unwrap().limits(limits);
+    let server = server.export("1-1", Box::new(Echo::default())).export("1-2", Box::new(Echo::default()));
+    let server = server.start().unwrap();
+    let mut owner = Client::connect(server.address());
+    assert_eq!(owner.import("1-2"), ST_OK);
+    let mut half_open: Vec<Client> = (0..300).map(|_| Client::connect(server.address())).collect();
+    // Only somebody's going can let it in.
+    let mut client = Client::imported(server.address());
+    client.bulk_in(1);
+    client.bulk_out(1000, b"in");
+    let mut both = [client.answer(), client.answer()];
+    both.sort_by_key(|(answer, _)| answer.emit());
+    assert_eq!(both, [(ok(1, 2), b"in".to_vec()), (ok(1000, 2), Vec::new())]);
+    // The first have gone, none of them later than the newest came; those with a device have not.
+    assert!(half_open[..200].iter_mut().all(Client::is_closed));
+    half_open.extend((0..100).map(|_| Client::connect(server.address())));
+    owner.configure();
+    client.submit(900, 0x80, 1, Setup::vendor_in(7, 0, 0, 1), &[]);
+    assert_eq!(client.answer(), (ok(900, 1), vec![0]));
+    // The newest are there, with nobody left but those who came last.
+    let mut newest = half_open.pop().unwrap();
+    assert_eq!(newest.import("1-1"), ST_DEV_BUSY);
+    server.stop_blocking();
+    assert!(half_open.iter_mut().all(Client::is_closed));
+}
+
+#[test]
+fn h4_a_connection_beyond_the_limit_is_closed_when_all_others_have_devices() {
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let server = serve(limits);
+    let mut owner = Client::imported(server.address());
+    assert!(Client::connect(server.address()).is_closed());
+    owner.submit(1, 0x80, 1, Setup::vendor_in(7, 0, 0, 1), &[]);
+    assert_eq!(owner.answer(), (ok(1, 1), vec![0]));
+    server.stop_blocking();
 }
