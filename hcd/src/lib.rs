@@ -89,6 +89,7 @@ pub mod pcapng;
 mod seat;
 mod setup;
 mod status;
+mod threads;
 mod urb;
 mod urb_map;
 pub mod usbip;

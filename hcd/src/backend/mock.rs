@@ -9,9 +9,9 @@ use core::fmt;
 use core::time::Duration;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Wake, Waker};
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 use airlift_runtime::{Clock, HostTimer, Notifier};
 use bytes::BytesMut;
@@ -22,6 +22,7 @@ use crate::function_host::FunctionHost;
 use crate::hand_over::HandOver;
 use crate::setup::Setup;
 use crate::status::TransferError;
+use crate::threads::Threads;
 
 /// URBs of the backend's own, which choose the configuration at the start and after a reset. The controller never
 /// counts so far.
@@ -48,7 +49,7 @@ pub(crate) type Departed = Box<dyn FnOnce(Box<dyn UsbFunction>, Departure) + Sen
 /// The handle on the thread that serves one function.
 pub(crate) struct MockBackend {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Threads,
 }
 
 impl MockBackend {
@@ -71,7 +72,7 @@ impl MockBackend {
         };
         let thread =
             thread::Builder::new().name(name.to_owned()).spawn(move || served.run(timer, departed))?;
-        Ok(Arc::new(Self { shared, thread: Mutex::new(Some(thread)) }))
+        Ok(Arc::new(Self { shared, threads: Threads::new([thread]) }))
     }
 }
 
@@ -120,10 +121,7 @@ impl Backend for MockBackend {
     }
 
     fn reap(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id()) {
-            _ = thread.join();
-        }
+        self.threads.join_blocking();
     }
 }
 

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Instant;
 
 use bytes::BytesMut;
@@ -25,6 +25,7 @@ use crate::descriptor::{EndpointMap, TransferType};
 use crate::function::{Reply, Speed, UrbId};
 use crate::setup::Setup;
 use crate::status::TransferError;
+use crate::threads::Threads;
 use crate::urb_map::UrbMap;
 use crate::usbip::client::{DEVICE_DESCRIPTOR, Imported};
 use crate::usbip::protocol::{self, Answer, Command, HEADER_LEN, ProtocolError};
@@ -74,7 +75,7 @@ struct Shared {
 /// See the module's text.
 pub(crate) struct UsbipBackend {
     shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Threads,
 }
 
 /// Starts the threads of an imported device.
@@ -98,7 +99,7 @@ pub(crate) fn start(imported: Imported, upcall: Arc<dyn Upcall>) -> io::Result<A
     let (reader, writer) = (shared.clone(), shared.clone());
     let writer = name("-tx").spawn(move || writer.write_all(writing))?;
     let reader = name("-rx").spawn(move || reader.run(reading)).inspect_err(|_| shared.hang_up())?;
-    Ok(Arc::new(UsbipBackend { shared, threads: Mutex::new(vec![reader, writer]) }))
+    Ok(Arc::new(UsbipBackend { shared, threads: Threads::new([reader, writer]) }))
 }
 
 impl Shared {
@@ -444,10 +445,7 @@ impl Backend for UsbipBackend {
     }
 
     fn reap(&self) {
-        let threads = core::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in threads.into_iter().filter(|thread| thread.thread().id() != thread::current().id()) {
-            _ = thread.join();
-        }
+        self.threads.join_blocking();
     }
 }
 

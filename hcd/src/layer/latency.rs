@@ -11,7 +11,7 @@ use core::time::Duration;
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 use airlift_runtime::{Clock, HostTimer, Notifier};
 
@@ -21,6 +21,7 @@ use crate::backend::{Backend, Connect, DeviceOp, FlatUrb, Upcall};
 use crate::descriptor::TransferType;
 use crate::function::{Reply, UrbId};
 use crate::status::TransferError;
+use crate::threads::Threads;
 
 /// What control transfers cost. Zero throughout: they are only counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -108,7 +109,7 @@ impl Layer for Latency {
             notifier: timer.as_ref().map(HostTimer::notifier),
             order: Mutex::new(()),
             state: Mutex::default(),
-            thread: Mutex::default(),
+            threads: Threads::default(),
         });
         let connected = below(Arc::new(LinkUpcall(Arc::downgrade(&link))))?;
         _ = link.below.set(connected);
@@ -116,7 +117,7 @@ impl Layer for Latency {
             let served = link.clone();
             let started = thread::Builder::new().name(name).spawn(move || served.run(timer));
             match started {
-                Ok(thread) => *link.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread),
+                Ok(thread) => link.threads.add(thread),
                 Err(error) => {
                     link.close();
                     return Err(error);
@@ -139,7 +140,7 @@ struct Link {
     /// Held while transfers move from `held` to the backend below, so that a cancel meets each in one of the two.
     order: Mutex<()>,
     state: Mutex<State>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Threads,
 }
 
 #[derive(Default)]
@@ -272,10 +273,7 @@ impl Backend for Link {
     }
 
     fn reap(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id()) {
-            _ = thread.join();
-        }
+        self.threads.join_blocking();
         if let Some(below) = self.below.get() {
             below.reap();
         }

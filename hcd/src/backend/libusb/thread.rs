@@ -11,7 +11,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 use bytes::BytesMut;
 use rusb::{Context, Device, Hotplug, HotplugBuilder, Registration, UsbContext as _};
@@ -25,6 +25,7 @@ use crate::backend::{Backend, DeviceOp, FlatUrb, Upcall};
 use crate::descriptor::Configuration;
 use crate::function::UrbId;
 use crate::status::TransferError;
+use crate::threads::Threads;
 
 /// How often a system without hotplug events is asked whether the device is still there.
 const PRESENCE_PERIOD: Duration = Duration::from_secs(1);
@@ -54,7 +55,7 @@ pub(super) fn start(
         serving.schedule.join_helper();
     };
     let thread = thread::Builder::new().name(name).spawn(running)?;
-    Ok(Arc::new(LibusbBackend { schedule, thread: Mutex::new(Some(thread)) }))
+    Ok(Arc::new(LibusbBackend { schedule, threads: Threads::new([thread]) }))
 }
 
 /// Closes the device, and says that it is gone, whatever happens on its thread.
@@ -248,7 +249,7 @@ fn displaces(op: DeviceOp, endpoint: u8, configuration: Option<&Configuration>) 
 /// The handle on an open device's thread.
 struct LibusbBackend {
     schedule: Arc<LibusbSchedule>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Threads,
 }
 
 impl Backend for LibusbBackend {
@@ -269,10 +270,7 @@ impl Backend for LibusbBackend {
     }
 
     fn reap(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id()) {
-            _ = thread.join();
-        }
+        self.threads.join_blocking();
     }
 }
 

@@ -10,7 +10,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 use airlift_runtime::{Clock, HostTimer, Notifier};
 
@@ -21,6 +21,7 @@ use crate::function::{Reply, UrbId};
 use crate::layer::LayerContext;
 use crate::layer::item::Item;
 use crate::status::TransferError;
+use crate::threads::Threads;
 use crate::urb_map::UrbMap;
 
 /// What waits in a lane.
@@ -153,7 +154,7 @@ pub(super) struct Link {
     /// Of the thread that ends delays; none if there is no such fault.
     notifier: Option<Notifier>,
     state: Mutex<State>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Threads,
 }
 
 impl Link {
@@ -172,14 +173,14 @@ impl Link {
             below: OnceLock::new(),
             notifier: timer.as_ref().map(HostTimer::notifier),
             state: Mutex::default(),
-            thread: Mutex::default(),
+            threads: Threads::default(),
         });
         let connected = below(Arc::new(LinkUpcall(Arc::downgrade(&link))))?;
         _ = link.below.set(connected);
         if let Some(timer) = timer {
             let served = link.clone();
             match thread::Builder::new().name(name).spawn(move || served.run(timer)) {
-                Ok(thread) => *link.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread),
+                Ok(thread) => link.threads.add(thread),
                 Err(error) => {
                     link.close();
                     return Err(error);
@@ -304,10 +305,7 @@ impl Backend for Link {
     }
 
     fn reap(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id()) {
-            _ = thread.join();
-        }
+        self.threads.join_blocking();
         if let Some(below) = self.below.get() {
             below.reap();
         }
