@@ -18,18 +18,14 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Bytes that the driver has room for in a transfer, and those that a full aggregate takes.
-const BUFFER: usize = 32 * 1024;
-const AGGREGATE: usize = 16 * 1024;
-
 /// Transfers that are filled at a time.
 const ROUND: usize = 64;
 
-/// A full aggregate of frames of `len` bytes (check sequence counted), and how many there are.
+/// A transfer, full as the driver has room, of frames of `len` bytes (check sequence counted), and how many there are.
 fn aggregate(len: usize) -> (Vec<u8>, usize) {
     let mut bytes: Vec<u8> = Vec::new();
     let mut frames = 0;
-    while bytes.len().next_multiple_of(8) + 24 + 32 + len <= AGGREGATE {
+    while bytes.len().next_multiple_of(8) + 24 + 32 + len <= Receiver::TRANSFER {
         bytes.resize(bytes.len().next_multiple_of(8), 0);
         // Length, four units of PHY status which is filled in; MCS 7 with a short guard interval.
         bytes.extend((len as u32 | 4 << 16 | 1 << 26).to_le_bytes());
@@ -49,7 +45,7 @@ fn aggregate(len: usize) -> (Vec<u8>, usize) {
 fn fill(template: &[u8]) -> Vec<BytesMut> {
     (0..ROUND)
         .map(|_| {
-            let mut buffer = BytesMut::with_capacity(BUFFER);
+            let mut buffer = BytesMut::with_capacity(Receiver::TRANSFER);
             buffer.extend_from_slice(template);
             buffer
         })
@@ -111,7 +107,7 @@ fn same_thread(template: &[u8], per_aggregate: usize, readers: usize, rounds: us
 /// The receiver's thread feeds, another one awaits the stream.
 fn two_threads(template: &[u8], per_aggregate: usize, rounds: usize) -> Measured {
     let mut receiver = Receiver::new(Chip::Rtl8812au, 2);
-    let options = StreamOptions::new().budget(4 * ROUND * BUFFER);
+    let options = StreamOptions::new().budget(4 * ROUND * Receiver::TRANSFER);
     let mut stream = receiver.source().open(options);
     let (done, finished) = std::sync::mpsc::channel();
     let per_round = ROUND * per_aggregate;

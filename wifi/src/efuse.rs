@@ -8,9 +8,19 @@
 //! on their way and yet touches no cell beyond the end.
 //!
 //! Facts: rtw88 `efuse.c`, `rtw_dump_logical_efuse_map`; `rtw88xxa.h`, `struct rtw88xxa_efuse`; `rtw88xxa.c`,
-//! `rtw88xxa_read_efuse`; `main.c`, `rtw_chip_efuse_info_setup`. Neighbour: `driver::efuse_read` has the registers.
+//! `rtw88xxa_read_efuse`; `main.c`, `rtw_chip_efuse_info_setup`. Neighbours: `driver::efuse_read` has the
+//! registers, [`front_end`] what the map says of the board's amplifiers.
+
+mod front_end;
+#[cfg(test)]
+mod tests;
 
 use core::fmt;
+
+pub(crate) use front_end::{
+    AmplifierTypes, BoardFrontEnd, FrontEnd, RTL8812A_OFFSETS, RTL8814A_OFFSETS, RTL8821A_OFFSETS,
+    amplifier_front_end, rtl8812a_front_end, rtl8814a_front_end,
+};
 
 /// What an unprogrammed cell reads.
 pub(crate) const BLANK: u8 = 0xff;
@@ -177,32 +187,6 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Which amplifiers the board has outside the chip.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct FrontEnd {
-    /// Power amplifier, 2.4 GHz.
-    pub(crate) ext_pa_2g: bool,
-    /// Low-noise amplifier, 2.4 GHz.
-    pub(crate) ext_lna_2g: bool,
-    /// Power amplifier, 5 GHz.
-    pub(crate) ext_pa_5g: bool,
-    /// Low-noise amplifier, 5 GHz.
-    pub(crate) ext_lna_5g: bool,
-}
-
-/// Types of the amplifiers outside the chip: (path B << 2) | path A.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct AmplifierTypes {
-    /// 2.4 GHz power amplifier.
-    pub(crate) gpa: u8,
-    /// 5 GHz power amplifier.
-    pub(crate) apa: u8,
-    /// 2.4 GHz low-noise amplifier.
-    pub(crate) glna: u8,
-    /// 5 GHz low-noise amplifier.
-    pub(crate) alna: u8,
-}
-
 /// Bytes of power settings a path in the logical map.
 pub(crate) const TX_POWER_BYTES: usize = 42;
 
@@ -289,21 +273,6 @@ impl Map<'_> {
             byte => byte,
         }
     }
-}
-
-/// What the map says of the board's front end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct BoardFrontEnd {
-    /// Which RF front end the board has.
-    pub(crate) rfe_option: u8,
-    /// See [`EfuseInfo::table_front_end`].
-    pub(crate) table: FrontEnd,
-    /// See [`EfuseInfo::front_end`].
-    pub(crate) own: FrontEnd,
-    /// See [`EfuseInfo::amplifier_types`].
-    pub(crate) types: AmplifierTypes,
-    /// See [`EfuseInfo::antenna_option`].
-    pub(crate) antenna_option: u8,
 }
 
 /// What the EFUSE's logical map says.
@@ -412,276 +381,5 @@ impl EfuseInfo {
             tx_power,
             mac_address,
         }
-    }
-}
-
-/// What [`amplifier_front_end`] looks at, and how antennas are shared.
-pub(crate) const RTL8821A_OFFSETS: &[usize] =
-    &[at::PA_TYPE, at::LNA_TYPE_2G, at::LNA_TYPE_5G, at::RF_BT_SETTING];
-
-/// A front end that is known by its amplifiers alone (rtw88 `main.c`, `rtw_chip_efuse_info_setup`).
-pub(crate) fn amplifier_front_end(map: &Map<'_>) -> BoardFrontEnd {
-    let amplifiers = Amplifiers::of(|at| map.or_zero(at)).any_bit();
-    BoardFrontEnd { table: amplifiers, own: amplifiers, ..BoardFrontEnd::default() }
-}
-
-/// What [`rtl8812a_front_end`] looks at.
-pub(crate) const RTL8812A_OFFSETS: &[usize] =
-    &[at::PA_TYPE, at::LNA_TYPE_2G, at::LNA_TYPE_5G, at::RFE_OPTION];
-
-/// The RTL8812A's front end: amplifiers by two bits each, and an option that old maps got wrong
-/// (rtw88 `rtw88xxa.c`, `rtw8812a_read_amplifier_type`, `rtw8812a_read_rfe_type`).
-pub(crate) fn rtl8812a_front_end(map: &Map<'_>) -> BoardFrontEnd {
-    let raw = Amplifiers::of(|at| map.byte(at));
-    let clean = Amplifiers::of(|at| map.or_zero(at));
-    BoardFrontEnd {
-        rfe_option: rfe_option(map.byte(at::RFE_OPTION), raw.front_end()),
-        table: clean.any_bit(),
-        own: clean.front_end(),
-        // Mainline derives the types before it takes blank bytes for zero, and never clears them after.
-        types: raw.types(),
-        antenna_option: 0,
-    }
-}
-
-/// What [`rtl8814a_front_end`] looks at.
-pub(crate) const RTL8814A_OFFSETS: &[usize] = &[at::TRX_ANTENNA_OPTION, at::RFE_OPTION];
-
-/// The RTL8814A's front end: its option says everything. A blank or old one is the usual board of USB adapters
-/// (rtw88 `rtw8814a.c`, `rtw8814a_read_rfe_type`, `rtw8814a_read_rf_type`).
-pub(crate) fn rtl8814a_front_end(map: &Map<'_>) -> BoardFrontEnd {
-    let rfe_option = match map.byte(at::RFE_OPTION) {
-        option if option & 0x80 != 0 => 1,
-        option => option,
-    };
-    BoardFrontEnd { rfe_option, antenna_option: map.byte(at::TRX_ANTENNA_OPTION), ..BoardFrontEnd::default() }
-}
-
-#[derive(Clone, Copy)]
-struct Amplifiers {
-    pa: u8,
-    lna_2g: u8,
-    lna_5g: u8,
-}
-
-impl Amplifiers {
-    fn of(byte: impl Fn(usize) -> u8) -> Self {
-        Self { pa: byte(at::PA_TYPE), lna_2g: byte(at::LNA_TYPE_2G), lna_5g: byte(at::LNA_TYPE_5G) }
-    }
-
-    /// One bit each, as the conditions of the tables ask for them (rtw88 `main.c`, `rtw_chip_efuse_info_setup`).
-    fn any_bit(self) -> FrontEnd {
-        FrontEnd {
-            ext_pa_2g: self.pa & 0x10 != 0,
-            ext_lna_2g: self.lna_2g & 0x08 != 0,
-            ext_pa_5g: self.pa & 0x01 != 0,
-            ext_lna_5g: self.lna_5g & 0x08 != 0,
-        }
-    }
-
-    /// Two bits each must agree.
-    fn front_end(self) -> FrontEnd {
-        let all = |value: u8, bits: u8| value & bits == bits;
-        FrontEnd {
-            ext_pa_2g: all(self.pa, 0x30),
-            ext_lna_2g: all(self.lna_2g, 0x88),
-            ext_pa_5g: all(self.pa, 0x03),
-            ext_lna_5g: all(self.lna_5g, 0x88),
-        }
-    }
-
-    fn types(self) -> AmplifierTypes {
-        let ext = self.front_end();
-        // The PA's type stands in bits 2 (path A) and 6 (path B) of the LNA's byte, the LNA's in 1:0 and 5:4.
-        let pa = |lna: u8| (lna >> 6 & 1) << 2 | (lna >> 2 & 1);
-        let lna = |lna: u8| (lna >> 4 & 3) << 2 | (lna & 3);
-        let when = |present: bool, value: u8| if present { value } else { 0 };
-        AmplifierTypes {
-            gpa: when(ext.ext_pa_2g, pa(self.lna_2g)),
-            apa: when(ext.ext_pa_5g, pa(self.lna_5g)),
-            glna: when(ext.ext_lna_2g, lna(self.lna_2g)),
-            alna: when(ext.ext_lna_5g, lna(self.lna_5g)),
-        }
-    }
-}
-
-/// rtw88 `rtw88xxa.c`, `rtw8812a_read_rfe_type`, for USB.
-fn rfe_option(value: u8, ext: FrontEnd) -> u8 {
-    let any = ext.ext_pa_2g || ext.ext_pa_5g || ext.ext_lna_2g || ext.ext_lna_5g;
-    match value {
-        BLANK => 0,
-        v if v & 0x80 != 0 => match (ext.ext_lna_5g, ext.ext_pa_5g) {
-            (false, _) => 4,
-            (true, false) => 2,
-            (true, true) if ext.ext_lna_2g && ext.ext_pa_2g => 3,
-            (true, true) => 0,
-        },
-        v if v & 0x3f == 4 && any => 0,
-        v => v & 0x3f,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::chip::Chip;
-
-    fn everything(_: usize) -> bool {
-        true
-    }
-
-    fn ours(offset: usize) -> bool {
-        Chip::Rtl8812au.info().efuse.uses(offset)
-    }
-
-    fn parse(cells: &[u8]) -> Result<(Vec<u8>, u16), Malformed> {
-        parse_for(cells, everything).map(|(map, end, _)| (map, end))
-    }
-
-    /// The map, the end of the list, and the cells that were asked for.
-    fn parse_for(cells: &[u8], uses: fn(usize) -> bool) -> Result<(Vec<u8>, u16, Vec<u16>), Malformed> {
-        let mut parser = Parser::new(512, 512, &uses);
-        let mut asked = Vec::new();
-        while let Some(cell) = parser.next_cell() {
-            // What it names ahead is what it then takes.
-            let wanted = parser.wanted();
-            assert_eq!(wanted.first(), Some(&cell));
-            for cell in wanted {
-                assert_eq!(parser.next_cell(), Some(cell));
-                asked.push(cell);
-                parser.feed(cells.get(usize::from(cell)).copied().unwrap_or(BLANK))?;
-            }
-        }
-        let (map, end) = parser.finish();
-        Ok((map, end, asked))
-    }
-
-    #[test]
-    fn one_and_two_byte_headers_place_their_words() {
-        // Block 1, words 0 and 3; then block 0x1a (extended), word 2 only; then the end.
-        let cells = [0x16, 0xaa, 0xbb, 0xcc, 0xdd, 0x4f, 0x3b, 0x11, 0x22, 0xff];
-        let (map, seen) = parse(&cells).unwrap();
-        assert_eq!(&map[8..16], &[0xaa, 0xbb, 0xff, 0xff, 0xff, 0xff, 0xcc, 0xdd]);
-        assert_eq!(&map[0x1a * 8 + 4..0x1a * 8 + 6], &[0x11, 0x22]);
-        assert_eq!(seen, 10, "reading stops at the end marker");
-    }
-
-    #[test]
-    fn a_blank_efuse_costs_one_cell_and_gives_defaults() {
-        let (map, seen) = parse(&[]).unwrap();
-        assert_eq!(seen, 1);
-        let info = EfuseInfo::new(&Chip::Rtl8812au.info().efuse, &map, seen);
-        assert_eq!((info.rfe_option, info.crystal_cap, info.mac_address), (0, 0x20, None));
-        assert_eq!(info.front_end, FrontEnd::default());
-        assert!(!info.bt_coex);
-    }
-
-    #[test]
-    fn the_wanted_cells_never_reach_past_the_header_after_the_block() {
-        let mut parser = Parser::new(512, 512, &everything);
-        assert_eq!(parser.wanted(), [0]);
-        parser.feed(0x10).unwrap();
-        assert_eq!(parser.wanted(), (1..10).collect::<Vec<_>>(), "four words and the next header");
-        parser.feed(0).unwrap();
-        assert_eq!(parser.wanted(), (2..10).collect::<Vec<_>>());
-        for _ in 0..7 {
-            parser.feed(0).unwrap();
-        }
-        parser.feed(0xff).unwrap();
-        assert_eq!((parser.wanted(), parser.next_cell()), (Vec::new(), None));
-    }
-
-    #[test]
-    fn words_that_nothing_uses_are_passed_over() {
-        // Block 1 with all words, of which the USB mode's is used; blocks 0x1a (the USB ids, the MAC address's first
-        // byte) and 0x1c (the maker's name); then the end.
-        let block = [1, 2, 3, 4, 5, 6, 7, 8];
-        let cells = [&[0x10][..], &block, &[0x4f, 0x30], &block, &[0x8f, 0x30], &block, &[0xff]].concat();
-        let (map, end, asked) = parse_for(&cells, ours).unwrap();
-        assert_eq!(asked, [0, 1, 2, 9, 10, 17, 18, 19, 20, 29]);
-        assert_eq!(end, 30);
-        assert_eq!((&map[8..12], &map[0xd5..0xd8]), (&[1, 2, 0xff, 0xff][..], &[0xff, 7, 8][..]));
-    }
-
-    #[test]
-    fn no_field_stands_in_a_word_that_is_passed_over() {
-        let layout = &Chip::Rtl8812au.info().efuse;
-        let mut random = Random(7);
-        for _ in 0..500 {
-            let whole: Vec<u8> = (0..512).map(|_| random.byte()).collect();
-            let used = (0..512).map(|at| if ours(at & !1) || ours(at | 1) { whole[at] } else { BLANK });
-            let used: Vec<u8> = used.collect();
-            let text = |map: &[u8]| format!("{:?}", EfuseInfo::new(layout, map, 0));
-            assert_eq!(text(&whole), text(&used));
-        }
-    }
-
-    #[test]
-    fn w1_the_8821as_map_has_one_path_amplifiers_of_one_bit_and_its_address_elsewhere() {
-        let layout = &Chip::Rtl8821au.info().efuse;
-        let mut map = vec![BLANK; 512];
-        map[0x10..0x3a].fill(0x2d);
-        map[0xbc] = 0x10;
-        map[0xbd] = 0x08;
-        map[0x107..0x10d].copy_from_slice(&[2, 0, 0, 0, 0x21, 1]);
-        map[0x08] = 0x02;
-        let info = EfuseInfo::new(layout, &map, 0);
-        assert_eq!(info.mac_address, Some([2, 0, 0, 0, 0x21, 1]));
-        let expected = FrontEnd { ext_pa_2g: true, ext_lna_2g: true, ..FrontEnd::default() };
-        assert_eq!((info.front_end, info.table_front_end, info.rfe_option), (expected, expected, 0));
-        assert_eq!((info.tx_power[0], info.tx_power[1]), ([0x2d; 42], [BLANK; 42]));
-        assert!(!info.usb_mode_switch, "it has no USB 3");
-        assert!(layout.uses(0x39) && !layout.uses(0x3a) && !layout.uses(0xd7) && layout.uses(0x10c));
-    }
-
-    /// A small generator of bytes that look random.
-    struct Random(u32);
-
-    impl Random {
-        fn byte(&mut self) -> u8 {
-            self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (self.0 >> 24) as u8
-        }
-    }
-
-    #[test]
-    fn a_block_outside_the_map_is_an_error() {
-        // Extended header of block 0x7f in a map of 64 blocks.
-        assert_eq!(parse(&[0xef, 0xf0, 1, 2]), Err(Malformed::OutsideMap { cell: 2, block: 0x7f }));
-    }
-
-    #[test]
-    fn a_block_that_runs_past_the_last_cell_is_an_error() {
-        let cells = [[0x1f, 0x0f].repeat(255), vec![0x00, 0x10]].concat();
-        assert!(matches!(parse(&cells), Err(Malformed::PastEnd { .. })));
-    }
-
-    #[test]
-    fn a_last_word_of_which_half_is_there_is_taken() {
-        // Block 0 with all words, 56 times, and then all but a byte of it.
-        let (map, seen) = parse(&[0; 512]).unwrap();
-        assert_eq!((&map[..9], seen), (&[0, 0, 0, 0, 0, 0, 0, BLANK, BLANK][..], 512));
-        assert_eq!(parse_for(&[0; 512], |_| false).unwrap().1, 512);
-    }
-
-    #[test]
-    fn any_bytes_end_without_a_panic() {
-        let mut random = Random(0x1234_5678);
-        let mut parsed = 0;
-        for round in 0..4_000 {
-            // In half of the rounds headers are such that blocks lie within the map.
-            let cells: Vec<u8> =
-                (0..512).map(|_| if round % 2 == 0 { random.byte() } else { random.byte() & 0xef }).collect();
-            let (whole, ours) = (parse(&cells), parse_for(&cells, ours));
-            assert_eq!(whole.is_ok(), ours.is_ok(), "what is passed over is judged all the same");
-            if let (Ok((whole, seen)), Ok((map, end, _))) = (whole, ours) {
-                assert!(seen == end && seen <= 512);
-                let text =
-                    |map: &[u8]| format!("{:?}", EfuseInfo::new(&Chip::Rtl8812au.info().efuse, map, seen));
-                assert_eq!(text(&whole), text(&map));
-                parsed += 1;
-            }
-        }
-        assert!(parsed > 50, "{parsed}");
     }
 }

@@ -5,9 +5,7 @@
 //! error is counted and replaced too, after a pause that grows; after [`ATTEMPTS`] failures in a row reception
 //! ends with a reason. It never falls silent.
 //!
-//! Figures: rtw88 `usb.h`, `RTW_USB_RXCB_NUM` and `RTW_USB_MAX_RECVBUF_SZ`: four URBs of 32 KiB. Half of that would
-//! hold what the receive buffer of most chips can, but not the 23 KiB of the RTL8814A's, nor an aggregate that grows
-//! while it is read out; and one that does not fit is torn apart, or babble.
+//! Figure: rtw88 `usb.h`, `RTW_USB_RXCB_NUM`: four URBs, each of [`Receiver::TRANSFER`] bytes.
 
 use core::cell::RefCell;
 use core::pin::pin;
@@ -24,8 +22,6 @@ use crate::rx::{C2h, Receiver};
 
 /// URBs on their way.
 const IN_FLIGHT: usize = 4;
-/// Bytes of an URB.
-const LENGTH: usize = 32 * 1024;
 /// Failures in a row before reception ends.
 const ATTEMPTS: u32 = 8;
 /// Pause after the first failure; it doubles with each one that follows.
@@ -110,7 +106,7 @@ struct Transfers {
 
 impl Transfers {
     fn submit(&mut self) {
-        self.flying.push_back(self.device.submit(Urb::bulk_in(self.endpoint, LENGTH)));
+        self.flying.push_back(self.device.submit(Urb::bulk_in(self.endpoint, Receiver::TRANSFER)));
     }
 
     /// Hands on what a transfer brought.

@@ -85,6 +85,11 @@ pub struct Receiver {
 }
 
 impl Receiver {
+    /// Bytes that the driver has room for in a transfer (rtw88 `usb.h`, `RTW_USB_MAX_RECVBUF_SZ`). Half of that would
+    /// hold what the receive buffer of most chips can, but not the 23 KiB of the RTL8814A's, nor an aggregate that grows
+    /// while it is read out; and one that does not fit is torn apart, or babble.
+    pub const TRANSFER: usize = 32 * 1024;
+
     /// A receiver for `chip` with `chains` receive chains in use.
     pub fn new(chip: Chip, chains: u8) -> Self {
         Self {
