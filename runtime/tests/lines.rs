@@ -376,7 +376,6 @@ fn r8_a_line_that_was_shut_off_works_again_when_it_is_enabled_or_requested_anew(
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "100,000 interrupts take too long there")]
 fn r8_a_thread_that_handles_its_interrupts_is_not_spurious() {
     on_kernel(|cpu| async move {
         let line = line(&cpu);
