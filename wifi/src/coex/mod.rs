@@ -134,7 +134,8 @@ pub(crate) struct Coex {
     h2c: H2c,
     /// The band that it was told of last; `None` before the first, and after a failure.
     band: Cell<Option<Band>>,
-    /// The TDMA that the firmware was told of last; `None` if that may not have reached it.
+    /// The TDMA that the firmware was told of last, or is to be told as soon as it has room; `None` if that may not have
+    /// reached it.
     tdma: Cell<Option<[u8; 5]>>,
 }
 
@@ -195,8 +196,8 @@ impl Coex {
         Ok(())
     }
 
-    /// Wi-Fi is on a channel of `band`. If it was before, all that is left to do is to tell the firmware what it could not
-    /// be told then.
+    /// Wi-Fi is on a channel of `band`. If it was before, all that is left to do is to tell the firmware what may not have
+    /// reached it then.
     ///
     /// # Errors
     /// As [`set_up`](Self::set_up).
@@ -224,10 +225,25 @@ impl Coex {
         Ok(())
     }
 
+    /// Whether there is something that the firmware could not be told yet, since its mailboxes were full.
+    pub(crate) fn owes(&self) -> bool {
+        self.h2c.is_waiting()
+    }
+
+    /// Tells the firmware what it could not be told, as far as it has room now. That takes no more than a few transfers;
+    /// it is to be called again while [`owes`](Self::owes) is true.
+    ///
+    /// # Errors
+    /// Transfer errors; all of it is still to be told.
+    pub(crate) async fn catch_up(&self) -> Result<(), Error> {
+        self.h2c.catch_up().await
+    }
+
     /// Nobody knows what the chip holds, nor what its firmware was told.
     pub(crate) fn forget(&self) {
         self.band.set(None);
         self.tdma.set(None);
+        self.h2c.withdraw(COEX_TDMA_TYPE);
     }
 
     /// The byte and bit that say whose the front end's switch is.
@@ -252,8 +268,8 @@ impl Coex {
     async fn tell_tdma(&self, tdma: [u8; 5]) -> Result<(), Error> {
         let [a, b, c, d, e] = tdma;
         self.tdma.set(None);
-        let sent = self.h2c.send([COEX_TDMA_TYPE, a, b, c, d, e, 0]).await?;
-        self.tdma.set(sent.then_some(tdma));
+        self.h2c.send([COEX_TDMA_TYPE, a, b, c, d, e, 0]).await?;
+        self.tdma.set(Some(tdma));
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use crate::channel::Band;
 use crate::chip::{Board, Chip};
 use crate::efuse::EfuseInfo;
 use crate::error::ErrorKind;
-use crate::regio::fake::FakeBus;
+use crate::regio::fake::{FakeBus, Op};
 use crate::regio::{Io, Regs};
 
 /// Coexistence of a board with a Bluetooth part or without.
@@ -132,6 +132,10 @@ fn w6_mailboxes_that_stay_full_cost_their_commands_alone() {
     block_on(coex.set_up()).unwrap();
     let sent: Vec<u8> = commands(&fake).iter().map(|(_, command)| command[0]).collect();
     assert_eq!(sent, [0x69], "the second box is full");
+    fake.answer(mac::HMETFR.addr(), |_| 0);
+    block_on(coex.catch_up()).unwrap();
+    let sent: Vec<u8> = commands(&fake).iter().map(|(_, command)| command[0]).collect();
+    assert_eq!(sent, [0x61], "the other one, when there is room");
     fake.fail(mac::HMETFR.addr(), TransferError::Stall);
     assert!(matches!(block_on(coex.set_up()).unwrap_err().kind(), ErrorKind::Transfer { .. }));
 }
@@ -153,22 +157,49 @@ fn w6_a_band_whose_tdma_did_not_reach_the_firmware_tells_it_again() {
     fake.take_writes();
     block_on(coex.enter(Band::Ghz5)).unwrap();
     assert_eq!(commands(&fake), [(2, ghz5)]);
+}
 
-    // Nor is one told that found its mailbox full; nothing else is done again.
-    fake.answer(mac::HMETFR.addr(), |_| 0x08);
+#[test]
+fn w6_what_finds_the_mailbox_full_waits_for_room_and_nothing_else_does() {
+    let (coex, fake) = coex(Chip::Rtl8821au, false, false);
+    let [ghz2, ghz5] = [[0x60, 0x61, 0x30, 0x03, 0x11, 0x10, 0, 0], [0x60, 0, 0, 0, 0x40, 0, 0, 0]];
+    fake.answer(mac::HMETFR.addr(), |_| 0x01);
     block_on(coex.enter(Band::Ghz2)).unwrap();
+    assert_eq!(fake.peek(0x06c0), 0xffff_55ff, "the PTA is written all the same");
     assert_eq!(commands(&fake), []);
+    assert!(coex.owes());
+
+    // As long as there is no room, a look is all that it costs.
+    fake.take_log();
+    block_on(coex.catch_up()).unwrap();
+    assert_eq!(fake.take_log(), [Op::Read(mac::HMETFR.addr(), 1), Op::Flush]);
+
+    // Of two bands the later one is told, once.
+    block_on(coex.enter(Band::Ghz5)).unwrap();
     fake.answer(mac::HMETFR.addr(), |_| 0);
+    block_on(coex.catch_up()).unwrap();
+    assert_eq!(commands(&fake), [(0, ghz5)]);
+    block_on(coex.catch_up()).unwrap();
+    block_on(coex.enter(Band::Ghz5)).unwrap();
+    assert!(!coex.owes() && fake.take_writes().is_empty(), "the firmware was told");
+
+    // What is forgotten with the band is not told later.
+    fake.answer(mac::HMETFR.addr(), |_| 0x02);
     block_on(coex.enter(Band::Ghz2)).unwrap();
-    assert_eq!(fake.peek(0x06c0), 0xffff_55ff);
-    let writes = fake.take_writes();
-    assert_eq!(
-        writes.iter().map(|(addr, _)| *addr).collect::<Vec<_>>(),
-        [mac::HMEBOX3_EX.addr(), mac::HMEBOX3.addr()]
-    );
-    assert_eq!(writes[1].1, ghz2[..4]);
+    coex.forget();
+    assert!(!coex.owes());
+
+    // One whose writes fail waits on.
     block_on(coex.enter(Band::Ghz2)).unwrap();
-    assert!(fake.take_writes().is_empty(), "the firmware was told");
+    fake.answer(mac::HMETFR.addr(), |_| 0);
+    let box_1 = mac::HMEBOX1.addr();
+    fake.fail(box_1, TransferError::Stall);
+    assert!(matches!(block_on(coex.catch_up()).unwrap_err().kind(), ErrorKind::Transfer { .. }));
+    fake.heal(box_1);
+    fake.take_writes();
+    block_on(coex.catch_up()).unwrap();
+    assert_eq!(commands(&fake), [(2, ghz2)]);
+    assert!(!coex.owes());
 }
 
 #[test]

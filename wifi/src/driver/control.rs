@@ -1,4 +1,4 @@
-//! The control task: brings the adapter up, serves commands one after the other, and takes it down.
+//! The control task: brings the adapter up, serves commands one after the other ([`serve`]), and takes it down.
 //!
 //! ```text
 //!   Wlan ──Command──► control ──────► Adapter (registers, radio)
@@ -26,6 +26,7 @@ use futures::future::{Either, select};
 
 use super::flights::Flights;
 use super::receive::{self, Sink};
+use super::serve::serve;
 use super::transmit::{self, Transmit};
 use super::usb_mode::{self, Permit};
 use super::{Adapter, BringUpStats, Brought, Found, Settings, queues};
@@ -40,7 +41,7 @@ use crate::tx::{EndpointMap, Planner, TxQueue};
 /// time-out, and then some.
 const DRAIN: Duration = Duration::from_millis(5);
 
-type Answer<T> = oneshot::Sender<Result<T, Error>>;
+pub(super) type Answer<T> = oneshot::Sender<Result<T, Error>>;
 
 /// What a [`Wlan`](crate::Wlan) asks of the control task.
 pub(crate) enum Command {
@@ -91,7 +92,7 @@ pub(crate) struct Belongings {
     pub(crate) kernel: Option<Kernel>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -123,7 +124,7 @@ pub(crate) fn start(
 }
 
 /// The commands' receiving end. When it is gone nobody waits for an answer any more.
-struct Inbox(async_channel::Receiver<Command>);
+pub(super) struct Inbox(pub(super) async_channel::Receiver<Command>);
 
 impl Inbox {
     fn close(&self) {
@@ -140,10 +141,10 @@ impl Drop for Inbox {
 }
 
 /// Tells everybody how the interface ended, even if the kernel drops the task.
-struct End {
-    state: Arc<Mutex<State>>,
-    sink: Sink,
-    flights: Rc<Flights>,
+pub(super) struct End {
+    pub(super) state: Arc<Mutex<State>>,
+    pub(super) sink: Sink,
+    pub(super) flights: Rc<Flights>,
     _own: Own,
     _alive: async_channel::Sender<()>,
 }
@@ -364,7 +365,7 @@ fn transmit(
 }
 
 /// Where the interface's streams are opened, while it receives.
-fn frames_of(end: &End) -> Option<FrameSource> {
+pub(super) fn frames_of(end: &End) -> Option<FrameSource> {
     end.sink.borrow().as_ref().map(Receiver::source)
 }
 
@@ -374,112 +375,5 @@ async fn give_up(adapter: &Adapter, device: &UsbDevice) {
         && let Err(error) = adapter.power_off().await
     {
         tracing::debug!(%error, "the adapter could not be switched off after its bring-up failed");
-    }
-}
-
-/// Says everywhere where the radio is, as far as anybody knows.
-fn tell_channel(cpu: &Cpu, end: &End, channel: Option<Channel>) {
-    lock(&end.state).channel = channel;
-    if let Some(receiver) = end.sink.borrow_mut().as_mut() {
-        receiver.set_channel(channel, cpu.now());
-    }
-}
-
-/// Has the radio `change` its channel, and says everywhere where it is: nowhere while that lasts, nor after a failure,
-/// since what is received then may be of either channel.
-async fn tune(
-    cpu: &Cpu,
-    found: &Found,
-    end: &End,
-    change: impl Future<Output = Result<(), Error>>,
-) -> Result<(), Error> {
-    let _paused = end.flights.pause(cpu).await;
-    tell_channel(cpu, end, None);
-    let result = change.await;
-    arrived(cpu, found, end);
-    result
-}
-
-/// After a change of channel, whatever came of it.
-fn arrived(cpu: &Cpu, found: &Found, end: &End) {
-    tell_channel(cpu, end, found.phy.channel());
-    end.flights.set_power(!found.phy.power_is_stale());
-}
-
-/// Sets the power that a hop has left out. If that fails the frames that wait for it fail, and the next one has it tried
-/// again.
-async fn freshen_power(found: &Found, end: &End) -> Result<(), Error> {
-    let result = found.phy.freshen_power().await;
-    if let Err(error) = &result {
-        end.flights.fail_waiting(error);
-    }
-    end.flights.set_power(!found.phy.power_is_stale());
-    result
-}
-
-/// Serves commands until the interface ends; why, and who is to be told.
-async fn serve(
-    cpu: &Cpu,
-    device: &UsbDevice,
-    adapter: &Adapter,
-    found: &Found,
-    inbox: &Inbox,
-    end: &End,
-    failed: &mut oneshot::Receiver<Error>,
-) -> (Error, Option<Answer<()>>) {
-    let down = || Error::new(Stage::Up, ErrorKind::Down);
-    loop {
-        let closed = pin!(device.closed());
-        let gone = select(closed, &mut *failed);
-        let wanted = pin!(end.flights.power_wanted());
-        let command = match select(select(pin!(inbox.0.recv()), wanted), gone).await {
-            Either::Left((Either::Left((Ok(command), _)), _)) => Some(command),
-            // Every handle was dropped.
-            Either::Left((Either::Left((Err(_), _)), _)) => return (down(), None),
-            Either::Left((Either::Right(_), _)) => None,
-            Either::Right((Either::Left(_), _)) => {
-                return (Error::new(Stage::Up, ErrorKind::Unplugged), None);
-            }
-            Either::Right((Either::Right((error, _)), _)) => {
-                return (error.unwrap_or_else(|_| down()), None);
-            }
-        };
-        // As for switching off: a command gets its time however far a reader is behind.
-        let _time_runs = frames_of(end).map(|frames| frames.let_time_run());
-        let Some(command) = command else {
-            if let Err(error) = freshen_power(found, end).await {
-                tracing::warn!(%error, "the power for frames could not be set");
-            }
-            // The frames that waited for it come before the next command.
-            cpu.yield_now().await;
-            continue;
-        };
-        match command {
-            Command::SetChannel(channel, answer) => {
-                let _ = answer.send(tune(cpu, found, end, found.phy.set_channel(channel)).await);
-            }
-            Command::Hop(channel, answer) => {
-                // Asked when nothing more is sent: an interface that sends has its power set before it is on the channel.
-                let change = async { found.phy.hop(channel, end.flights.sends()).await };
-                let _ = answer.send(tune(cpu, found, end, change).await);
-            }
-            Command::SetTxPower(power, answer) => {
-                let half_dbm = power.map(|dbm| i16::from(dbm) * 2);
-                let result = found.phy.set_tx_power(half_dbm).await;
-                end.flights.set_power(!found.phy.power_is_stale());
-                let _ = answer.send(result);
-            }
-            Command::Calibrate(answer) => {
-                adapter.regs.enter(Stage::Calibrate);
-                let result = match freshen_power(found, end).await {
-                    Ok(()) => found.phy.calibrate().await,
-                    failed => failed,
-                };
-                adapter.regs.enter(Stage::Up);
-                let _ = answer.send(result);
-            }
-            Command::Down(answer) => return (down(), Some(answer)),
-        }
-        cpu.cond_resched().await;
     }
 }

@@ -33,6 +33,7 @@ mod numbers;
 mod power;
 mod queues;
 mod receive;
+mod serve;
 mod transmit;
 mod usb;
 mod usb_mode;
