@@ -362,7 +362,10 @@ impl Cpu {
         Sleep::new(self.core.clone(), jiffy_start(whole.saturating_add(timeout)))
     }
 
-    /// Awaits `work` for at most `limit`. When the time is up, `work` is dropped.
+    /// Awaits `work` for at most `limit`. When the time is up, `work` is dropped. For a condition that is to be looked
+    /// at once more then, see [`WaitQueue::wait_event_timeout`](crate::WaitQueue::wait_event_timeout).
+    ///
+    /// Cancelling it drops `work`, and does what cancelling `work` does.
     ///
     /// # Errors
     ///
@@ -388,6 +391,7 @@ impl Cpu {
     }
 
     /// Makes a timer, not armed yet. Its callback runs in softirq context.
+    #[track_caller]
     pub fn timer(&self, name: impl Into<String>, callback: impl FnMut(&mut SoftIrq<'_>) + 'static) -> Timer {
         Timer::new(&self.core, name.into(), Box::new(callback))
     }
@@ -411,6 +415,13 @@ impl fmt::Debug for Cpu {
 pub struct Elapsed;
 
 /// IRQs are off while this lives; made by [`Cpu::irqs_off`]. Must not live across an await.
+///
+/// It cannot leave the kernel's thread:
+///
+/// ```compile_fail,E0277
+/// fn is_send<T: Send>() {}
+/// is_send::<airlift_runtime::IrqGuard>();
+/// ```
 #[must_use = "IRQs are restored as soon as this is dropped"]
 pub struct IrqGuard {
     cpu: Cpu,

@@ -93,6 +93,7 @@
 #![doc = include_str!("../BENCHMARKS.md")]
 #![forbid(unsafe_code)]
 
+mod callbacks;
 mod cpu;
 mod executor;
 mod irq;

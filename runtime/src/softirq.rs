@@ -162,6 +162,7 @@ impl Softirqs {
 impl Core {
     /// Ends the `local_bh_disable` of `site`; what was raised meanwhile runs now.
     pub(crate) fn enable_softirqs(self: &Rc<Self>, site: &'static Location<'static>) {
+        self.softirqs_go_on(site);
         let disabled = &self.softirq.disabled;
         disabled.set(disabled.get().saturating_sub(1));
         if disabled.get() == 0 && self.irqs_on.get() {

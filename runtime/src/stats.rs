@@ -106,7 +106,7 @@ pub struct KernelStats {
     pub tasks_cancelled: u64,
     /// Tasks that panicked.
     pub tasks_panicked: u64,
-    /// Times that a task gave up its turn with IRQs off.
+    /// Times that a task gave up its turn, or ended, with IRQs off.
     pub suspended_with_irqs_off: u64,
     /// Times that a task, handler or softirq ended its turn with a spinlock held or softirqs off.
     pub suspended_with_lock: u64,

@@ -7,12 +7,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 use std::sync::atomic::Ordering;
 
+use crate::callbacks::{Callback, Listed};
 use crate::cpu::Cpu;
 use crate::executor::{Core, task::panic_message};
 use crate::lock::WaitQueue;
 use crate::softirq::{SoftIrq, Softirq};
 
-type Callback = Box<dyn FnMut(&mut SoftIrq<'_>)>;
+type TaskletFn = Box<dyn FnMut(&mut SoftIrq<'_>)>;
 
 /// The scheduled tasklets, those of high priority first.
 #[derive(Default)]
@@ -24,7 +25,7 @@ pub(crate) struct Tasklets {
 /// one queue. So it is scheduled once, however often it is asked for, and once more if it is asked for while it runs.
 struct State {
     name: String,
-    callback: RefCell<Option<Callback>>,
+    callback: RefCell<Option<TaskletFn>>,
     scheduled: Cell<bool>,
     running: Cell<bool>,
     disabled: Cell<u32>,
@@ -34,11 +35,22 @@ struct State {
     panic: RefCell<Option<String>>,
     /// `kill` waits here.
     idle: WaitQueue,
+    #[expect(dead_code, reason = "it is there for its drop")]
+    listed: Listed,
+}
+
+impl Callback for State {
+    fn drop_callback(&self) {
+        let callback = self.callback.borrow_mut().take();
+        drop(callback);
+    }
 }
 
 /// A function that runs in softirq context once each time that it is scheduled (`struct tasklet_struct`); made by
 /// [`Cpu::tasklet`]. It never runs within itself, nor twice for one scheduling. Clones are the same tasklet; with the
-/// last one gone it does not run any more.
+/// last one gone it does not run any more, and its callback is dropped; at the latest, the kernel's end does that. A
+/// callback that has the tasklet itself, to schedule it again, lives until then; see [`Work`](crate::Work) for one that
+/// has it weakly.
 #[derive(Clone)]
 pub struct Tasklet {
     core: Weak<Core>,
@@ -52,8 +64,9 @@ impl Cpu {
         name: impl Into<String>,
         callback: impl FnMut(&mut SoftIrq<'_>) + 'static,
     ) -> Tasklet {
-        let state = State {
+        let state = Rc::new_cyclic(|me: &Weak<State>| State {
             name: name.into(),
+            listed: self.core().list_callback(me.clone()),
             callback: RefCell::new(Some(Box::new(callback))),
             scheduled: Cell::new(false),
             running: Cell::new(false),
@@ -62,8 +75,8 @@ impl Cpu {
             dropped: Cell::new(false),
             panic: RefCell::default(),
             idle: WaitQueue::new(),
-        };
-        Tasklet { core: Rc::downgrade(self.core()), state: Rc::new(state) }
+        });
+        Tasklet { core: Rc::downgrade(self.core()), state }
     }
 }
 

@@ -436,6 +436,60 @@ fn a5_a_cancelled_or_elapsed_wait_for_a_time_takes_no_completion_and_leaves_the_
 }
 
 #[test]
+fn a5_a_cancelled_timeout_cancels_its_work() {
+    on_kernel(|cpu| async move {
+        let done = Completion::new();
+        let mut first = Box::pin(cpu.timeout(500 * MS, done.wait(&cpu)));
+        let mut second = Box::pin(done.wait(&cpu));
+        assert!(poll_once(first.as_mut()).is_pending());
+        assert!(poll_once(second.as_mut()).is_pending());
+        done.complete();
+        drop(first);
+        // As the wait alone would have, it passed its completion on.
+        assert!(poll_once(second.as_mut()).is_ready());
+        // And so does one whose time is up.
+        let mut second = Box::pin(done.wait(&cpu));
+        assert_eq!(cpu.timeout(MS, done.wait(&cpu)).await, Err(Elapsed));
+        assert!(poll_once(second.as_mut()).is_pending());
+        done.complete();
+        assert!(poll_once(second.as_mut()).is_ready());
+    });
+}
+
+#[test]
+fn a5_a_cancelled_yield_now_or_cond_resched_leaves_the_turn_and_its_end_as_they_were() {
+    let kernel = kernel();
+    let line = kernel.handle().irq_line("device").unwrap();
+    let task = kernel.handle().spawn("test", move |cpu| async move {
+        let (log, done) = (Log::new(), Rc::new(Completion::new()));
+        let (entries, awaited, completes) = (log.clone(), done.clone(), done.clone());
+        let other = cpu.spawn("other", move |cpu| async move {
+            awaited.wait(&cpu).await;
+            entries.push("other");
+        });
+        cpu.yield_now().await;
+        let _irq = cpu.request_irq(&line, "device", move |_| {
+            completes.complete();
+            IrqReturn::Handled
+        });
+        line.trigger().unwrap();
+        let mut yields = Box::pin(cpu.yield_now());
+        assert!(poll_once(yields.as_mut()).is_pending());
+        drop(yields);
+        let mut yields = Box::pin(cpu.cond_resched());
+        assert!(poll_once(yields.as_mut()).is_pending());
+        drop(yields);
+        // Nobody had a turn meanwhile, and it is still asked for.
+        assert!(cpu.need_resched());
+        assert_eq!(log.take(), [""; 0]);
+        cpu.cond_resched().await;
+        assert_eq!(log.take(), ["other"]);
+        other.await.unwrap();
+    });
+    block_on(task.unwrap()).unwrap();
+}
+
+#[test]
 fn r8_softirqs_run_lowest_first_and_not_before_the_handlers_are_done() {
     let kernel = kernel();
     let (a, b) = (kernel.handle().irq_line("a").unwrap(), kernel.handle().irq_line("b").unwrap());

@@ -2,11 +2,11 @@
 
 mod common;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use airlift_runtime::{Completion, Cpu, IrqReturn, Work};
+use airlift_runtime::{Completion, Cpu, IrqReturn, Tasklet, Timer, Work};
 use common::{Log, OnDrop, kernel, on_kernel};
 use futures::executor::block_on;
 
@@ -252,8 +252,8 @@ fn r8_destroying_a_queue_runs_what_is_queued_takes_no_more_and_ends_its_workers(
 #[test]
 fn r8_an_item_that_would_wait_for_itself_is_refused() {
     on_kernel(|cpu| async move {
-        let queue = cpu.alloc_workqueue("test", 0);
-        for what in ["cancel_sync", "flush", "queue"] {
+        for what in ["cancel_sync", "flush", "queue", "destroy", "destroyed elsewhere"] {
+            let queue = cpu.alloc_workqueue("test", 0);
             let own: Rc<RefCell<Option<Work>>> = Rc::default();
             let (item, to) = (own.clone(), queue.clone());
             let work = cpu.work("self", move |cpu| {
@@ -262,7 +262,15 @@ fn r8_an_item_that_would_wait_for_itself_is_refused() {
                     match what {
                         "cancel_sync" => drop(item.cancel_sync(&cpu).await),
                         "flush" => item.flush(&cpu).await,
-                        _ => to.flush(&cpu).await,
+                        "queue" => to.flush(&cpu).await,
+                        "destroy" => to.destroy(&cpu).await,
+                        // The call is another's.
+                        _ => {
+                            let (send, call) = futures::channel::oneshot::channel();
+                            let destroys = move |cpu: Cpu| async move { drop(send.send(to.destroy(&cpu))) };
+                            cpu.spawn("calls", destroys).await.unwrap();
+                            call.await.unwrap().await;
+                        }
                     }
                 }
             });
@@ -379,4 +387,181 @@ fn r1_work_that_the_shutdown_finds_on_the_kernels_own_queue_is_dropped_with_it()
     block_on(end);
     common::receive(&drops);
     drop(task);
+}
+
+/// An item that queues itself again, `times` in all, and counts its runs.
+fn again(cpu: &Cpu, times: u32) -> (Work, Rc<Cell<u32>>) {
+    let (own, runs): (Rc<RefCell<Option<Work>>>, Rc<Cell<u32>>) = Default::default();
+    let (item, count) = (own.clone(), runs.clone());
+    let work = cpu.work("again", move |cpu| {
+        count.set(count.get() + 1);
+        let again = if count.get() < times { item.borrow().clone() } else { item.take() };
+        let is_last = count.get() == times;
+        async move { assert!(is_last || cpu.schedule_work(&again.unwrap())) }
+    });
+    *own.borrow_mut() = Some(work.clone());
+    (work, runs)
+}
+
+#[test]
+fn r8_flushing_an_item_waits_for_its_last_queueing_before_the_call_and_no_later_one() {
+    on_kernel(|cpu| async move {
+        let (work, runs) = again(&cpu, 1_000);
+        cpu.schedule_work(&work);
+        // Pending: that run is waited for, and not those that it asks for. (One may go first.)
+        work.flush(&cpu).await;
+        assert!((1..=2).contains(&runs.get()), "{runs:?}");
+        work.cancel_sync(&cpu).await;
+
+        // Running and queued again: both are waited for.
+        let (log, go) = (Log::new(), Rc::new(Completion::new()));
+        let item = slow(&cpu, &log, "item", &go);
+        cpu.schedule_work(&item);
+        settle(&cpu).await;
+        cpu.schedule_work(&item);
+        let (flushed, entries) = (item.clone(), log.clone());
+        let flush = cpu.spawn("flush", move |cpu| async move {
+            flushed.flush(&cpu).await;
+            entries.push("flushed".into());
+        });
+        settle(&cpu).await;
+        go.complete();
+        settle(&cpu).await;
+        // Queued once more, which is after the call.
+        cpu.schedule_work(&item);
+        go.complete();
+        flush.await.unwrap();
+        assert_eq!(log.take()[..5], ["item begins", "item ends", "item begins", "item ends", "flushed"]);
+        // What is cancelled is not waited for, what runs is.
+        settle(&cpu).await;
+        cpu.schedule_work(&item);
+        let flushed = item.clone();
+        let flush = cpu.spawn("flush", move |cpu| async move { flushed.flush(&cpu).await });
+        settle(&cpu).await;
+        assert!(item.cancel());
+        go.complete();
+        flush.await.unwrap();
+        assert!(!item.is_running() && !item.is_pending());
+    });
+}
+
+#[test]
+fn r8_delayed_work_runs_though_all_handles_to_it_and_to_its_queue_are_gone() {
+    on_kernel(|cpu| async move {
+        let queue = cpu.alloc_ordered_workqueue("test");
+        let (work, runs) = counting(&cpu);
+        assert!(queue.queue_delayed_work(&work, 5 * MS));
+        drop(work);
+        cpu.msleep(4).await;
+        assert_eq!(runs.get(), 0);
+        drop(queue);
+        cpu.msleep(2).await;
+        // It has run, and nothing keeps it any more, nor its queue's worker.
+        assert_eq!((runs.get(), Rc::strong_count(&runs)), (1, 1));
+        settle(&cpu).await;
+        assert!(cpu.kernel().stats().task("kworker/test").is_none());
+    });
+}
+
+#[test]
+fn r8_destroying_a_queue_cancels_what_waits_for_its_delay() {
+    on_kernel(|cpu| async move {
+        let queue = cpu.alloc_workqueue("doomed", 0);
+        let (work, runs) = counting(&cpu);
+        queue.queue_delayed_work(&work, 5 * MS);
+        queue.destroy(&cpu).await;
+        assert!(!work.is_pending());
+        cpu.msleep(10).await;
+        assert_eq!(runs.get(), 0);
+        // Nothing is wrong with the item itself.
+        assert!(cpu.system_workqueue().queue_delayed_work(&work, MS));
+        cpu.msleep(2).await;
+        assert_eq!(runs.get(), 1);
+    });
+}
+
+#[test]
+fn a5_a_cancelled_flush_or_destroy_stops_the_waiting_and_nothing_else() {
+    on_kernel(|cpu| async move {
+        let queue = cpu.alloc_ordered_workqueue("test");
+        let (log, go) = (Log::new(), Rc::new(Completion::new()));
+        let (first, second) = (slow(&cpu, &log, "first", &go), slow(&cpu, &log, "second", &go));
+        queue.queue_work(&first);
+        queue.queue_work(&second);
+        settle(&cpu).await;
+        assert!(cpu.timeout(MS, first.flush(&cpu)).await.is_err());
+        assert!(cpu.timeout(MS, second.flush(&cpu)).await.is_err());
+        assert!(cpu.timeout(MS, queue.flush(&cpu)).await.is_err());
+        assert_eq!((first.is_running(), second.is_pending()), (true, true));
+        go.complete();
+        settle(&cpu).await;
+        assert_eq!(log.take(), ["first begins", "first ends", "second begins"]);
+        // Still open, and as long as its item runs, the flush of what is delayed only queues it.
+        assert!(queue.queue_delayed_work(&first, 500 * MS));
+        assert!(cpu.timeout(MS, first.flush(&cpu)).await.is_err());
+        assert!(first.is_pending());
+        let other = queue.clone();
+        assert!(cpu.timeout(MS, queue.destroy(&cpu)).await.is_err());
+        // Closed all the same; what was queued runs.
+        let (late, _) = counting(&cpu);
+        assert!(!other.queue_work(&late));
+        (0..2).for_each(|_| go.complete());
+        settle(&cpu).await;
+        assert_eq!(log.take(), ["second ends", "first begins", "first ends"]);
+        // A destroy that nobody ever polls closes it as well.
+        let queue = cpu.alloc_workqueue("unpolled", 0);
+        let other = queue.clone();
+        drop(queue.destroy(&cpu));
+        assert!(!other.queue_work(&late));
+    });
+}
+
+#[test]
+fn r1_callbacks_that_refer_to_themselves_are_dropped_with_the_kernel() {
+    let kernel = kernel();
+    let (dropped, drops) = std::sync::mpsc::channel();
+    let witness = |what: &'static str| {
+        let dropped = dropped.clone();
+        OnDrop(move || dropped.send(what).unwrap())
+    };
+    let witnesses = ["delayed work", "work", "timer", "tasklet"].map(witness);
+    let task = kernel.handle().spawn("main", move |cpu| async move {
+        let [delayed, idle, armed, scheduled] = witnesses;
+        let own: Rc<OnceCell<Work>> = Rc::default();
+        let keep = (own.clone(), delayed);
+        let work = cpu.work("delayed", move |_| {
+            let _keep = &keep;
+            async {}
+        });
+        cpu.alloc_workqueue("test", 0).queue_delayed_work(&work, 500 * MS);
+        own.set(work).unwrap();
+        let own: Rc<OnceCell<Work>> = Rc::default();
+        let keep = (own.clone(), idle);
+        let work = cpu.work("idle", move |_| {
+            let _keep = &keep;
+            async {}
+        });
+        own.set(work).unwrap();
+        let own: Rc<OnceCell<Timer>> = Rc::default();
+        let keep = (own.clone(), armed);
+        let timer = cpu.timer("timer", move |_| {
+            let (own, _) = &keep;
+            own.get().unwrap().arm_in(MS);
+        });
+        timer.arm_in(MS);
+        own.set(timer).unwrap();
+        let own: Rc<OnceCell<Tasklet>> = Rc::default();
+        let keep = (own.clone(), scheduled);
+        let tasklet = cpu.tasklet("tasklet", move |_| {
+            let _keep = &keep;
+        });
+        tasklet.schedule();
+        own.set(tasklet).unwrap();
+        cpu.msleep(5).await;
+    });
+    block_on(task.unwrap()).unwrap();
+    kernel.shutdown_blocking();
+    let mut dropped: Vec<_> = (0..4).map(|_| common::receive(&drops)).collect();
+    dropped.sort_unstable();
+    assert_eq!(dropped, ["delayed work", "tasklet", "timer", "work"]);
 }

@@ -20,6 +20,7 @@ use super::policy::IrqPolicy;
 use super::published::{CpuContext, IrqFlag};
 use super::task::{Finish, JoinError, TaskHeader, panic_message};
 use super::tasks::Tasks;
+use crate::callbacks::Callbacks;
 use crate::cpu::Cpu;
 use crate::irq::line::{IrqToken, LineShared};
 use crate::irq::{Irq, KERNELS_OWN};
@@ -174,6 +175,7 @@ pub(crate) struct Core {
     pub(crate) softirq: Softirqs,
     pub(crate) timers: Timers,
     pub(crate) tasklets: Tasklets,
+    pub(crate) callbacks: Callbacks,
     pub(crate) system_workqueue: RefCell<Option<Workqueue>>,
     timer_line: Arc<LineShared>,
     event: RefCell<Option<ClockEvent>>,
@@ -212,6 +214,7 @@ impl Core {
             softirq: Softirqs::default(),
             timers: Timers::default(),
             tasklets: Tasklets::default(),
+            callbacks: Callbacks::default(),
             system_workqueue: RefCell::default(),
             timer_line,
             event: RefCell::new(event),
@@ -339,8 +342,9 @@ impl Core {
                 let mut whole = std::pin::pin!(async move { start(cpu).await });
                 std::future::poll_fn(move |cx| {
                     let poll = whole.as_mut().poll(cx);
-                    if poll.is_pending() {
-                        core.check_turn_end();
+                    match poll.is_pending() {
+                        true => core.check_turn_end(),
+                        false => core.check_task_end(),
                     }
                     poll
                 })
@@ -400,12 +404,11 @@ impl Core {
                 ended
             })
         });
+        if header.irqs_off.load(Ordering::Relaxed) {
+            self.report_suspended(task);
+        }
         match ended {
-            Some(false) => {
-                if header.irqs_off.load(Ordering::Relaxed) {
-                    self.report_suspended(task);
-                }
-            }
+            Some(false) => {}
             // Ended, or a drop of its future panicked, which the task's own containment cannot see.
             Some(true) | None => {
                 self.shared.counters.tasks_finished.fetch_add(1, Ordering::Relaxed);
@@ -451,7 +454,7 @@ impl Core {
         self.shared.counters.suspended_with_irqs_off.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(
             task = %task.header.name,
-            "a task was suspended with IRQs off; nobody else is affected, but Linux forbids it"
+            "a task gave up its turn or ended with IRQs off; nobody else is affected, but Linux forbids it"
         );
     }
 

@@ -309,6 +309,7 @@ fn shut_down(core: &Rc<Core>) -> ShutdownReport {
     drop(core.system_workqueue.take());
     core.irq.clear(core);
     core.softirq.clear();
+    core.drop_callbacks();
     core.tokens.close();
     while core.tokens.try_recv().is_ok() {
         report.irqs_dropped += 1;

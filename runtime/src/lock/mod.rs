@@ -13,6 +13,7 @@ mod spin;
 pub(crate) mod validator;
 mod wait;
 
+pub(crate) use class::{ClassKind, LockClass};
 pub use mutex::{Mutex, MutexGuard};
 pub use report::{LockEvent, LockProblem, LockReport, OnLockReport};
 pub use spin::{SpinLock, SpinLockGuard};

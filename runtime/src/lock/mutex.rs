@@ -28,7 +28,8 @@ pub struct Mutex<T: ?Sized> {
 impl<T> Mutex<T> {
     /// A mutex around `value`.
     ///
-    /// Locks that one line makes are of one *class* for the lock validator.
+    /// Locks that one line makes are of one *class* for the lock validator; for those that a derived `Default` makes,
+    /// see [`SpinLock::new`](super::SpinLock::new).
     #[must_use]
     #[track_caller]
     pub const fn new(value: T) -> Self {
@@ -56,7 +57,7 @@ impl<T> Mutex<T> {
 impl<T: Default> Default for Mutex<T> {
     #[track_caller]
     fn default() -> Self {
-        Self::new(T::default())
+        Self { class: LockClass::of_default::<T>(), ..Self::new(T::default()) }
     }
 }
 
@@ -155,7 +156,12 @@ impl<T: ?Sized> Drop for Turn<'_, T> {
     }
 }
 
-/// Holds a [`Mutex`].
+/// Holds a [`Mutex`]. It may go to another task, but not to another thread:
+///
+/// ```compile_fail,E0277
+/// fn is_send<T: Send>() {}
+/// is_send::<airlift_runtime::MutexGuard<'_, u32>>();
+/// ```
 #[must_use = "the mutex is released as soon as this is dropped"]
 pub struct MutexGuard<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,

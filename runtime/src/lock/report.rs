@@ -22,13 +22,18 @@ pub enum LockProblem {
     IrqsOffAcrossYield,
     /// Something that may sleep was called in a handler or softirq, with IRQs or softirqs off, or with a spinlock held.
     SleepInAtomic,
-    /// A handler, softirq or timer returned with a spinlock held.
+    /// A handler, softirq or timer returned with a spinlock held, or a task or work item ended with any lock held. A
+    /// mutex that was left so stays locked: whoever wants it waits for ever.
     HeldAtEnd,
-    /// A handler, softirq or timer returned with another IRQ flag than it was called with.
+    /// A handler, softirq or timer returned with another IRQ flag than it was called with, or a task ended with IRQs
+    /// off.
     UnbalancedIrqs,
     /// A handler, softirq or timer returned with softirqs off, or preemption, that it was called with on, or the
     /// other way around.
     UnbalancedPreempt,
+    /// Softirqs were put off and on again in a handler or with IRQs off, where those that are due cannot run: a lock
+    /// that was taken with [`with_bh`](super::SpinLock::with_bh) there, for example.
+    SoftirqsInAtomic,
     /// Spinlocks were released in another order than the reverse of their taking, or by another turn than took them.
     ReleaseOrder,
 }
@@ -43,9 +48,10 @@ impl fmt::Display for LockProblem {
             Self::HeldAcrossYield => "turn given up in atomic context",
             Self::IrqsOffAcrossYield => "turn given up with irqs off",
             Self::SleepInAtomic => "sleeping call in atomic context",
-            Self::HeldAtEnd => "lock held at the end of a handler",
-            Self::UnbalancedIrqs => "irq flag not restored at the end of a handler",
+            Self::HeldAtEnd => "lock held at the end of its holder",
+            Self::UnbalancedIrqs => "irq flag not restored at the end",
             Self::UnbalancedPreempt => "preemption count not restored at the end of a handler",
+            Self::SoftirqsInAtomic => "softirqs enabled in a handler or with irqs off",
             Self::ReleaseOrder => "locks released out of order",
         })
     }

@@ -35,7 +35,9 @@ struct Owner {
 impl<T> SpinLock<T> {
     /// A lock around `value`; the name is for reports.
     ///
-    /// Locks that one line makes, under one name, are of one *class* for the lock validator.
+    /// Locks that one line makes, under one name, are of one *class* for the lock validator. So are all that one
+    /// derived `Default` makes around one type: the validator then cannot tell their orders apart, and does not take
+    /// one held beside another for a mistake. Fields that are used together are better made by `new`, under names.
     #[must_use]
     #[track_caller]
     pub const fn new(name: &'static str, value: T) -> Self {
@@ -52,7 +54,7 @@ impl<T> SpinLock<T> {
 impl<T: Default> Default for SpinLock<T> {
     #[track_caller]
     fn default() -> Self {
-        Self::new("", T::default())
+        Self { class: LockClass::of_default::<T>(), ..Self::new("", T::default()) }
     }
 }
 
@@ -88,6 +90,9 @@ impl<T: ?Sized> SpinLock<T> {
     }
 
     /// Takes the lock.
+    ///
+    /// Spinlocks are released in the reverse order of their taking, which Linux does not ask for: another order is
+    /// reported. A lock that is taken hand over hand, along a list for example, needs one turn with each.
     ///
     /// # Panics
     ///
@@ -251,6 +256,13 @@ impl Drop for Release {
 }
 
 /// Holds a [`SpinLock`]. Must not live across an await; guards are dropped in the reverse order of their taking.
+///
+/// It cannot leave the kernel's thread:
+///
+/// ```compile_fail,E0277
+/// fn is_send<T: Send>() {}
+/// is_send::<airlift_runtime::SpinLockGuard<'_, u32>>();
+/// ```
 #[must_use = "the lock is released as soon as this is dropped"]
 pub struct SpinLockGuard<'a, T: ?Sized> {
     value: RefMut<'a, T>,

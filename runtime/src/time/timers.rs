@@ -19,7 +19,9 @@ use std::time::Duration;
 use super::clock::Inner;
 use super::virtual_clock::Key;
 use super::{jiffies_at, jiffy_start};
+use crate::callbacks::{Callback, Listed};
 use crate::executor::{Core, task::panic_message};
+use crate::lock::{ClassKind, LockClass};
 use crate::softirq::{SoftIrq, Softirq};
 
 enum Entry {
@@ -127,6 +129,7 @@ impl Core {
             let Some(mut callback) = callback else { continue };
             timer.running.set(true);
             let result = catch_unwind(AssertUnwindSafe(|| {
+                let _run = self.run_begins(timer.class, Rc::as_ptr(&timer).addr());
                 let entry = self.frame_entry();
                 callback(context);
                 self.check_frame_end(entry);
@@ -225,32 +228,47 @@ impl fmt::Debug for Sleep {
     }
 }
 
-type Callback = Box<dyn FnMut(&mut SoftIrq<'_>)>;
+type TimerFn = Box<dyn FnMut(&mut SoftIrq<'_>)>;
 
 struct TimerState {
     name: String,
-    callback: RefCell<Option<Callback>>,
+    class: LockClass,
+    callback: RefCell<Option<TimerFn>>,
     key: Cell<Option<Key>>,
     /// In the `expired` list, and not deleted since.
     expired: Cell<bool>,
     running: Cell<bool>,
     dropped: Cell<bool>,
     panic: RefCell<Option<String>>,
+    #[expect(dead_code, reason = "it is there for its drop")]
+    listed: Listed,
+}
+
+impl Callback for TimerState {
+    fn drop_callback(&self) {
+        let callback = self.callback.borrow_mut().take();
+        drop(callback);
+    }
 }
 
 /// A timer of the kernel: its callback runs in softirq context once each time that it is armed. The callback may arm
-/// it again. Dropping it disarms it.
+/// it again. Dropping it disarms it and drops the callback; at the latest, the kernel's end does. A callback that has
+/// the timer itself, to arm it again, lives until then; see [`Work`](crate::Work) for one that has it weakly.
 pub struct Timer {
     core: Weak<Core>,
     state: Rc<TimerState>,
 }
 
 impl Timer {
-    pub(crate) fn new(core: &Rc<Core>, name: String, callback: Callback) -> Self {
+    #[track_caller]
+    pub(crate) fn new(core: &Rc<Core>, name: String, callback: TimerFn) -> Self {
+        let class = LockClass::of(ClassKind::Timer);
         Self {
             core: Rc::downgrade(core),
-            state: Rc::new(TimerState {
+            state: Rc::new_cyclic(|me: &Weak<TimerState>| TimerState {
                 name,
+                class,
+                listed: core.list_callback(me.clone()),
                 callback: RefCell::new(Some(callback)),
                 key: Cell::new(None),
                 expired: Cell::new(false),
@@ -307,7 +325,11 @@ impl Timer {
     /// # Panics
     ///
     /// If the callback is running.
+    #[track_caller]
     pub fn timer_delete_sync(&self) -> bool {
+        if let Some(core) = self.core.upgrade() {
+            core.lock_wanted(self.state.class, Rc::as_ptr(&self.state).addr(), Location::caller());
+        }
         assert!(
             !self.state.running.get(),
             "timer_delete_sync of {:?} while its callback runs below: it would wait for itself",

@@ -54,7 +54,8 @@ struct Run<'a> {
 
 impl Drop for Run<'_> {
     fn drop(&mut self) {
-        self.work.running.set(false);
+        let was = self.work.running.take();
+        drop(was);
         self.work.idle.wake_up_all();
         self.queue.finish(self.number);
         // It may have been queued again while it ran, here or elsewhere, where nobody could take it.
@@ -79,7 +80,7 @@ async fn run(cpu: Cpu, worker: Worker) {
             continue;
         };
         work.pending.borrow_mut().take();
-        work.running.set(true);
+        work.running.replace(Some((number, queue.clone())));
         work.task.set(worker.task.get());
         let run = Run { queue, work: &work, number };
         if !queue.pending.borrow().is_empty() {
@@ -87,7 +88,15 @@ async fn run(cpu: Cpu, worker: Worker) {
         }
         let function = work.work.borrow_mut().take();
         if let Some(mut function) = function {
-            let result = AssertUnwindSafe(async { function(cpu.clone()).await }).catch_unwind().await;
+            let result = AssertUnwindSafe(async {
+                let core = cpu.core();
+                let _queue = core.run_begins(queue.class, Rc::as_ptr(queue).addr());
+                let _work = core.run_begins(work.class, Rc::as_ptr(&work).addr());
+                function(cpu.clone()).await;
+            })
+            .catch_unwind()
+            .await;
+            cpu.core().check_work_end(&work.name);
             match result {
                 Ok(()) => *work.work.borrow_mut() = Some(function),
                 Err(payload) => {
@@ -113,7 +122,7 @@ async fn wait_for_more(cpu: &Cpu, queue: &QueueState) {
     }
     queue.idle.set(queue.idle.get() + 1);
     let _idle = Idle(&queue.idle);
-    let runnable = || queue.pending.borrow().iter().any(|(_, work)| !work.running.get());
+    let runnable = || queue.pending.borrow().iter().any(|(_, work)| work.running.borrow().is_none());
     queue
         .more
         .wait_event(cpu, || runnable() || (queue.closed.get() && queue.pending.borrow().is_empty()))

@@ -369,3 +369,72 @@ fn r10_what_a_softirq_leaves_held_or_off_is_reported_with_the_site_that_did_it()
     }
     assert_eq!(found.len(), 2, "{found:#?}");
 }
+
+#[test]
+fn r10_softirqs_enabled_with_irqs_off_or_in_a_handler_are_reported() {
+    let found = reports(|cpu| async move {
+        let lock = SpinLock::new("ring", ());
+        let flags = cpu.local_irq_save();
+        lock.with_bh(&cpu, |()| ());
+        cpu.local_irq_restore(flags);
+    });
+    let report = only(found, LockProblem::SoftirqsInAtomic);
+    assert_names(&report, &["irqs turned off", r#"task "test""#]);
+    assert!(report.event.site.file().ends_with("context.rs"), "{report}");
+    // Though they stay off, by another.
+    let found = reports(|cpu| async move {
+        cpu.with_softirqs_off(|| cpu.with_irqs_off(|| cpu.with_softirqs_off(|| ())));
+    });
+    only(found, LockProblem::SoftirqsInAtomic);
+    let found = reports(|cpu| async move {
+        in_handler(&cpu, |irq| SpinLock::new("ring", ()).with_bh(irq, |()| ()));
+    });
+    assert_names(&only(found, LockProblem::SoftirqsInAtomic), &[r#"irq handler "rx""#, "context.rs"]);
+    // The other way around, and in softirqs, it is right.
+    let found = reports(|cpu| async move {
+        cpu.with_softirqs_off(|| cpu.with_irqs_off(|| ()));
+        in_softirq(&cpu, |softirq| SpinLock::new("ring", ()).with_bh(softirq, |()| ()));
+    });
+    assert_eq!(found, []);
+}
+
+#[test]
+fn r5_a_task_that_ends_with_irqs_off_is_counted_and_reported_with_the_site() {
+    let kernel = kernel();
+    let handle = kernel.handle();
+    let ends = handle.spawn("ends", |cpu| async move { cpu.local_irq_disable() });
+    block_on(ends.unwrap()).unwrap();
+    let enabled = handle.spawn("next", |cpu| async move { cpu.irqs_enabled() });
+    assert!(block_on(enabled.unwrap()).unwrap());
+    kernel.shutdown_blocking();
+    assert_eq!(handle.stats().suspended_with_irqs_off, 1);
+    let report = only(handle.lock_reports(), LockProblem::UnbalancedIrqs);
+    assert_names(&report, &[r#"irqs turned off by task "ends""#, "context.rs"]);
+}
+
+/// As a driver may write it.
+#[derive(Default)]
+struct Derived {
+    tx: SpinLock<u32>,
+    rx: SpinLock<u32>,
+    state: Mutex<Vec<u8>>,
+    log: Mutex<String>,
+}
+
+#[test]
+fn r10_locks_that_a_derived_default_makes_are_not_taken_for_one_lock() {
+    let found = reports(|cpu| async move {
+        let device = Derived::default();
+        device.tx.with(&cpu, |_| device.rx.with(&cpu, |_| ()));
+        let _state = device.state.lock(&cpu).await;
+        drop(device.log.lock(&cpu).await);
+    });
+    assert_eq!(found, []);
+    // Those of two types are two classes, with an order; and each is one lock.
+    let found = reports(|cpu| async move {
+        let device = Derived::default();
+        drop((device.state.lock(&cpu).await, device.log.lock(&cpu).await));
+        drop((device.log.lock(&cpu).await, device.state.lock(&cpu).await));
+    });
+    assert_names(&only(found, LockProblem::OrderInversion), &["lock of alloc::string::String made at"]);
+}

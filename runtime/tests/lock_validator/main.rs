@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod context;
+mod items;
 mod order;
 
 use std::cell::RefCell;
@@ -14,7 +15,7 @@ use std::task::{Context, Poll};
 
 use airlift_runtime::{
     Clock, Completion, Cpu, HardIrq, IrqAction, IrqLine, IrqReturn, JoinError, Kernel, LockProblem,
-    LockReport, Mutex, OnLockReport, SoftIrq, Softirq, SpinLock, WaitQueue,
+    LockReport, Mutex, OnLockReport, SoftIrq, Softirq, SpinLock, WaitQueue, Work,
 };
 use common::{Log, kernel};
 use futures::executor::block_on;

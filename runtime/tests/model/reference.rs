@@ -200,9 +200,10 @@ impl<'p> Model<'p> {
             self.end(number);
         } else {
             let mut saved = std::mem::take(&mut task.saved);
-            match self.turn(number, &mut saved) {
+            let turn = self.turn(number, &mut saved);
+            self.counts.suspended_with_irqs_off += u64::from(!self.irqs_on);
+            match turn {
                 Ok(true) => {
-                    self.counts.suspended_with_irqs_off += u64::from(!self.irqs_on);
                     self.tasks[number].saved = saved;
                     self.tasks[number].irqs_off = !self.irqs_on;
                 }

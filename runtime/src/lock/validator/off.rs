@@ -45,5 +45,9 @@ impl Core {
     #[inline(always)] pub(crate) fn frame_entry(&self) -> Entry { Entry }
     #[inline(always)] pub(crate) fn check_frame_end(&self, _: Entry) {}
     #[inline(always)] pub(crate) fn check_turn_end(&self) {}
+    #[inline(always)] pub(crate) fn check_task_end(&self) {}
+    #[inline(always)] pub(crate) fn run_begins(&self, _: LockClass, _: usize) -> HeldLock { HeldLock }
+    #[inline(always)] pub(crate) fn check_work_end(&self, _: &str) {}
+    #[inline(always)] pub(crate) fn softirqs_go_on(&self, _: Site) {}
     #[inline(always)] pub(crate) fn forget_task(&self, _: u64) {}
 }

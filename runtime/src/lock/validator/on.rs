@@ -88,12 +88,16 @@ impl Core {
     /// A lock is about to be taken, or waited for.
     #[track_caller]
     pub(crate) fn lock_wanted(&self, class: LockClass, instance: usize, site: Site) {
-        let mut found = self.mark_use(class, site);
+        let mut found = if class.kind.is_lock() { self.mark_use(class, site) } else { Vec::new() };
         {
             let mut state = self.validator.state.borrow_mut();
             let held = state.held().clone();
             let id = state.graph.id(class);
-            for prev in &held {
+            let again = held
+                .iter()
+                .rfind(|prev| prev.class == class && (prev.instance == instance || class.kind.nests_badly()));
+            // Once it cannot be had, its order does not matter.
+            for prev in again.map_or(&*held, std::slice::from_ref) {
                 let event = || LockEvent {
                     what: format!("{class} taken while {}, taken at {}, is held", prev.class, prev.site),
                     context: self.context().to_string(),
@@ -101,6 +105,9 @@ impl Core {
                 };
                 let prev_id = state.graph.id(prev.class);
                 if prev_id == id {
+                    if again.is_none() {
+                        continue;
+                    }
                     let which = if prev.instance == instance { "" } else { "another lock of its class, " };
                     let first = self.event(format!("{which}{} taken", prev.class), prev.site);
                     found.push((LockProblem::Recursion, event(), vec![first]));
@@ -133,6 +140,14 @@ impl Core {
         let id = state.next;
         state.held().push(Held { id, class, instance, spin, site });
         HeldLock { core: self.clone(), id }
+    }
+
+    /// What others may wait for, the run of a work item for example, begins: `class` is held until it ends. Waiting
+    /// for that end is told by [`lock_wanted`](Self::lock_wanted), so that the graph knows who waits for whom.
+    #[track_caller]
+    pub(crate) fn run_begins(&self, class: LockClass, instance: usize) -> HeldLock {
+        self.lock_wanted(class, instance, class.site);
+        self.rc().lock_taken(class, instance, false, class.site)
     }
 
     fn mark_use(&self, class: LockClass, site: Site) -> Vec<Found> {
@@ -251,7 +266,7 @@ impl Core {
         } else {
             &[(Level::Irq, Usage::Exposed), (Level::Softirq, Usage::Exposed)]
         };
-        for held in held {
+        for held in held.into_iter().filter(|held| held.class.kind.is_lock()) {
             let event = |_: &str| self.event(format!("{}, taken at {}, {what}", held.class, held.site), site);
             let found = self.mark(held.class, usages, event);
             self.report_all(found);
@@ -261,6 +276,21 @@ impl Core {
     /// How often softirqs or preemption are off for what runs now.
     fn preempt_depth(&self) -> u32 {
         self.softirq.disabled() + self.preempt.get()
+    }
+
+    /// Softirqs are put off once less. Where nothing may run them that is a mistake (`__local_bh_enable_ip` warns), even
+    /// if they stay off.
+    pub(crate) fn softirqs_go_on(&self, site: Site) {
+        let against = if self.in_hardirq.get() {
+            Vec::new()
+        } else if let Some(since) = self.irqs_off_since() {
+            vec![since]
+        } else {
+            return;
+        };
+        let event = self.event("softirqs put off and on again".to_owned(), site);
+        // It happens in drops, where nothing may panic.
+        self.file_report(LockProblem::SoftirqsInAtomic, event, against);
     }
 
     // ---- sleeping, and the ends of things --------------------------------------------------------------------
@@ -370,11 +400,30 @@ impl Core {
         self.report_all(found);
     }
 
+    /// A task has come to its end; its context is still there.
+    #[track_caller]
+    pub(crate) fn check_task_end(&self) {
+        if let Some(since) = self.irqs_off_since() {
+            let event = self.event("a task ended with irqs off".to_owned(), since.site);
+            self.report_all(vec![(LockProblem::UnbalancedIrqs, event, vec![since])]);
+        }
+    }
+
+    /// The run of a work item is over: what it left held is not the next one's.
+    pub(crate) fn check_work_end(&self, name: &str) {
+        let left = std::mem::take(self.validator.state.borrow_mut().held());
+        self.report_left(left, &format!("work item {name:?}"));
+    }
+
     /// The task is gone, and its guards with it, unless they were leaked or handed on.
     pub(crate) fn forget_task(&self, task: u64) {
         let left = self.validator.state.borrow_mut().suspended.remove(&task);
-        for held in left.into_iter().flatten().filter(|held| held.spin) {
-            let event = self.event("a task ended with a lock held".to_owned(), held.site);
+        self.report_left(left.unwrap_or_default(), "a task");
+    }
+
+    fn report_left(&self, left: Vec<Held>, who: &str) {
+        for held in left {
+            let event = self.event(format!("{who} ended with a lock held"), held.site);
             let taken = self.event(format!("{} taken", held.class), held.site);
             self.file_report(LockProblem::HeldAtEnd, event, vec![taken]);
         }
