@@ -17,6 +17,11 @@ use crate::executor::Core;
 
 /// Exclusive access for tasks of the kernel, first come, first served (`struct mutex`). The guard may be held
 /// across an await.
+///
+/// What is held is held by the task, as in Linux. To the lock validator the halves of one task, in a `join!` for
+/// example, are one flow of control: if one wants a mutex while another holds it, or a lock of its class, that is
+/// reported as a [recursion](super::LockProblem::Recursion), though it may go well, since it cannot tell this from a task
+/// that waits for itself. Halves that share mutexes are better tasks of their own.
 pub struct Mutex<T: ?Sized> {
     class: LockClass,
     /// Taken, or handed to a waiter that has not had its turn yet.

@@ -39,9 +39,9 @@ pub(super) struct WorkState {
     pub(super) idle: WaitQueue,
 }
 
-/// A work item (`struct work_struct`, `struct delayed_work`): a function that may sleep, for a [`Workqueue`] to run;
-/// made by [`Cpu::work`]. Clones are the same item. One that is pending, or waits for its delay, when its last clone
-/// goes still runs.
+/// A work item (`struct work_struct`, `struct delayed_work`): a function that may sleep, for a
+/// [`Workqueue`](super::Workqueue) to run; made by [`Cpu::work`]. Clones are the same item. One that is pending, or
+/// waits for its delay, when its last clone goes still runs.
 ///
 /// The function is dropped when the item is neither pending nor has a clone left; at the latest, the kernel's end drops
 /// it. A function that keeps a clone of its own item lives until then. One that is to go earlier keeps it weakly:
