@@ -85,7 +85,7 @@ impl Session {
                 // One that was just being opened goes back to the system's driver. Not one on another machine: its
                 // connection ends with the program, and until then it may be a name that is looked up for long.
                 if !matches!(choice, Choice::Remote(_)) {
-                    given_back(&controller, &kernel).await;
+                    given_back(&controller, &kernel, options.detach).await;
                 }
                 owner.shutdown().await;
                 return Err(failure);
@@ -202,8 +202,9 @@ fn sleep(kernel: &KernelHandle, time: Duration) -> impl Future<Output = ()> + us
     }
 }
 
-/// Waits until an adapter that was just being opened is the system's driver's again, and says so if that takes long.
-async fn given_back(controller: &HostController, kernel: &KernelHandle) {
+/// Waits until an adapter that was just being opened is closed, and the system's driver's again if it may have been taken
+/// from it; says so if that takes long.
+async fn given_back(controller: &HostController, kernel: &KernelHandle, detach: bool) {
     let closed = controller.closed();
     pin_mut!(closed);
     tokio::select! {
@@ -211,9 +212,11 @@ async fn given_back(controller: &HostController, kernel: &KernelHandle) {
         () = &mut closed => return,
         () = sleep(kernel, QUIET) => {}
     }
-    notice(
-        "waiting until the adapter is given back to the system; another interrupt ends the program at once",
-    );
+    let until = match detach {
+        true => "the adapter is given back to the system",
+        false => "the system has done with opening the adapter, which can then be closed",
+    };
+    notice(format_args!("waiting until {until}; another interrupt ends the program at once"));
     closed.await;
 }
 
