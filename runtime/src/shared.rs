@@ -10,7 +10,7 @@ use crate::executor::chaos::PLACES;
 use crate::executor::doorbell::Doorbell;
 use crate::executor::published::Published;
 use crate::executor::task::TaskHeader;
-use crate::irq::line::{IrqToken, LineShared, LineTable};
+use crate::irq::line::{IrqToken, LineTable};
 use crate::kernel::KernelGone;
 use crate::lock::LockReport;
 use crate::softirq::VECTORS;
@@ -162,12 +162,6 @@ impl Shared {
         }
         self.bell.ring();
         Ok(())
-    }
-
-    /// Sends the token of a pending line once more, now that somebody listens to the line.
-    pub(crate) fn recheck_masked(&self, line: &LineShared) {
-        let _ = self.tokens.try_send(IrqToken { number: line.number });
-        self.bell.ring();
     }
 }
 

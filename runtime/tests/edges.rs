@@ -3,8 +3,9 @@
 mod common;
 
 use std::pin::Pin;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
 
 use airlift_runtime::{IrqEdges, IrqReturn};
 use common::{kernel, on_kernel, receive};
@@ -86,4 +87,31 @@ fn a5_a_dropped_stream_listens_no_more_and_leaves_no_waker() {
         let _irq = cpu.request_irq(&line, "late", |_| IrqReturn::Handled);
         assert!(!line.is_pending());
     });
+}
+
+#[test]
+fn r14_a_waker_that_owns_another_stream_of_the_line_is_dropped_where_that_stream_can_leave() {
+    struct Owner(#[expect(dead_code, reason = "it is there for its drop")] Mutex<Option<IrqEdges>>);
+    impl Wake for Owner {
+        fn wake(self: Arc<Self>) {}
+    }
+    let kernel = kernel();
+    let line = kernel.handle().irq_line("test").unwrap();
+    let (done, is_done) = mpsc::channel();
+    // On a thread of its own: what is wrong here is a deadlock.
+    thread::spawn(move || {
+        let poll = |edges: &mut IrqEdges, waker: &Waker| {
+            assert!(Pin::new(edges).poll_next(&mut Context::from_waker(waker)).is_pending());
+        };
+        let owner = || Waker::from(Arc::new(Owner(Mutex::new(Some(line.edges())))));
+        let mut edges = line.edges();
+        // Replaced by another waker.
+        poll(&mut edges, &owner());
+        poll(&mut edges, Waker::noop());
+        // Dropped with its stream.
+        poll(&mut edges, &owner());
+        drop(edges);
+        done.send(()).unwrap();
+    });
+    receive(&is_done);
 }

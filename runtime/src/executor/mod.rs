@@ -470,7 +470,7 @@ mod tests {
         let sender = thread::spawn(move || {
             let line = &stopped.shared;
             line.latch.signal(&line.kernel.bell, || {
-                let token = line.kernel.tokens.try_send(IrqToken { number: line.number });
+                let token = line.kernel.tokens.try_send(IrqToken { number: line.number, own: false });
                 sent.send(()).unwrap();
                 // Its processor is taken away before it rings.
                 at_sender.recv().unwrap();

@@ -75,12 +75,16 @@ impl Watch {
     }
 
     fn leave(&self, id: u64) {
-        lock(&self.wakers).waiting.remove(&id);
+        let left = lock(&self.wakers).waiting.remove(&id);
         self.streams.fetch_sub(1, Ordering::AcqRel);
+        // Foreign code as well, which may own another stream of this line: not under the lock.
+        drop(left);
     }
 
     fn wait(&self, id: u64, waker: &Waker) {
-        lock(&self.wakers).waiting.insert(id, waker.clone());
+        let waker = waker.clone();
+        let replaced = lock(&self.wakers).waiting.insert(id, waker);
+        drop(replaced);
     }
 
     /// Edges delivered that a stream that was told of `told` has not heard of.
@@ -110,7 +114,7 @@ impl IrqEdges {
         let id = line.watch.join();
         if line.latch.is_pending() {
             // Nobody may have cared for it before; now its token is due.
-            line.kernel.recheck_masked(&line);
+            line.recheck();
             executor::deliver_if_current(&line.kernel);
         }
         Self { line, id, told }

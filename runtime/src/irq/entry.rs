@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::line::LineShared;
+use super::line::{IrqToken, LineShared};
 use super::manage::{Action, Desc, Outcome};
 use super::{HandlerPanic, HardIrq, IrqReturn};
 use crate::executor::{Core, IRQ_BUDGET, published::CpuContext, task::panic_message};
@@ -66,7 +66,7 @@ impl Core {
             left -= batch;
             for _ in 0..batch {
                 let Ok(token) = self.tokens.try_recv() else { break };
-                self.interrupt(token.number);
+                self.interrupt(&token);
             }
             batch = self.tokens.len().min(left);
         }
@@ -74,7 +74,8 @@ impl Core {
     }
 
     /// One interrupt, from its token to its end.
-    fn interrupt(self: &Rc<Self>, number: u32) {
+    fn interrupt(self: &Rc<Self>, token: &IrqToken) {
+        let &IrqToken { number, own } = token;
         let desc = self.irq.desc(number);
         let is_timer = number == self.timer_line().number;
         let watched_only;
@@ -83,18 +84,27 @@ impl Core {
             None if is_timer => self.timer_line(),
             None => {
                 watched_only = self.shared.lines().get(number);
-                match &watched_only {
-                    Some(line) if line.watch.is_watched() => line,
-                    // Nobody to hear it: it stays pending until somebody requests or watches the line.
-                    _ => return,
+                let Some(line) = &watched_only else { return };
+                if own {
+                    // Before the look for streams: one that is made after it sends another.
+                    line.latch.own_came();
                 }
+                if !line.watch.is_watched() {
+                    // Nobody to hear it: it stays pending until somebody requests or watches the line.
+                    return;
+                }
+                line
             }
         };
         if line.is_masked() {
             // Disabled, or its thread is at work: it stays pending, and is replayed once at the unmasking.
+            if own {
+                line.latch.own_came();
+            }
             return;
         }
-        let Some(edges) = line.latch.take() else { return };
+        let taken = if own { line.latch.take_own() } else { line.latch.take() };
+        let Some(edges) = taken else { return };
         line.watch.deliver(edges);
         let watched = line.watch.is_watched();
         let entry = self.irqentry_enter(number);

@@ -17,15 +17,20 @@
 //! `raised == delivered + coalesced` whenever nothing is pending: two are counted, the third is what they leave.
 //!
 //! An edge that coalesces relies on the token of another, who may lose its processor before it has sent it. The two
-//! steps are next to each other; nothing that can block comes between them.
+//! steps are next to each other; nothing that can block comes between them. To a host thread that is good enough. The
+//! kernel's own thread wants the handler to run now, or at its next delivery point, so it relies on nobody: unless one
+//! is in the channel, it sends a token of its *own*, known by the bit [`OWN`]. Whoever comes second, the host's token
+//! or that one, finds nothing to take. A line has one such token at most, also when it is only sent again.
 
 use crate::executor::doorbell::Doorbell;
 use crate::sync::{AtomicU64, Ordering};
 
 /// The line is pending: its token is on its way.
 const PENDING: u64 = 1;
+/// A token of the kernel's own, or one sent again, is in the channel.
+const OWN: u64 = 2;
 /// One edge, in the bits above.
-const EDGE: u64 = 2;
+const EDGE: u64 = 4;
 
 /// Counters of a [`Latch`]. There are at least as many edges as deliveries, and one more for a line that is pending.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,7 +47,7 @@ pub(crate) struct EdgeCounts {
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Latch {
-    /// [`PENDING`], and the edges raised so far.
+    /// [`PENDING`], [`OWN`], and the edges raised so far.
     state: AtomicU64,
     /// The executor alone counts these.
     delivered: AtomicU64,
@@ -65,6 +70,53 @@ impl Latch {
         Ok(())
     }
 
+    /// Raises the line on the kernel's own thread: counts the edge and sees to it that a token *is* in the channel.
+    /// While the line is masked, a pending one has nothing to send: its token is sent again at the unmasking.
+    pub(crate) fn signal_own<E>(
+        &self,
+        masked: bool,
+        bell: &Doorbell,
+        send: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let raised = |state| {
+            let own = if masked && state & PENDING != 0 { 0 } else { OWN };
+            (state + EDGE) | PENDING | own
+        };
+        let mut before = self.state.load(Ordering::Relaxed);
+        while let Err(now) =
+            self.state.compare_exchange_weak(before, raised(before), Ordering::AcqRel, Ordering::Relaxed)
+        {
+            before = now;
+        }
+        if raised(before) & OWN > before & OWN {
+            match send() {
+                Ok(()) => bell.ring(),
+                Err(refused) => {
+                    self.own_came();
+                    if before & PENDING == 0 && self.unraise() {
+                        return Err(refused);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// From any thread: has the token of a line sent again that may be pending without one, unless it was already.
+    pub(crate) fn send_again<E>(&self, bell: &Doorbell, send: impl FnOnce() -> Result<(), E>) {
+        if self.state.fetch_or(OWN, Ordering::AcqRel) & OWN == 0 {
+            match send() {
+                Ok(()) => bell.ring(),
+                Err(_) => self.own_came(),
+            }
+        }
+    }
+
+    /// The executor has an own token in hand, which may interrupt nobody: another may be sent.
+    pub(crate) fn own_came(&self) {
+        self.state.fetch_and(!OWN, Ordering::AcqRel);
+    }
+
     /// Counts one edge. True: the line was not pending, and the caller must send its token.
     fn raise(&self) -> bool {
         self.state.fetch_add(EDGE, Ordering::AcqRel) & PENDING == 0
@@ -79,9 +131,18 @@ impl Latch {
     }
 
     /// The executor, token in hand: edges from here on need a token of their own. Returns how many were raised
-    /// so far. `None`: the token was a duplicate, sent again for one believed lost.
+    /// so far. `None`: the token was a duplicate, sent again for one believed lost, or the second of two.
     pub(crate) fn take(&self) -> Option<u64> {
-        let state = self.state.fetch_and(!PENDING, Ordering::AcqRel);
+        self.take_with(PENDING)
+    }
+
+    /// As [`take`](Self::take), for an own token.
+    pub(crate) fn take_own(&self) -> Option<u64> {
+        self.take_with(PENDING | OWN)
+    }
+
+    fn take_with(&self, bits: u64) -> Option<u64> {
+        let state = self.state.fetch_and(!bits, Ordering::AcqRel);
         if state & PENDING == 0 {
             return None;
         }
@@ -117,6 +178,46 @@ mod tests {
     use super::*;
 
     #[test]
+    fn r2_a_refused_trigger_of_the_kernels_own_is_not_counted_and_leaves_no_trace() {
+        let (latch, bell) = (Latch::new(), Doorbell::new());
+        let none = EdgeCounts { raised: 0, delivered: 0, coalesced: 0, pending: false };
+        for _ in 0..2 {
+            assert_eq!(latch.signal_own(false, &bell, || Err("closed")), Err("closed"));
+            assert_eq!((latch.counts(), latch.state.load(Ordering::Relaxed)), (none, 0));
+        }
+        // One that coalesces is with the edge before.
+        assert_eq!(latch.signal(&bell, || Ok::<_, &str>(())), Ok(()));
+        assert_eq!(latch.signal_own(false, &bell, || Err("closed")), Ok(()));
+        assert_eq!(latch.take(), Some(2));
+        assert_eq!(latch.counts(), EdgeCounts { raised: 2, delivered: 1, coalesced: 1, pending: false });
+    }
+
+    #[test]
+    fn r2_a_line_has_one_token_of_the_kernels_own_at_most() {
+        let (latch, bell) = (Latch::new(), Doorbell::new());
+        let mut tokens = 0;
+        let mut send = || -> Result<(), ()> {
+            tokens += 1;
+            Ok(())
+        };
+        for _ in 0..1_000 {
+            latch.signal_own(false, &bell, &mut send).unwrap();
+            latch.send_again(&bell, &mut send);
+        }
+        // It finds a disabled line: there is nothing to send until the unmasking.
+        latch.own_came();
+        for _ in 0..1_000 {
+            latch.signal_own(true, &bell, &mut send).unwrap();
+        }
+        for _ in 0..1_000 {
+            latch.send_again(&bell, &mut send);
+        }
+        assert_eq!(latch.take_own(), Some(2_000));
+        assert_eq!(latch.take(), None, "the second of two tokens");
+        assert_eq!(tokens, 2);
+    }
+
+    #[test]
     fn r2_a_refused_trigger_is_not_counted_and_one_that_was_delivered_before_is() {
         let (latch, bell) = (Latch::new(), Doorbell::new());
         assert_eq!(latch.signal(&bell, || Err("closed")), Err("closed"));
@@ -148,13 +249,15 @@ mod loom_tests {
     struct Model {
         latch: Latch,
         bell: Doorbell,
-        /// In the channel's place.
-        tokens: Mutex<VecDeque<()>>,
+        /// In the channel's place. Whether a token is the kernel's own.
+        tokens: Mutex<VecDeque<bool>>,
         /// What the device has written before it raises its line.
         written: AtomicU64,
         /// Runs of the handler, and the edges up to its last one. No part of what is modelled.
         runs: plain::AtomicU64,
         edges: plain::AtomicU64,
+        /// Tokens that found nothing to take.
+        duplicates: plain::AtomicU64,
     }
 
     impl Model {
@@ -166,13 +269,24 @@ mod loom_tests {
                 written: AtomicU64::new(0),
                 runs: plain::AtomicU64::new(0),
                 edges: plain::AtomicU64::new(0),
+                duplicates: plain::AtomicU64::new(0),
             })
         }
 
         fn trigger(&self) {
             self.written.fetch_add(1, Ordering::Relaxed);
             let sent: Result<(), ()> = self.latch.signal(&self.bell, || {
-                lock(&self.tokens).push_back(());
+                lock(&self.tokens).push_back(false);
+                Ok(())
+            });
+            sent.unwrap();
+        }
+
+        /// A trigger on the kernel's own thread, up to its delivery.
+        fn trigger_own(&self) {
+            self.written.fetch_add(1, Ordering::Relaxed);
+            let sent: Result<(), ()> = self.latch.signal_own(false, &self.bell, || {
+                lock(&self.tokens).push_back(true);
                 Ok(())
             });
             sent.unwrap();
@@ -181,8 +295,14 @@ mod loom_tests {
         /// Takes what is pending; what the last handler saw.
         fn deliver(&self) -> Option<u64> {
             let mut seen = None;
-            while lock(&self.tokens).pop_front().is_some() {
-                let edges = self.latch.take().expect("no token without a pending line");
+            loop {
+                let token = lock(&self.tokens).pop_front();
+                let Some(own) = token else { break };
+                let taken = if own { self.latch.take_own() } else { self.latch.take() };
+                let Some(edges) = taken else {
+                    self.duplicates.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                };
                 self.runs.fetch_add(1, Ordering::Relaxed);
                 self.edges.store(edges, Ordering::Relaxed);
                 seen = Some(self.written.load(Ordering::Relaxed));
@@ -225,6 +345,7 @@ mod loom_tests {
             threads.into_iter().chain([executor]).for_each(|thread| thread.join().unwrap());
             // A line may be raised after its write was seen: that edge is still to be delivered.
             model.deliver();
+            assert_eq!(model.duplicates.load(Ordering::Relaxed), 0, "no token without a pending line");
             let (triggers, runs) = ((hosts * edges) as u64, model.runs.load(Ordering::Relaxed));
             assert_eq!(model.edges.load(Ordering::Relaxed), triggers, "edges that were delivered");
             let told =
@@ -241,6 +362,36 @@ mod loom_tests {
     #[test]
     fn r2_loom_two_hosts_raise_one_line_and_every_write_is_seen() {
         check(2, 1);
+    }
+
+    #[test]
+    fn r3_loom_a_trigger_on_the_kernels_thread_is_delivered_at_once_though_hosts_raise_the_line() {
+        const OWN_EDGES: u64 = 2;
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let model = Model::new();
+            let hosts: Vec<_> = (0..2)
+                .map(|_| {
+                    let model = model.clone();
+                    thread::spawn(move || model.trigger())
+                })
+                .collect();
+            for own in 1..=OWN_EDGES {
+                model.trigger_own();
+                let seen = model.deliver().expect("it relied on a token that was not sent yet");
+                assert!(seen >= own, "the handler has not seen what it was triggered for");
+                assert!(!model.latch.is_pending() || model.written.load(Ordering::Relaxed) > own);
+            }
+            hosts.into_iter().for_each(|host| host.join().unwrap());
+            model.deliver();
+            let runs = model.runs.load(Ordering::Relaxed);
+            let raised = OWN_EDGES + 2;
+            assert_eq!(model.edges.load(Ordering::Relaxed), raised, "edges that were delivered");
+            let told = EdgeCounts { raised, delivered: runs, coalesced: raised - runs, pending: false };
+            assert_eq!(model.latch.counts(), told);
+            assert_eq!(model.latch.state.load(Ordering::Relaxed) & (PENDING | OWN), 0);
+        });
     }
 
     #[test]

@@ -19,6 +19,8 @@ use crate::shared::Shared;
 #[derive(Debug)]
 pub(crate) struct IrqToken {
     pub(crate) number: u32,
+    /// Sent by [`Latch::signal_own`] or [`Latch::send_again`], which is to know when it has come.
+    pub(crate) own: bool,
 }
 
 /// What all handles of one line share.
@@ -50,9 +52,28 @@ impl LineShared {
         }
         // The channel is unbounded, so only a closed one refuses; the latch bounds what is in it.
         let kernel = &self.kernel;
-        let sent =
-            self.latch.signal(&kernel.bell, || kernel.tokens.try_send(IrqToken { number: self.number }));
+        let sent = self.latch.signal(&kernel.bell, || kernel.tokens.try_send(self.token(false)));
         sent.map_err(|_| KernelGone)
+    }
+
+    /// [`raise`](Self::raise) on the kernel's own thread: its interrupt is taken at the next delivery point, whatever
+    /// becomes of a host thread that raises the line at this moment.
+    fn raise_own(self: &Arc<Self>) -> Result<(), KernelGone> {
+        if !self.kernel.is_running() {
+            return Err(KernelGone);
+        }
+        let kernel = &self.kernel;
+        let send = || kernel.tokens.try_send(self.token(true));
+        self.latch.signal_own(self.is_masked(), &kernel.bell, send).map_err(|_| KernelGone)
+    }
+
+    /// Sends the token of a pending line once more, now that somebody listens to the line.
+    pub(crate) fn recheck(&self) {
+        self.latch.send_again(&self.kernel.bell, || self.kernel.tokens.try_send(self.token(true)));
+    }
+
+    fn token(&self, own: bool) -> IrqToken {
+        IrqToken { number: self.number, own }
     }
 
     /// [`raise`](Self::raise) by someone who got no answer to the last one: should the queue be empty although
@@ -60,7 +81,7 @@ impl LineShared {
     pub(crate) fn raise_again(self: &Arc<Self>) -> Result<(), KernelGone> {
         self.raise()?;
         if self.latch.is_pending() && self.kernel.tokens.is_empty() {
-            let _ = self.kernel.tokens.try_send(IrqToken { number: self.number });
+            let _ = self.kernel.tokens.try_send(self.token(false));
         }
         self.kernel.bell.ring();
         Ok(())
@@ -189,9 +210,14 @@ impl IrqLine {
     ///
     /// [`KernelGone`] after the kernel's shutdown has begun.
     pub fn trigger(&self) -> Result<(), KernelGone> {
-        self.shared.raise()?;
-        executor::deliver_if_current(&self.shared.kernel);
-        Ok(())
+        match executor::current_core(&self.shared.kernel) {
+            None => self.shared.raise(),
+            Some(core) => {
+                self.shared.raise_own()?;
+                core.deliver();
+                Ok(())
+            }
+        }
     }
 
     /// The line's edges from now on, as a stream of counts: each item is the number of edges raised since the last
@@ -223,8 +249,150 @@ impl fmt::Debug for IrqLine {
 
 #[cfg(all(test, not(airlift_loom)))]
 mod tests {
+    use std::cell::Cell;
+    use std::future::Future;
+    use std::rc::Rc;
+
+    use futures::executor::block_on;
+
     use super::*;
     use crate::time::Clock;
+    use crate::{Cpu, HardIrq, IrqAction, IrqReturn, Kernel};
+
+    /// Runs `test` on a kernel, with a line that has a counting handler.
+    fn on_kernel<Fut>(test: impl FnOnce(Cpu, IrqLine, Rc<Cell<u32>>) -> Fut + Send + 'static) -> Fut::Output
+    where
+        Fut: Future<Output: Send + 'static> + 'static,
+    {
+        let kernel = Kernel::builder().clock(Clock::virtual_time()).build().unwrap();
+        let line = kernel.handle().irq_line("test").unwrap();
+        let task = kernel.handle().spawn("test", move |cpu| async move {
+            let runs = Rc::new(Cell::new(0));
+            let _irq = counting(&cpu, &line, &runs, |_| {});
+            test(cpu, line, runs).await
+        });
+        block_on(task.unwrap()).unwrap()
+    }
+
+    fn counting(
+        cpu: &Cpu,
+        line: &IrqLine,
+        runs: &Rc<Cell<u32>>,
+        mut then: impl FnMut(&mut HardIrq<'_>) + 'static,
+    ) -> IrqAction {
+        let count = runs.clone();
+        let action = cpu.request_irq(line, "test", move |irq| {
+            count.set(count.get() + 1);
+            then(irq);
+            IrqReturn::Handled
+        });
+        action.unwrap()
+    }
+
+    /// Does `meanwhile` when a host thread has set the line pending and has not sent its token yet.
+    fn with_token_held<R>(line: &IrqLine, meanwhile: impl FnOnce() -> R) -> R {
+        let (line, mut result) = (&line.shared, None);
+        let sent = line.latch.signal(&line.kernel.bell, || {
+            result = Some(meanwhile());
+            line.kernel.tokens.try_send(line.token(false))
+        });
+        sent.unwrap();
+        result.expect("the line was not pending")
+    }
+
+    #[test]
+    fn r3_a_kernel_caller_with_irqs_on_relies_on_no_token_that_a_host_has_yet_to_send() {
+        on_kernel(|cpu, line, runs| async move {
+            let at_trigger = with_token_held(&line, || {
+                line.trigger().unwrap();
+                runs.get()
+            });
+            assert_eq!(at_trigger, 1);
+            // The host's token finds nothing new.
+            cpu.cpu_relax();
+            let counts = line.shared.latch.counts();
+            assert_eq!((runs.get(), counts.raised, counts.delivered, counts.coalesced), (1, 2, 1, 1));
+            assert!(cpu.core().tokens.is_empty());
+        });
+    }
+
+    #[test]
+    fn r3_a_kernel_caller_with_irqs_off_relies_on_no_token_that_a_host_has_yet_to_send() {
+        on_kernel(|cpu, line, runs| async move {
+            let seen = with_token_held(&line, || {
+                let at_inner = cpu.with_irqs_off(|| {
+                    cpu.with_irqs_off(|| line.trigger().unwrap());
+                    runs.get()
+                });
+                (at_inner, runs.get())
+            });
+            assert_eq!(seen, (0, 1), "not within, and at the outermost restore");
+            cpu.cpu_relax();
+            assert_eq!((runs.get(), line.shared.latch.raised(), line.is_pending()), (1, 2, false));
+        });
+    }
+
+    #[test]
+    fn r3_a_handler_that_triggers_its_own_line_has_one_rerun_though_a_hosts_token_is_not_sent() {
+        on_kernel(|cpu, first, runs| async move {
+            let line = cpu.kernel().irq_line("own").unwrap();
+            let (again, total) = (line.clone(), Rc::new(Cell::new(0)));
+            let is_first = Rc::new(Cell::new(true));
+            let _irq = counting(&cpu, &line, &total, move |_| {
+                if is_first.replace(false) {
+                    // The token of the one who was first comes after those of the kernel's own.
+                    with_token_held(&again, || (0..100).for_each(|_| again.trigger().unwrap()));
+                    first.trigger().unwrap();
+                }
+            });
+            line.trigger().unwrap();
+            assert_eq!((total.get(), runs.get()), (2, 1));
+            assert_eq!((line.shared.latch.raised(), line.shared.latch.delivered()), (102, 2));
+        });
+    }
+
+    #[test]
+    fn r2_a_line_raised_disabled_and_enabled_with_irqs_off_holds_two_tokens_however_often() {
+        on_kernel(|cpu, line, runs| async move {
+            cpu.with_irqs_off(|| {
+                let tokens = with_token_held(&line, || {
+                    for _ in 0..10_000 {
+                        line.trigger().unwrap();
+                        cpu.disable_irq_nosync(&line).unwrap();
+                        line.trigger().unwrap();
+                        cpu.enable_irq(&line).unwrap();
+                    }
+                    cpu.core().tokens.len()
+                });
+                assert_eq!(tokens, 1);
+                assert_eq!(cpu.core().tokens.len(), 2, "its own and the host's");
+            });
+            assert_eq!((runs.get(), line.shared.latch.raised()), (1, 20_001));
+            // Nothing is lost by it: the next ones are taken each.
+            for raised in 2..10 {
+                line.trigger().unwrap();
+                assert_eq!(runs.get(), raised);
+            }
+        });
+    }
+
+    #[test]
+    fn r2_streams_of_a_line_that_nobody_takes_hold_one_token_however_many_are_made() {
+        on_kernel(|cpu, _, _| async move {
+            let line = cpu.kernel().irq_line("watched").unwrap();
+            line.trigger().unwrap();
+            assert!(line.is_pending(), "nobody hears it");
+            let host = line.clone();
+            cpu.with_irqs_off(|| {
+                // Of a host thread, which cannot deliver.
+                std::thread::spawn(move || (0..1_000).for_each(|_| drop(host.edges()))).join().unwrap();
+                assert_eq!(cpu.core().tokens.len(), 1);
+            });
+            assert!(line.is_pending(), "they are gone");
+            let _edges = line.edges();
+            assert!(!line.is_pending());
+        });
+    }
 
     #[test]
     fn r2_a_trigger_that_the_end_overtakes_fails_and_is_not_counted() {

@@ -255,7 +255,7 @@ impl Core {
     /// Replays what was raised while nobody could take it.
     pub(super) fn unmask(self: &Rc<Self>, line: &Arc<LineShared>) {
         if !line.is_masked() && line.latch.is_pending() {
-            self.shared.recheck_masked(line);
+            line.recheck();
             self.deliver();
         }
     }
