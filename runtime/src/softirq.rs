@@ -13,7 +13,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use crate::cpu::{Context, sealed::Sealed};
-use crate::executor::{Core, chaos::Place, published::CpuContext, task::panic_message};
+use crate::executor::{Core, chaos::Place, leavings::Running, published::CpuContext, task::panic_message};
 use crate::lock::validator::Frame;
 use crate::shared::bump;
 
@@ -279,7 +279,7 @@ impl Core {
                 let checked = || {
                     let entry = self.frame_entry();
                     handler(&mut context);
-                    self.check_frame_end(entry);
+                    self.check_frame_end(entry, &Running(self));
                 };
                 match catch_unwind(AssertUnwindSafe(checked)) {
                     Ok(()) => *action.handler.borrow_mut() = Some(handler),
@@ -298,11 +298,13 @@ impl Core {
             }
         }
         self.leave_frame(Frame::Interrupt);
-        if (self.locks_held.replace(locks) > 0) | (self.preempt.replace(preempt) > 0) {
+        // They were on, or it would not have run.
+        let softirqs_off = self.softirq.swap_disabled(0);
+        if (self.locks_held.replace(locks) > 0) | (self.preempt.replace(preempt) > 0) | (softirqs_off > 0) {
             self.shared.counters.suspended_with_lock.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 vector = NAMES[index],
-                "a softirq returned with a spinlock held or preemption off"
+                "a softirq returned with a spinlock held, or softirqs or preemption off"
             );
         }
         self.softirq.running.set(None);

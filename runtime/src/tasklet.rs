@@ -3,13 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::future::Future;
+use std::panic::Location;
 use std::rc::{Rc, Weak};
 use std::sync::atomic::Ordering;
 
 use crate::callbacks::{Callback, Listed};
 use crate::cpu::Cpu;
-use crate::executor::{Core, task::panic_message};
+use crate::executor::{Core, leavings::Item, task::panic_message};
 use crate::lock::WaitQueue;
 use crate::softirq::{SoftIrq, Softirq};
 
@@ -22,11 +23,14 @@ pub(crate) struct Tasklets {
 }
 
 /// `scheduled` is set by whoever schedules and cleared right before the callback runs; meanwhile, the tasklet is in
-/// one queue. So it is scheduled once, however often it is asked for, and once more if it is asked for while it runs.
+/// one queue. (One that was killed while it was disabled stays in its queue until that is run, and is passed over.) So it
+/// is scheduled once, however often it is asked for, and once more if it is asked for while it runs.
 struct State {
     name: String,
     callback: RefCell<Option<TaskletFn>>,
     scheduled: Cell<bool>,
+    /// Whether it is in each of the queues, be it scheduled or not.
+    queued: [Cell<bool>; 2],
     running: Cell<bool>,
     disabled: Cell<u32>,
     /// Which queue it was scheduled to.
@@ -69,6 +73,7 @@ impl Cpu {
             listed: self.core().list_callback(me.clone()),
             callback: RefCell::new(Some(Box::new(callback))),
             scheduled: Cell::new(false),
+            queued: Default::default(),
             running: Cell::new(false),
             disabled: Cell::new(0),
             high: Cell::new(false),
@@ -103,6 +108,10 @@ impl Tasklet {
     fn queue(&self) {
         if let Some(core) = self.core.upgrade() {
             let high = self.state.high.get();
+            if self.state.queued[usize::from(!high)].replace(true) {
+                // Disabled and enabled again since: its turn is still to come.
+                return;
+            }
             core.tasklets.queues.borrow_mut()[usize::from(!high)].push_back(Rc::downgrade(&self.state));
             core.raise_softirq(if high { Softirq::Hi } else { Softirq::Tasklet });
         }
@@ -135,13 +144,18 @@ impl Tasklet {
     /// Waits until it has run, if it is scheduled (`tasklet_kill`). One that is disabled is taken off the schedule
     /// instead, as it would never run. To be sure that it does not run again, see to it that nobody schedules it.
     ///
-    /// Cancelling it does nothing else.
-    pub async fn kill(&self, cpu: &Cpu) {
-        if self.state.disabled.get() > 0 {
-            self.state.scheduled.set(false);
+    /// Cancelling it stops the waiting: one that is scheduled runs. One that is disabled is off the schedule from the
+    /// first poll on.
+    #[track_caller]
+    pub fn kill(&self, cpu: &Cpu) -> impl Future<Output = ()> {
+        let site = Location::caller();
+        async move {
+            if self.state.disabled.get() > 0 {
+                self.state.scheduled.set(false);
+            }
+            let state = &self.state;
+            state.idle.wait_event_at(cpu, site, || !state.scheduled.get() && !state.running.get()).await;
         }
-        let state = &self.state;
-        state.idle.wait_event(cpu, || !state.scheduled.get() && !state.running.get()).await;
     }
 
     /// The message of its panic, if it ended that way. It does not run again then.
@@ -175,6 +189,7 @@ impl Core {
         let index = usize::from(!high);
         let scheduled = std::mem::take(&mut self.tasklets.queues.borrow_mut()[index]);
         for tasklet in scheduled.iter().filter_map(Weak::upgrade) {
+            tasklet.queued[index].set(false);
             // Enabling puts a disabled one back; killing one that is in the queue takes only this away.
             if tasklet.disabled.get() > 0 || tasklet.high.get() != high || !tasklet.scheduled.replace(false) {
                 continue;
@@ -182,11 +197,7 @@ impl Core {
             let callback = tasklet.callback.borrow_mut().take();
             let Some(mut callback) = callback else { continue };
             tasklet.running.set(true);
-            let result = catch_unwind(AssertUnwindSafe(|| {
-                let entry = self.frame_entry();
-                callback(context);
-                self.check_frame_end(entry);
-            }));
+            let result = self.run_item(Item("tasklet", &tasklet.name), || callback(context));
             tasklet.running.set(false);
             match result {
                 Ok(()) if tasklet.dropped.get() => {
@@ -204,5 +215,38 @@ impl Core {
             }
             tasklet.idle.wake_up_all();
         }
+    }
+}
+
+#[cfg(all(test, not(airlift_loom)))]
+mod tests {
+    use futures::executor::block_on;
+
+    use crate::{Clock, Kernel};
+
+    #[test]
+    fn r8_a_tasklet_is_in_a_queue_once_however_often_it_is_disabled_and_enabled() {
+        let kernel = Kernel::builder().clock(Clock::virtual_time()).build().unwrap();
+        let task = kernel.handle().spawn("test", |cpu| async move {
+            let tasklet = cpu.tasklet("test", |_| {});
+            cpu.with_softirqs_off(|| {
+                for high in [false, true] {
+                    if high {
+                        tasklet.hi_schedule();
+                    } else {
+                        tasklet.schedule();
+                    }
+                    for _ in 0..1_000 {
+                        tasklet.disable();
+                        tasklet.enable();
+                    }
+                    tasklet.disable();
+                    futures::FutureExt::now_or_never(tasklet.kill(&cpu)).unwrap();
+                    tasklet.enable();
+                }
+                cpu.core().tasklets.queues.borrow().each_ref().map(|queue| queue.len())
+            })
+        });
+        assert_eq!(block_on(task.unwrap()).unwrap(), [1, 1]);
     }
 }

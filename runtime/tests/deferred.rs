@@ -344,3 +344,118 @@ fn r8_a_tasklet_that_was_taken_off_one_queue_runs_in_the_turn_of_the_other() {
     });
     assert_eq!(order, ["first", "moved"]);
 }
+
+#[test]
+fn a5_a_cancelled_kill_leaves_a_scheduled_tasklet_to_run_and_a_disabled_one_off_the_schedule() {
+    on_kernel(|cpu| async move {
+        let (runs, waker) = (Rc::new(Cell::new(0)), std::task::Waker::noop());
+        let count = runs.clone();
+        let tasklet = cpu.tasklet("test", move |_| count.set(count.get() + 1));
+        tasklet.schedule();
+        let mut kill = Box::pin(tasklet.kill(&cpu));
+        assert!(kill.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
+        drop(kill);
+        assert!(tasklet.is_scheduled());
+        settle(&cpu).await;
+        assert_eq!(runs.get(), 1);
+        tasklet.disable();
+        tasklet.schedule();
+        // Not polled, it has done nothing.
+        drop(tasklet.kill(&cpu));
+        assert!(tasklet.is_scheduled());
+        let mut kill = Box::pin(tasklet.kill(&cpu));
+        assert!(kill.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_ready());
+        assert!(!tasklet.is_scheduled());
+        tasklet.enable();
+        settle(&cpu).await;
+        assert_eq!(runs.get(), 1);
+    });
+}
+
+#[test]
+fn r8_a_tasklet_killed_while_disabled_and_scheduled_again_runs_once_wherever_it_was_queued() {
+    on_kernel(|cpu| async move {
+        let runs = Rc::new(Cell::new(0));
+        let count = runs.clone();
+        let tasklet = cpu.tasklet("test", move |_| count.set(count.get() + 1));
+        let forsake = |high: bool| {
+            tasklet.disable();
+            assert!(if high { tasklet.hi_schedule() } else { tasklet.schedule() });
+            assert_eq!(futures::FutureExt::now_or_never(tasklet.kill(&cpu)), Some(()));
+            tasklet.enable();
+            assert!(!tasklet.is_scheduled());
+        };
+        for (before, after) in [(false, false), (false, true), (true, false), (true, true)] {
+            cpu.with_softirqs_off(|| {
+                forsake(before);
+                assert!(if after { tasklet.hi_schedule() } else { tasklet.schedule() });
+            });
+            assert_eq!(runs.replace(0), 1, "{before} {after}");
+            assert!(!tasklet.is_scheduled());
+        }
+        // One that is in the other queue still.
+        cpu.with_softirqs_off(|| {
+            forsake(true);
+            forsake(false);
+            assert!(tasklet.hi_schedule());
+        });
+        settle(&cpu).await;
+        assert_eq!(runs.get(), 1);
+    });
+}
+
+#[test]
+fn r6_restoring_saved_disabled_takes_nothing_in_a_softirq_a_timer_or_a_handler() {
+    let log = on_kernel(|cpu| async move {
+        let (line, log) = (cpu.kernel().irq_line("pending").unwrap(), Log::new());
+        let entries = log.clone();
+        let _irq = cpu.request_irq(&line, "pending", move |_| {
+            entries.push("taken");
+            IrqReturn::Handled
+        });
+        // Something is pending that would be taken at once if IRQs were on for an instant.
+        let nested = {
+            let (cpu, log) = (cpu.clone(), log.clone());
+            move |what: &'static str| {
+                log.push(what);
+                let outer = cpu.local_irq_save();
+                line.trigger().unwrap();
+                let inner = cpu.local_irq_save();
+                cpu.local_irq_restore(inner);
+                cpu.with_irqs_off(|| {});
+                cpu.cpu_relax();
+                log.push("inner restored");
+                cpu.local_irq_restore(outer);
+                log.push("outer restored");
+                // From on, with another pending.
+                line.trigger().unwrap();
+                cpu.local_irq_restore(inner);
+                assert!(!cpu.irqs_enabled());
+                line.trigger().unwrap();
+                log.push("saved-disabled again");
+                cpu.local_irq_restore(outer);
+            }
+        };
+        let within = nested.clone();
+        let _rx = cpu.open_softirq(Softirq::NetRx, move |_| within("softirq"));
+        cpu.with_softirqs_off(|| cpu.raise_softirq(Softirq::NetRx));
+        let within = nested.clone();
+        let timer = cpu.timer("test", move |_| within("timer"));
+        timer.mod_timer(cpu.jiffies() + 1);
+        cpu.msleep(5).await;
+        let (device, within) = (cpu.kernel().irq_line("device").unwrap(), nested);
+        let _device = cpu.request_irq(&device, "device", move |_| {
+            within("handler");
+            IrqReturn::Handled
+        });
+        device.trigger().unwrap();
+        log.take()
+    });
+    let (softirq, rest) = log.split_at(7);
+    let (timer, handler) = rest.split_at(7);
+    let open = ["inner restored", "taken", "outer restored", "taken", "saved-disabled again", "taken"];
+    assert_eq!((softirq[0], &softirq[1..]), ("softirq", &open[..]));
+    assert_eq!((timer[0], &timer[1..]), ("timer", &open[..]));
+    // There is no outermost restore in a handler: its own end is.
+    assert_eq!(handler, ["handler", "inner restored", "outer restored", "saved-disabled again", "taken"]);
+}

@@ -4,6 +4,7 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::task::Poll;
 
 use airlift_runtime::{Completion, Cpu, IrqAction, IrqError, IrqLine, IrqOptions, IrqReturn};
 use common::{Log, OnDrop, kernel, on_kernel};
@@ -480,4 +481,126 @@ fn r12_a_threaded_handler_that_panics_while_it_is_woken_again_keeps_nobody_waiti
         assert!(irq.panicked().is_some());
         assert_eq!(cpu.timeout(Cpu::JIFFY, cpu.synchronize_irq(&line)).await, Ok(()));
     });
+}
+
+#[test]
+fn r8_disabling_or_synchronizing_a_line_in_its_own_thread_is_refused() {
+    // In the second round, the thread's own action was freed before; another has the line still.
+    for freed in [false, true] {
+        let said = on_kernel(move |cpu| async move {
+            let line = line(&cpu);
+            let own: Rc<RefCell<Option<IrqAction>>> = Rc::default();
+            let (action, said, the_line) = (own.clone(), Log::new(), line.clone());
+            let entries = said.clone();
+            let options = IrqOptions::new().shared();
+            let _other = cpu.request_irq_with(&line, "other", options, |_| IrqReturn::None).unwrap();
+            let irq = cpu.request_threaded_irq(
+                &line,
+                "suicidal",
+                options,
+                |_| IrqReturn::WakeThread,
+                move |cpu| {
+                    let (action, entries, line) = (action.clone(), entries.clone(), the_line.clone());
+                    async move {
+                        if freed {
+                            drop(action.borrow_mut().take());
+                        }
+                        let disable = std::panic::AssertUnwindSafe(cpu.disable_irq(&line));
+                        let panic = futures::FutureExt::catch_unwind(disable).await.unwrap_err();
+                        entries.push(panic.downcast_ref::<String>().cloned());
+                        let synchronize = std::panic::AssertUnwindSafe(cpu.synchronize_irq(&line));
+                        let panic = futures::FutureExt::catch_unwind(synchronize).await.unwrap_err();
+                        entries.push(panic.downcast_ref::<String>().cloned());
+                        assert!(!line.is_disabled());
+                        IrqReturn::Handled
+                    }
+                },
+            );
+            own.borrow_mut().replace(irq.unwrap());
+            line.trigger().unwrap();
+            settle(&cpu).await;
+            // Others may.
+            cpu.disable_irq(&line).await.unwrap();
+            said.take()
+        });
+        assert_eq!(said.len(), 2);
+        for (said, what) in said.into_iter().zip(["disable_irq of", "synchronize_irq of"]) {
+            let said = said.unwrap();
+            assert!(said.contains(what) && said.contains("wait for itself"), "{said}");
+        }
+    }
+}
+
+/// Polls `work` once, and drops it.
+async fn cancel(work: impl Future<Output: std::fmt::Debug>) {
+    let mut work = std::pin::pin!(work);
+    let poll = std::future::poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
+    assert!(poll.is_pending(), "{poll:?}");
+}
+
+#[test]
+fn a5_a_cancelled_disable_irq_leaves_the_line_disabled_for_one_enable() {
+    on_kernel(|cpu| async move {
+        let line = line(&cpu);
+        let (_irq, log, go) = threaded(&cpu, &line, IrqOptions::new());
+        line.trigger().unwrap();
+        settle(&cpu).await;
+        // Not polled, it has done nothing.
+        drop(cpu.disable_irq(&line));
+        assert!(!line.is_disabled());
+        cancel(cpu.disable_irq(&line)).await;
+        assert!(line.is_disabled());
+        line.trigger().unwrap();
+        assert_eq!(log.take(), ["primary", "thread begins"]);
+        cpu.enable_irq(&line).unwrap();
+        assert!(!line.is_disabled());
+        assert_eq!(log.take(), ["primary"]);
+        // The thread was not disturbed.
+        go.complete_all();
+        settle(&cpu).await;
+        assert_eq!(log.take(), ["thread ends", "thread begins", "thread ends"]);
+    });
+}
+
+#[test]
+fn a5_a_cancelled_synchronize_irq_does_nothing_else() {
+    on_kernel(|cpu| async move {
+        let line = line(&cpu);
+        let (_irq, log, go) = threaded(&cpu, &line, IrqOptions::new());
+        line.trigger().unwrap();
+        settle(&cpu).await;
+        cancel(cpu.synchronize_irq(&line)).await;
+        assert!(!line.is_disabled());
+        go.complete();
+        // One that is not cancelled is told.
+        cpu.synchronize_irq(&line).await;
+        assert_eq!(log.take(), ["primary", "thread begins", "thread ends"]);
+        line.trigger().unwrap();
+        assert_eq!(log.take(), ["primary"]);
+    });
+}
+
+#[test]
+fn a5_a_cancelled_free_has_freed_the_line_and_the_thread_ends_its_run() {
+    for polled in [false, true] {
+        on_kernel(move |cpu| async move {
+            let line = line(&cpu);
+            let (irq, log, go) = threaded(&cpu, &line, IrqOptions::new());
+            line.trigger().unwrap();
+            settle(&cpu).await;
+            let free = irq.free();
+            if polled {
+                cancel(free).await;
+            } else {
+                drop(free);
+            }
+            // It is free for others, though the thread is at work.
+            let (_irq, runs) = counting(&cpu, &line);
+            line.trigger().unwrap();
+            assert_eq!((runs.get(), log.take()), (1, vec!["primary", "thread begins"]));
+            go.complete();
+            settle(&cpu).await;
+            assert_eq!((log.take(), Rc::strong_count(&go)), (vec!["thread ends"], 1));
+        });
+    }
 }

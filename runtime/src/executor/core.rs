@@ -489,7 +489,10 @@ impl Core {
 
     /// Runs foreign code that has no owner to tell of its panic.
     pub(crate) fn contain(&self, what: &str, work: impl FnOnce()) -> Option<String> {
-        let message = panic_message(catch_unwind(AssertUnwindSafe(work)).err()?);
+        let levels = self.levels();
+        let result = catch_unwind(AssertUnwindSafe(work));
+        self.put_right(levels, &what);
+        let message = panic_message(result.err()?);
         tracing::error!(what, message, "contained a panic");
         Some(message)
     }

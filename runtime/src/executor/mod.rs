@@ -40,6 +40,7 @@
 pub(crate) mod chaos;
 pub(crate) mod core;
 pub(crate) mod doorbell;
+pub(crate) mod leavings;
 pub(crate) mod policy;
 pub(crate) mod published;
 mod queued;

@@ -21,7 +21,7 @@ use std::sync::atomic::Ordering;
 use super::line::{IrqToken, LineShared};
 use super::manage::{Action, Desc, Outcome};
 use super::{HandlerPanic, HardIrq, IrqReturn};
-use crate::executor::{Core, IRQ_BUDGET, published::CpuContext, task::panic_message};
+use crate::executor::{Core, IRQ_BUDGET, leavings::Running, published::CpuContext, task::panic_message};
 use crate::lock::validator::Frame;
 
 /// What an interrupt broke into; made by `irqentry_enter`, undone by `irqentry_exit`.
@@ -186,18 +186,20 @@ impl Core {
         self.irq.running.replace(handler.map(|action| action.name.clone()));
         self.irq.running_id.set(handler.map_or(0, |action| action.dev_id));
         self.enter_frame(Frame::Interrupt);
+        let softirqs_off = self.softirq.disabled();
         let result = catch_unwind(AssertUnwindSafe(|| {
             let entry = self.frame_entry();
             let result = work();
-            self.check_frame_end(entry);
+            self.check_frame_end(entry, &Running(self));
             result
         }));
         self.leave_frame(Frame::Interrupt);
-        if (self.locks_held.replace(0) > 0) | (self.preempt.replace(0) > 0) {
+        let left_off = self.softirq.swap_disabled(softirqs_off) != softirqs_off;
+        if (self.locks_held.replace(0) > 0) | (self.preempt.replace(0) > 0) | left_off {
             self.shared.counters.suspended_with_lock.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 handler = %self.irq.running(),
-                "an irq handler returned with a spinlock held or preemption off"
+                "an irq handler returned with a spinlock held, or softirqs or preemption off"
             );
         }
         if self.irqs_on.replace(false) {

@@ -1,9 +1,10 @@
 //! Requesting, disabling and freeing lines, and what the kernel remembers of a line in use ([`Desc`]).
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -89,6 +90,8 @@ pub(crate) struct Desc {
     last_unhandled: Cell<u64>,
     /// Threaded handlers that were woken and are not done.
     pub(super) threads_active: Cell<u32>,
+    /// The tasks of all threads that have not ended, of freed actions too.
+    pub(super) thread_tasks: RefCell<BTreeSet<u64>>,
     /// Interrupts that threads said to have handled.
     pub(super) threads_handled: Cell<u64>,
     /// What `threads_handled` was at the last interrupt that only woke threads, if the one before did too.
@@ -106,6 +109,7 @@ impl Desc {
             unhandled: Cell::new(0),
             last_unhandled: Cell::new(0),
             threads_active: Cell::new(0),
+            thread_tasks: RefCell::default(),
             threads_handled: Cell::new(0),
             threads_handled_last: Cell::new(None),
             threads_done: WaitQueue::new(),
@@ -335,9 +339,13 @@ impl Cpu {
     /// Requests a line: `handler` runs on every interrupt from now on, until the returned [`IrqAction`] is dropped.
     /// A line that was raised before interrupts at once.
     ///
+    /// Not for atomic context: Linux's may sleep, so the lock validator reports it there, and the line is requested all
+    /// the same.
+    ///
     /// # Errors
     ///
     /// [`IrqError::Busy`] if somebody has the line, [`IrqError::ForeignLine`] if it is another kernel's.
+    #[track_caller]
     pub fn request_irq(
         &self,
         line: &IrqLine,
@@ -353,6 +361,7 @@ impl Cpu {
     ///
     /// As `request_irq`, and [`IrqError::Busy`] too if somebody has the line with other options;
     /// [`IrqError::SharedNotEnabled`] for options that exclude each other.
+    #[track_caller]
     pub fn request_irq_with(
         &self,
         line: &IrqLine,
@@ -360,19 +369,21 @@ impl Cpu {
         options: IrqOptions,
         handler: impl FnMut(&mut HardIrq<'_>) -> IrqReturn + 'static,
     ) -> Result<IrqAction, IrqError> {
+        self.core().might_sleep_at(Location::caller());
         self.core().request_irq(line, name.into(), options, Box::new(handler), None)
     }
 
     /// Requests a line for a threaded handler: `handler` runs in the interrupt, and if it returns
     /// [`IrqReturn::WakeThread`], `thread` runs in a task of its own, which may sleep. With
     /// [`IrqOptions::oneshot`] the line is masked until that is done; without, `thread` runs once more if it was
-    /// woken meanwhile.
+    /// woken meanwhile. Not for atomic context, as `request_irq`.
     ///
     /// A line masked or disabled that is raised stays pending, and interrupts once when it is unmasked.
     ///
     /// # Errors
     ///
     /// As [`request_irq_with`](Self::request_irq_with).
+    #[track_caller]
     pub fn request_threaded_irq<Fut>(
         &self,
         line: &IrqLine,
@@ -384,6 +395,7 @@ impl Cpu {
     where
         Fut: Future<Output = IrqReturn> + 'static,
     {
+        self.core().might_sleep_at(Location::caller());
         let thread = IrqThread::new(Box::new(move |cpu| Box::pin(thread(cpu))));
         self.core().request_irq(line, name.into(), options, Box::new(handler), Some(thread))
     }
@@ -391,15 +403,27 @@ impl Cpu {
     /// Disables a line and waits until its handlers, threaded ones too, are done. Nests: as many
     /// [`enable_irq`](Self::enable_irq) enable it. What is raised meanwhile is pending and interrupts once then.
     ///
-    /// Cancelling it stops the waiting; the line is disabled from the first poll on.
+    /// The line is disabled from the first poll on. Cancelling it after that stops the waiting only: the line stays
+    /// disabled, for one [`enable_irq`](Self::enable_irq) to undo.
     ///
     /// # Errors
     ///
     /// [`IrqError::ForeignLine`], and [`IrqError::Busy`] for the kernel's own timer.
-    pub async fn disable_irq(&self, line: &IrqLine) -> Result<(), IrqError> {
-        self.core().disable_line(line)?;
-        self.synchronize_irq(line).await;
-        Ok(())
+    ///
+    /// # Panics
+    ///
+    /// When awaited by a threaded handler of the line, which would wait for itself; the line is not disabled then. It
+    /// may use [`disable_irq_nosync`](Self::disable_irq_nosync).
+    #[track_caller]
+    pub fn disable_irq(&self, line: &IrqLine) -> impl Future<Output = Result<(), IrqError>> {
+        let site = Location::caller();
+        async move {
+            self.core().might_sleep_at(site);
+            self.refuse_own_thread(line, "disable_irq");
+            self.core().disable_line(line)?;
+            self.threads_done(line, site).await;
+            Ok(())
+        }
     }
 
     /// [`disable_irq`](Self::disable_irq) without the waiting; a threaded handler may still run.
@@ -423,20 +447,45 @@ impl Cpu {
 
     /// Waits until no handler of the line runs, threaded ones too. (Others run to completion before any task does.)
     ///
-    /// Must not be awaited by the line's own threaded handler, which would wait for itself. Cancelling it does
-    /// nothing else.
-    pub async fn synchronize_irq(&self, line: &IrqLine) {
-        if let Some(desc) = self.core().irq.desc(line.number())
-            && Arc::ptr_eq(&desc.line, &line.shared)
-        {
-            desc.threads_done.wait_event(self, || desc.threads_active.get() == 0).await;
+    /// Cancelling it stops the waiting and does nothing else.
+    ///
+    /// # Panics
+    ///
+    /// When awaited by a threaded handler of the line, which would wait for itself.
+    #[track_caller]
+    pub fn synchronize_irq(&self, line: &IrqLine) -> impl Future<Output = ()> {
+        let site = Location::caller();
+        async move {
+            self.core().might_sleep_at(site);
+            self.refuse_own_thread(line, "synchronize_irq");
+            self.threads_done(line, site).await;
+        }
+    }
+
+    fn desc(&self, line: &IrqLine) -> Option<Rc<Desc>> {
+        self.core().irq.desc(line.number()).filter(|desc| Arc::ptr_eq(&desc.line, &line.shared))
+    }
+
+    fn refuse_own_thread(&self, line: &IrqLine, what: &str) {
+        let (Some(desc), Some(task)) = (self.desc(line), self.core().current_task()) else { return };
+        let own = desc.thread_tasks.borrow().contains(&task.id);
+        assert!(
+            !own,
+            "{what} of irq line {} by a threaded handler of its own: it would wait for itself",
+            line.number()
+        );
+    }
+
+    async fn threads_done(&self, line: &IrqLine, site: &'static Location<'static>) {
+        if let Some(desc) = self.desc(line) {
+            desc.threads_done.wait_event_at(self, site, || desc.threads_active.get() == 0).await;
         }
     }
 }
 
 /// A requested interrupt. Dropping it frees the line (`free_irq`): the handler is not called again. It may be dropped
-/// within the handler itself. A threaded handler that is at work ends its run, unless waited for by
-/// [`free`](Self::free) some time after the drop.
+/// within the handler itself. Nobody waits for a threaded handler that is at work: it goes on to the end of its run, and
+/// is not called again. [`free`](Self::free) frees the line and waits for that end.
 #[must_use = "the line is freed when this is dropped"]
 pub struct IrqAction {
     core: Weak<Core>,
@@ -462,18 +511,23 @@ impl IrqAction {
 
     /// Frees the line, waits until its threaded handler is done and gone, and drops the handlers (`free_irq`).
     ///
-    /// The line is freed when this is called; cancelling the future only stops the waiting.
+    /// The line is freed when this is called. Cancelling the future, polled or not, only stops the waiting: the threaded
+    /// handler ends its run, and is dropped then.
     ///
     /// # Panics
     ///
     /// When awaited by the threaded handler itself, which would wait for itself.
+    #[track_caller]
     pub fn free(self) -> impl Future<Output = ()> {
+        let site = Location::caller();
         let thread = self.action.thread.clone();
         let core = self.core.clone();
         drop(self);
         async move {
-            if let (Some(thread), Some(core)) = (thread, core.upgrade()) {
-                thread.ended(&core.cpu()).await;
+            let Some(core) = core.upgrade() else { return };
+            core.might_sleep_at(site);
+            if let Some(thread) = thread {
+                thread.ended(&core.cpu(), site).await;
             }
         }
     }

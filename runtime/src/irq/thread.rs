@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, Location};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -12,7 +12,7 @@ use futures::FutureExt;
 use super::manage::{Action, Desc, less};
 use super::{HandlerPanic, IrqReturn};
 use crate::cpu::Cpu;
-use crate::executor::{Core, task::panic_message};
+use crate::executor::{Core, leavings::Item, task::panic_message};
 use crate::lock::WaitQueue;
 
 pub(super) type ThreadFn = Box<dyn FnMut(Cpu) -> Pin<Box<dyn Future<Output = IrqReturn>>>>;
@@ -74,12 +74,12 @@ impl IrqThread {
     }
 
     /// Waits for the task's end.
-    pub(super) async fn ended(&self, cpu: &Cpu) {
+    pub(super) async fn ended(&self, cpu: &Cpu, site: &'static Location<'static>) {
         assert!(
             self.ended.get() || cpu.core().current_task().is_none_or(|task| task.id != self.task.get()),
             "a threaded irq handler frees its own line and waits for itself"
         );
-        self.queue.wait_event(cpu, || self.ended.get()).await;
+        self.queue.wait_event_at(cpu, site, || self.ended.get()).await;
     }
 
     /// The run that was wanted is over: the line is unmasked, unless another is wanted.
@@ -106,6 +106,7 @@ struct End {
 impl Drop for End {
     fn drop(&mut self) {
         self.thread.ended.set(true);
+        self.desc.thread_tasks.borrow_mut().remove(&self.thread.task.get());
         if self.thread.run.replace(false) {
             self.thread.done(&self.core, &self.desc);
         }
@@ -127,6 +128,7 @@ impl Drop for Run<'_> {
 async fn run(cpu: Cpu, end: End) {
     let End { core, thread, desc, action } = &end;
     thread.task.set(core.current_task().map_or(0, |task| task.id));
+    desc.thread_tasks.borrow_mut().insert(thread.task.get());
     loop {
         thread.queue.wait_event(&cpu, || thread.run.get() || thread.stop.get()).await;
         if thread.stop.get() {
@@ -136,7 +138,10 @@ async fn run(cpu: Cpu, end: End) {
         let Some(mut work) = work else { return };
         thread.run.set(false);
         let _run = Run(&end);
-        let result = AssertUnwindSafe(async { work(cpu.clone()).await }).catch_unwind().await;
+        let item = Item("threaded irq handler", &action.name);
+        let result = AssertUnwindSafe(core.run_async_item(item, async { work(cpu.clone()).await }))
+            .catch_unwind()
+            .await;
         match result {
             Ok(outcome) => {
                 if outcome == IrqReturn::Handled {

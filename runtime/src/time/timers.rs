@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::atomic::Ordering;
@@ -20,7 +19,7 @@ use super::clock::Inner;
 use super::virtual_clock::Key;
 use super::{jiffies_at, jiffy_start};
 use crate::callbacks::{Callback, Listed};
-use crate::executor::{Core, task::panic_message};
+use crate::executor::{Core, leavings::Item, task::panic_message};
 use crate::lock::{ClassKind, LockClass};
 use crate::softirq::{SoftIrq, Softirq};
 
@@ -128,12 +127,10 @@ impl Core {
             let callback = timer.callback.borrow_mut().take();
             let Some(mut callback) = callback else { continue };
             timer.running.set(true);
-            let result = catch_unwind(AssertUnwindSafe(|| {
+            let result = self.run_item(Item("timer", &timer.name), || {
                 let _run = self.run_begins(timer.class, Rc::as_ptr(&timer).addr());
-                let entry = self.frame_entry();
                 callback(context);
-                self.check_frame_end(entry);
-            }));
+            });
             timer.running.set(false);
             match result {
                 Ok(()) if timer.dropped.get() => {

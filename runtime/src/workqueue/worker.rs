@@ -8,7 +8,7 @@ use futures::FutureExt;
 
 use super::{QueueState, Work, WorkState};
 use crate::cpu::Cpu;
-use crate::executor::{Core, task::panic_message};
+use crate::executor::{Core, leavings::Item, task::panic_message};
 
 /// A worker of a queue, counted while it lives.
 pub(super) struct Worker {
@@ -88,15 +88,14 @@ async fn run(cpu: Cpu, worker: Worker) {
         }
         let function = work.work.borrow_mut().take();
         if let Some(mut function) = function {
-            let result = AssertUnwindSafe(async {
-                let core = cpu.core();
+            let core = cpu.core();
+            let item = core.run_async_item(Item("work", &work.name), async {
                 let _queue = core.run_begins(queue.class, Rc::as_ptr(queue).addr());
                 let _work = core.run_begins(work.class, Rc::as_ptr(&work).addr());
                 function(cpu.clone()).await;
-            })
-            .catch_unwind()
-            .await;
-            cpu.core().check_work_end(&work.name);
+            });
+            let result = AssertUnwindSafe(item).catch_unwind().await;
+            core.check_work_end(&work.name);
             match result {
                 Ok(()) => *work.work.borrow_mut() = Some(function),
                 Err(payload) => {

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod context;
+mod irqs;
 mod items;
 mod order;
 
@@ -14,8 +15,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use airlift_runtime::{
-    Clock, Completion, Cpu, HardIrq, IrqAction, IrqLine, IrqReturn, JoinError, Kernel, LockProblem,
-    LockReport, Mutex, OnLockReport, SoftIrq, Softirq, SpinLock, WaitQueue, Work,
+    Clock, Completion, Cpu, HardIrq, IrqAction, IrqLine, IrqOptions, IrqReturn, JoinError, Kernel,
+    LockProblem, LockReport, Mutex, OnLockReport, SoftIrq, Softirq, SpinLock, Tasklet, WaitQueue, Work,
 };
 use common::{Log, kernel};
 use futures::executor::block_on;

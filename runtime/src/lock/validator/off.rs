@@ -43,7 +43,8 @@ impl Core {
     #[inline(always)] pub(crate) fn enter_frame(&self, _: Frame) {}
     #[inline(always)] pub(crate) fn leave_frame(&self, _: Frame) {}
     #[inline(always)] pub(crate) fn frame_entry(&self) -> Entry { Entry }
-    #[inline(always)] pub(crate) fn check_frame_end(&self, _: Entry) {}
+    #[inline(always)] pub(crate) fn check_frame_end(&self, _: Entry, _: &impl std::fmt::Display) {}
+    #[inline(always)] pub(crate) fn forget_held_spinlocks(&self) {}
     #[inline(always)] pub(crate) fn check_turn_end(&self) {}
     #[inline(always)] pub(crate) fn check_task_end(&self) {}
     #[inline(always)] pub(crate) fn run_begins(&self, _: LockClass, _: usize) -> HeldLock { HeldLock }

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -360,12 +361,13 @@ impl Core {
         Entry { irqs_on: self.irqs_on.get(), preempt: self.preempt_depth() }
     }
 
-    /// A handler, softirq or timer has returned; its frame and context are still there.
+    /// A handler, softirq, timer or work item, named `who`, has returned; its frame and context are still there.
     #[track_caller]
-    pub(crate) fn check_frame_end(&self, entry: Entry) {
+    pub(crate) fn check_frame_end(&self, entry: Entry, who: &impl Display) {
+        let event = |what: String, site| LockEvent { what, context: who.to_string(), site };
         let mut found: Vec<Found> = Vec::new();
         for taken in self.held_spinlocks() {
-            let event = self.event("returned with a lock held".to_owned(), taken.site);
+            let event = event("returned with a lock held".to_owned(), taken.site);
             found.push((LockProblem::HeldAtEnd, event, vec![taken]));
         }
         let irqs_on = self.irqs_on.get();
@@ -374,16 +376,21 @@ impl Core {
                 true => ("returned with irqs on, called with irqs off", &self.validator.irqs_on_at),
                 false => ("returned with irqs off, called with irqs on", &self.validator.irqs_off_at),
             };
-            let event = self.event(what.to_owned(), at.get().unwrap_or(Location::caller()));
+            let event = event(what.to_owned(), at.get().unwrap_or(Location::caller()));
             found.push((LockProblem::UnbalancedIrqs, event, Vec::new()));
         }
         let preempt = self.preempt_depth();
         if preempt != entry.preempt {
             let what = format!("entered with preempt count {}, returned with {preempt}", entry.preempt);
             let site = self.validator.preemption_off_at.get().unwrap_or(Location::caller());
-            found.push((LockProblem::UnbalancedPreempt, self.event(what, site), Vec::new()));
+            found.push((LockProblem::UnbalancedPreempt, event(what, site), Vec::new()));
         }
         self.report_all(found);
+    }
+
+    /// What the spinlocks' guards were leaked for is over, for the turn in progress.
+    pub(crate) fn forget_held_spinlocks(&self) {
+        self.validator.state.borrow_mut().held().retain(|held| !held.spin);
     }
 
     /// A task's turn ends, and the task does not.
