@@ -139,7 +139,7 @@ impl Shared {
     /// Raises the timer line.
     pub(crate) fn raise_timer(&self) -> Result<(), KernelGone> {
         let timer = self.lines().get(0).ok_or(KernelGone)?;
-        timer.raise()
+        timer.raise().map(drop)
     }
 
     pub(crate) fn lock_reports(&self) -> MutexGuard<'_, Vec<LockReport>> {

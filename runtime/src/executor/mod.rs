@@ -154,7 +154,7 @@ impl Core {
         self.take_released_timer();
         self.deliver();
         let always = self.shared.clock.is_virtual() || self.irq_policy == IrqPolicy::Global;
-        self.attentive.set(always || !self.tokens.is_empty());
+        self.attentive.set(always || !self.tokens.is_empty() || self.irq.has_due());
         true
     }
 
@@ -210,7 +210,7 @@ impl Core {
     /// Whether there are interrupts to be taken. With IRQs off between turns, which only the global policy knows, what
     /// is pending can wait for ever.
     fn has_interrupts(&self) -> bool {
-        self.irqs_on.get() && !self.tokens.is_empty()
+        self.irqs_on.get() && (!self.tokens.is_empty() || self.irq.has_due())
     }
 
     fn enter_idle(&self) {
@@ -471,7 +471,7 @@ mod tests {
         let sender = thread::spawn(move || {
             let line = &stopped.shared;
             line.latch.signal(&line.kernel.bell, || {
-                let token = line.kernel.tokens.try_send(IrqToken { number: line.number, own: false });
+                let token = line.kernel.tokens.try_send(IrqToken { number: line.number, again: false });
                 sent.send(()).unwrap();
                 // Its processor is taken away before it rings.
                 at_sender.recv().unwrap();

@@ -175,7 +175,7 @@ mod loom_tests {
             let executor = thread::spawn(move || {
                 let (latch, watch, bell) = &*executor;
                 for _ in 0..EDGES {
-                    let sent: Result<(), ()> = latch.signal(bell, || Ok(()));
+                    let sent: Result<bool, ()> = latch.signal(bell, || Ok(()));
                     sent.unwrap();
                     let edges = latch.take().expect("it was raised");
                     watch.deliver(edges);
@@ -216,7 +216,7 @@ mod loom_tests {
         loom::model(|| {
             let line = loom::sync::Arc::new((Latch::new(), Watch::new(), Doorbell::new()));
             let executor = line.clone();
-            let sent: Result<(), ()> = line.0.signal(&line.2, || Ok(()));
+            let sent: Result<bool, ()> = line.0.signal(&line.2, || Ok(()));
             sent.unwrap();
             let executor = thread::spawn(move || {
                 let (latch, watch, _) = &*executor;
@@ -232,7 +232,7 @@ mod loom_tests {
             let waker = Waker::from(Arc::new(Ring(woken.clone())));
             // Another edge: with the first one, or pending by itself when that has been taken.
             let mut own = false;
-            let sent: Result<(), ()> = latch.signal(bell, || {
+            let sent: Result<bool, ()> = latch.signal(bell, || {
                 own = true;
                 Ok(())
             });

@@ -57,25 +57,55 @@ impl Core {
         // All that is queued now, so that a caller's own trigger is among it; new arrivals within the budget. Taken
         // in batches: a look at how many there are takes the channel's end away from those who send.
         let mut batch = self.tokens.len();
-        if batch == 0 {
+        if batch == 0 && !self.irq.has_due() {
             return false;
         }
         let mut left = batch.max(IRQ_BUDGET);
         self.jiffies_due.set(true);
-        while batch > 0 {
-            left -= batch;
-            for _ in 0..batch {
-                let Ok(token) = self.tokens.try_recv() else { break };
-                self.interrupt(&token);
+        loop {
+            while batch > 0 {
+                left -= batch;
+                for _ in 0..batch {
+                    let Ok(token) = self.tokens.try_recv() else { break };
+                    self.interrupt(&token);
+                }
+                batch = self.tokens.len().min(left);
             }
+            if !self.take_due() || left == 0 {
+                return true;
+            }
+            left -= 1;
             batch = self.tokens.len().min(left);
         }
-        true
+    }
+
+    /// An edge of this thread's own has coalesced: should the token of the one before not be in the channel yet, the
+    /// line is interrupted without it, at the next delivery point.
+    pub(crate) fn look_at(&self, line: &Arc<LineShared>) {
+        // A masked one is replayed at its unmasking.
+        if !line.is_masked() && !line.due.load(Ordering::Relaxed) {
+            line.due.store(true, Ordering::Relaxed);
+            self.irq.due.borrow_mut().push_back(line.clone());
+        }
+    }
+
+    /// Interrupts the lines to be looked at that are pending still. False: there was none to be looked at.
+    fn take_due(self: &Rc<Self>) -> bool {
+        let lines = self.irq.due.borrow().len();
+        for _ in 0..lines {
+            // Interrupts nest in softirqs, so another may have taken it.
+            let Some(line) = self.irq.due.borrow_mut().pop_front() else { break };
+            line.due.store(false, Ordering::Relaxed);
+            if line.latch.is_pending() {
+                self.interrupt(&IrqToken { number: line.number, again: false });
+            }
+        }
+        lines > 0
     }
 
     /// One interrupt, from its token to its end.
     fn interrupt(self: &Rc<Self>, token: &IrqToken) {
-        let &IrqToken { number, own } = token;
+        let &IrqToken { number, again } = token;
         let desc = self.irq.desc(number);
         let is_timer = number == self.timer_line().number;
         let watched_only;
@@ -85,9 +115,9 @@ impl Core {
             None => {
                 watched_only = self.shared.lines().get(number);
                 let Some(line) = &watched_only else { return };
-                if own {
+                if again {
                     // Before the look for streams: one that is made after it sends another.
-                    line.latch.own_came();
+                    line.latch.again_came();
                 }
                 if !line.watch.is_watched() {
                     // Nobody to hear it: it stays pending until somebody requests or watches the line.
@@ -98,12 +128,12 @@ impl Core {
         };
         if line.is_masked() {
             // Disabled, or its thread is at work: it stays pending, and is replayed once at the unmasking.
-            if own {
-                line.latch.own_came();
+            if again {
+                line.latch.again_came();
             }
             return;
         }
-        let taken = if own { line.latch.take_own() } else { line.latch.take() };
+        let taken = if again { line.latch.take_again() } else { line.latch.take() };
         let Some(edges) = taken else { return };
         line.watch.deliver(edges);
         let watched = line.watch.is_watched();

@@ -18,17 +18,20 @@
 //!
 //! An edge that coalesces relies on the token of another, who may lose its processor before it has sent it. The two
 //! steps are next to each other; nothing that can block comes between them. To a host thread that is good enough. The
-//! kernel's own thread wants the handler to run now, or at its next delivery point, so it relies on nobody: unless one
-//! is in the channel, it sends a token of its *own*, known by the bit [`OWN`]. Whoever comes second, the host's token
-//! or that one, finds nothing to take. A line has one such token at most, also when it is only sent again.
+//! kernel's own thread, whose handler is to run now or at its next delivery point, relies on nobody: if its edge
+//! coalesces, the executor looks at the line once more when it has taken all tokens. Whoever comes second, that look or
+//! the token, finds nothing to take.
+//!
+//! A token that is sent [again](Latch::send_again), since somebody listens now, is known by a bit of its own, so that
+//! there is one at most.
 
 use crate::executor::doorbell::Doorbell;
 use crate::sync::{AtomicU64, Ordering};
 
 /// The line is pending: its token is on its way.
 const PENDING: u64 = 1;
-/// A token of the kernel's own, or one sent again, is in the channel.
-const OWN: u64 = 2;
+/// A token that was sent again is in the channel.
+const AGAIN: u64 = 2;
 /// One edge, in the bits above.
 const EDGE: u64 = 4;
 
@@ -47,7 +50,7 @@ pub(crate) struct EdgeCounts {
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Latch {
-    /// [`PENDING`], [`OWN`], and the edges raised so far.
+    /// [`PENDING`], [`AGAIN`], and the edges raised so far.
     state: AtomicU64,
     /// The executor alone counts these.
     delivered: AtomicU64,
@@ -58,63 +61,33 @@ impl Latch {
         Self { state: AtomicU64::new(0), delivered: AtomicU64::new(0) }
     }
 
-    /// Raises the line: counts the edge and, unless the line is pending already, sends its token and rings.
-    pub(crate) fn signal<E>(&self, bell: &Doorbell, send: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
-        if self.raise() {
+    /// Raises the line: counts the edge and, unless the line is pending already, sends its token and rings. False: it
+    /// coalesced.
+    pub(crate) fn signal<E>(&self, bell: &Doorbell, send: impl FnOnce() -> Result<(), E>) -> Result<bool, E> {
+        let raised = self.raise();
+        if raised {
             match send() {
                 Ok(()) => bell.ring(),
                 Err(refused) if self.unraise() => return Err(refused),
                 Err(_) => {}
             }
         }
-        Ok(())
-    }
-
-    /// Raises the line on the kernel's own thread: counts the edge and sees to it that a token *is* in the channel.
-    /// While the line is masked, a pending one has nothing to send: its token is sent again at the unmasking.
-    pub(crate) fn signal_own<E>(
-        &self,
-        masked: bool,
-        bell: &Doorbell,
-        send: impl FnOnce() -> Result<(), E>,
-    ) -> Result<(), E> {
-        let raised = |state| {
-            let own = if masked && state & PENDING != 0 { 0 } else { OWN };
-            (state + EDGE) | PENDING | own
-        };
-        let mut before = self.state.load(Ordering::Relaxed);
-        while let Err(now) =
-            self.state.compare_exchange_weak(before, raised(before), Ordering::AcqRel, Ordering::Relaxed)
-        {
-            before = now;
-        }
-        if raised(before) & OWN > before & OWN {
-            match send() {
-                Ok(()) => bell.ring(),
-                Err(refused) => {
-                    self.own_came();
-                    if before & PENDING == 0 && self.unraise() {
-                        return Err(refused);
-                    }
-                }
-            }
-        }
-        Ok(())
+        Ok(raised)
     }
 
     /// From any thread: has the token of a line sent again that may be pending without one, unless it was already.
     pub(crate) fn send_again<E>(&self, bell: &Doorbell, send: impl FnOnce() -> Result<(), E>) {
-        if self.state.fetch_or(OWN, Ordering::AcqRel) & OWN == 0 {
+        if self.state.fetch_or(AGAIN, Ordering::AcqRel) & AGAIN == 0 {
             match send() {
                 Ok(()) => bell.ring(),
-                Err(_) => self.own_came(),
+                Err(_) => self.again_came(),
             }
         }
     }
 
-    /// The executor has an own token in hand, which may interrupt nobody: another may be sent.
-    pub(crate) fn own_came(&self) {
-        self.state.fetch_and(!OWN, Ordering::AcqRel);
+    /// The executor has a token in hand that was sent again, and may interrupt nobody: another may be sent.
+    pub(crate) fn again_came(&self) {
+        self.state.fetch_and(!AGAIN, Ordering::AcqRel);
     }
 
     /// Counts one edge. True: the line was not pending, and the caller must send its token.
@@ -136,9 +109,9 @@ impl Latch {
         self.take_with(PENDING)
     }
 
-    /// As [`take`](Self::take), for an own token.
-    pub(crate) fn take_own(&self) -> Option<u64> {
-        self.take_with(PENDING | OWN)
+    /// As [`take`](Self::take), for a token that was sent again.
+    pub(crate) fn take_again(&self) -> Option<u64> {
+        self.take_with(PENDING | AGAIN)
     }
 
     fn take_with(&self, bits: u64) -> Option<u64> {
@@ -178,43 +151,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn r2_a_refused_trigger_of_the_kernels_own_is_not_counted_and_leaves_no_trace() {
-        let (latch, bell) = (Latch::new(), Doorbell::new());
-        let none = EdgeCounts { raised: 0, delivered: 0, coalesced: 0, pending: false };
-        for _ in 0..2 {
-            assert_eq!(latch.signal_own(false, &bell, || Err("closed")), Err("closed"));
-            assert_eq!((latch.counts(), latch.state.load(Ordering::Relaxed)), (none, 0));
-        }
-        // One that coalesces is with the edge before.
-        assert_eq!(latch.signal(&bell, || Ok::<_, &str>(())), Ok(()));
-        assert_eq!(latch.signal_own(false, &bell, || Err("closed")), Ok(()));
-        assert_eq!(latch.take(), Some(2));
-        assert_eq!(latch.counts(), EdgeCounts { raised: 2, delivered: 1, coalesced: 1, pending: false });
-    }
-
-    #[test]
-    fn r2_a_line_has_one_token_of_the_kernels_own_at_most() {
+    fn r2_a_token_that_is_sent_again_is_in_the_channel_once() {
         let (latch, bell) = (Latch::new(), Doorbell::new());
         let mut tokens = 0;
         let mut send = || -> Result<(), ()> {
             tokens += 1;
             Ok(())
         };
-        for _ in 0..1_000 {
-            latch.signal_own(false, &bell, &mut send).unwrap();
-            latch.send_again(&bell, &mut send);
-        }
-        // It finds a disabled line: there is nothing to send until the unmasking.
-        latch.own_came();
-        for _ in 0..1_000 {
-            latch.signal_own(true, &bell, &mut send).unwrap();
-        }
-        for _ in 0..1_000 {
-            latch.send_again(&bell, &mut send);
-        }
-        assert_eq!(latch.take_own(), Some(2_000));
-        assert_eq!(latch.take(), None, "the second of two tokens");
-        assert_eq!(tokens, 2);
+        assert_eq!(latch.signal(&bell, &mut send), Ok(true));
+        assert_eq!(latch.signal(&bell, &mut send), Ok(false));
+        (0..1_000).for_each(|_| latch.send_again(&bell, &mut send));
+        // It finds a disabled line.
+        latch.again_came();
+        (0..1_000).for_each(|_| latch.send_again(&bell, &mut send));
+        assert_eq!(latch.take_again(), Some(2));
+        assert_eq!(latch.take(), None, "a duplicate");
+        assert_eq!(latch.signal(&bell, &mut send), Ok(true));
+        latch.send_again(&bell, || Err("closed"));
+        latch.send_again(&bell, &mut send);
+        assert_eq!(tokens, 1 + 2 + 1 + 1);
     }
 
     #[test]
@@ -227,7 +182,7 @@ mod tests {
             assert_eq!(latch.take(), Some(1));
             Err("closed")
         });
-        assert_eq!(delivered_first, Ok(()));
+        assert_eq!(delivered_first, Ok(true));
         assert_eq!(latch.counts(), EdgeCounts { raised: 1, delivered: 1, coalesced: 0, pending: false });
     }
 }
@@ -249,14 +204,16 @@ mod loom_tests {
     struct Model {
         latch: Latch,
         bell: Doorbell,
-        /// In the channel's place. Whether a token is the kernel's own.
-        tokens: Mutex<VecDeque<bool>>,
+        /// In the channel's place.
+        tokens: Mutex<VecDeque<()>>,
+        /// The executor is to look at the line. Its own thread's.
+        due: plain::AtomicBool,
         /// What the device has written before it raises its line.
         written: AtomicU64,
         /// Runs of the handler, and the edges up to its last one. No part of what is modelled.
         runs: plain::AtomicU64,
         edges: plain::AtomicU64,
-        /// Tokens that found nothing to take.
+        /// Tokens, and looks, that found nothing to take.
         duplicates: plain::AtomicU64,
     }
 
@@ -266,6 +223,7 @@ mod loom_tests {
                 latch: Latch::new(),
                 bell: Doorbell::new(),
                 tokens: Mutex::new(VecDeque::new()),
+                due: plain::AtomicBool::new(false),
                 written: AtomicU64::new(0),
                 runs: plain::AtomicU64::new(0),
                 edges: plain::AtomicU64::new(0),
@@ -275,8 +233,8 @@ mod loom_tests {
 
         fn trigger(&self) {
             self.written.fetch_add(1, Ordering::Relaxed);
-            let sent: Result<(), ()> = self.latch.signal(&self.bell, || {
-                lock(&self.tokens).push_back(false);
+            let sent: Result<bool, ()> = self.latch.signal(&self.bell, || {
+                lock(&self.tokens).push_back(());
                 Ok(())
             });
             sent.unwrap();
@@ -285,11 +243,11 @@ mod loom_tests {
         /// A trigger on the kernel's own thread, up to its delivery.
         fn trigger_own(&self) {
             self.written.fetch_add(1, Ordering::Relaxed);
-            let sent: Result<(), ()> = self.latch.signal_own(false, &self.bell, || {
-                lock(&self.tokens).push_back(true);
+            let sent: Result<bool, ()> = self.latch.signal(&self.bell, || {
+                lock(&self.tokens).push_back(());
                 Ok(())
             });
-            sent.unwrap();
+            self.due.store(!sent.unwrap(), Ordering::Relaxed);
         }
 
         /// Takes what is pending; what the last handler saw.
@@ -297,9 +255,10 @@ mod loom_tests {
             let mut seen = None;
             loop {
                 let token = lock(&self.tokens).pop_front();
-                let Some(own) = token else { break };
-                let taken = if own { self.latch.take_own() } else { self.latch.take() };
-                let Some(edges) = taken else {
+                if token.is_none() && !self.due.swap(false, Ordering::Relaxed) {
+                    break;
+                }
+                let Some(edges) = self.latch.take() else {
                     self.duplicates.fetch_add(1, Ordering::Relaxed);
                     continue;
                 };
@@ -366,7 +325,7 @@ mod loom_tests {
 
     #[test]
     fn r3_loom_a_trigger_on_the_kernels_thread_is_delivered_at_once_though_hosts_raise_the_line() {
-        const OWN_EDGES: u64 = 2;
+        const KERNEL_EDGES: u64 = 2;
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(3);
         model.check(|| {
@@ -377,7 +336,7 @@ mod loom_tests {
                     thread::spawn(move || model.trigger())
                 })
                 .collect();
-            for own in 1..=OWN_EDGES {
+            for own in 1..=KERNEL_EDGES {
                 model.trigger_own();
                 let seen = model.deliver().expect("it relied on a token that was not sent yet");
                 assert!(seen >= own, "the handler has not seen what it was triggered for");
@@ -386,11 +345,11 @@ mod loom_tests {
             hosts.into_iter().for_each(|host| host.join().unwrap());
             model.deliver();
             let runs = model.runs.load(Ordering::Relaxed);
-            let raised = OWN_EDGES + 2;
+            let raised = KERNEL_EDGES + 2;
             assert_eq!(model.edges.load(Ordering::Relaxed), raised, "edges that were delivered");
             let told = EdgeCounts { raised, delivered: runs, coalesced: raised - runs, pending: false };
             assert_eq!(model.latch.counts(), told);
-            assert_eq!(model.latch.state.load(Ordering::Relaxed) & (PENDING | OWN), 0);
+            assert_eq!(model.latch.state.load(Ordering::Relaxed) & (PENDING | AGAIN), 0);
         });
     }
 

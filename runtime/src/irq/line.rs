@@ -19,17 +19,19 @@ use crate::shared::Shared;
 #[derive(Debug)]
 pub(crate) struct IrqToken {
     pub(crate) number: u32,
-    /// Sent by [`Latch::signal_own`] or [`Latch::send_again`], which is to know when it has come.
-    pub(crate) own: bool,
+    /// Sent by [`Latch::send_again`], which is to know when it has come.
+    pub(crate) again: bool,
 }
 
 /// What all handles of one line share.
 pub(crate) struct LineShared {
     pub(crate) latch: Latch,
-    /// How often it is disabled more than enabled. This and the next two: written on the kernel's thread only.
+    /// How often it is disabled more than enabled. This and the next three: written on the kernel's thread only.
     pub(crate) depth: AtomicU32,
     /// Threaded handlers that keep it masked.
     pub(crate) oneshot_threads: AtomicU32,
+    /// The executor is to look at it when it has taken all tokens.
+    pub(crate) due: AtomicBool,
     /// Disabled by the kernel, since nobody cared for its interrupts.
     pub(crate) shut_off: AtomicBool,
     /// Somebody has requested it.
@@ -45,8 +47,8 @@ pub(crate) struct LineShared {
 }
 
 impl LineShared {
-    /// Counts an edge and, if the line was not pending, sends its token and wakes the executor.
-    pub(crate) fn raise(self: &Arc<Self>) -> Result<(), KernelGone> {
+    /// Counts an edge and, if the line was not pending, sends its token and wakes the executor. False: it coalesced.
+    pub(crate) fn raise(self: &Arc<Self>) -> Result<bool, KernelGone> {
         if !self.kernel.is_running() {
             return Err(KernelGone);
         }
@@ -56,24 +58,13 @@ impl LineShared {
         sent.map_err(|_| KernelGone)
     }
 
-    /// [`raise`](Self::raise) on the kernel's own thread: its interrupt is taken at the next delivery point, whatever
-    /// becomes of a host thread that raises the line at this moment.
-    fn raise_own(self: &Arc<Self>) -> Result<(), KernelGone> {
-        if !self.kernel.is_running() {
-            return Err(KernelGone);
-        }
-        let kernel = &self.kernel;
-        let send = || kernel.tokens.try_send(self.token(true));
-        self.latch.signal_own(self.is_masked(), &kernel.bell, send).map_err(|_| KernelGone)
-    }
-
     /// Sends the token of a pending line once more, now that somebody listens to the line.
     pub(crate) fn recheck(&self) {
         self.latch.send_again(&self.kernel.bell, || self.kernel.tokens.try_send(self.token(true)));
     }
 
-    fn token(&self, own: bool) -> IrqToken {
-        IrqToken { number: self.number, own }
+    fn token(&self, again: bool) -> IrqToken {
+        IrqToken { number: self.number, again }
     }
 
     /// [`raise`](Self::raise) by someone who got no answer to the last one: should the queue be empty although
@@ -157,6 +148,7 @@ impl LineTable {
             depth: AtomicU32::new(0),
             oneshot_threads: AtomicU32::new(0),
             shut_off: AtomicBool::new(false),
+            due: AtomicBool::new(false),
         });
         self.lines.insert(number, Arc::downgrade(&line));
         line
@@ -210,14 +202,14 @@ impl IrqLine {
     ///
     /// [`KernelGone`] after the kernel's shutdown has begun.
     pub fn trigger(&self) -> Result<(), KernelGone> {
-        match executor::current_core(&self.shared.kernel) {
-            None => self.shared.raise(),
-            Some(core) => {
-                self.shared.raise_own()?;
-                core.deliver();
-                Ok(())
+        let sent = self.shared.raise()?;
+        if let Some(core) = executor::current_core(&self.shared.kernel) {
+            if !sent {
+                core.look_at(&self.shared);
             }
+            core.deliver();
         }
+        Ok(())
     }
 
     /// The line's edges from now on, as a stream of counts: each item is the number of edges raised since the last
@@ -340,7 +332,7 @@ mod tests {
             let is_first = Rc::new(Cell::new(true));
             let _irq = counting(&cpu, &line, &total, move |_| {
                 if is_first.replace(false) {
-                    // The token of the one who was first comes after those of the kernel's own.
+                    // The token of the one who was first comes after all.
                     with_token_held(&again, || (0..100).for_each(|_| again.trigger().unwrap()));
                     first.trigger().unwrap();
                 }

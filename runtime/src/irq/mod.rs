@@ -18,6 +18,7 @@ pub(crate) mod nmi;
 mod thread;
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -97,6 +98,8 @@ pub(crate) struct Irq {
     /// Name of the handler that runs now, and its `dev_id`.
     running: RefCell<Option<Rc<str>>>,
     running_id: Cell<u64>,
+    /// Lines to be looked at when all tokens are taken, each once.
+    due: RefCell<VecDeque<Arc<LineShared>>>,
     /// A host thread did not settle; do not wait for it again until it has.
     unsettled: Cell<bool>,
 }
@@ -113,6 +116,10 @@ impl Irq {
     /// The `dev_id` of the handler that runs now; 0: nobody has requested it.
     pub(crate) fn running_id(&self) -> u64 {
         self.running_id.get()
+    }
+
+    pub(crate) fn has_due(&self) -> bool {
+        !self.due.borrow().is_empty()
     }
 
     pub(crate) fn is_unsettled(&self) -> bool {

@@ -79,7 +79,7 @@ fn run(mut timer: HostTimer, register: &Register, line: &Arc<LineShared>) {
             }
         };
         if timer.wait_until(wake_at) == Woken::Due && register.due_ns.load(Ordering::Acquire) == due_ns {
-            let sent = if fired.is_some() { line.raise_again() } else { line.raise() };
+            let sent = if fired.is_some() { line.raise_again() } else { line.raise().map(drop) };
             if sent.is_err() {
                 return;
             }

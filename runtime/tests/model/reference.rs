@@ -16,6 +16,8 @@ struct Panic;
 #[derive(Clone, Copy, PartialEq)]
 enum Token {
     Line(usize),
+    /// Sent again, at the unmasking.
+    Again(usize),
     Clock(Due),
 }
 
@@ -51,6 +53,8 @@ struct Line {
     depth: u32,
     runs: usize,
     panicked: bool,
+    /// `Token::Again` is queued.
+    again: bool,
 }
 
 #[derive(Default)]
@@ -290,6 +294,10 @@ impl<'p> Model<'p> {
     }
 
     fn interrupt(&mut self, token: Token) {
+        if let Token::Again(line) = token {
+            self.lines[line].again = false;
+            return self.interrupt(Token::Line(line));
+        }
         if let Token::Line(line) = token {
             let Line { counts, depth, .. } = &mut self.lines[line];
             if *depth > 0 || !std::mem::take(&mut counts.pending) {
@@ -302,7 +310,7 @@ impl<'p> Model<'p> {
         self.irqs_on = false;
         self.in_handler = true;
         match token {
-            Token::Line(line) => self.handle(line),
+            Token::Line(line) | Token::Again(line) => self.handle(line),
             Token::Clock(Due::Sleep(task)) => self.wake(task),
             Token::Clock(Due::Timer(timer)) => {
                 self.timers[timer].key = None;
@@ -451,7 +459,9 @@ impl<'p> Model<'p> {
                 if outcome {
                     self.lines[line].depth -= 1;
                     if self.lines[line].depth == 0 && self.lines[line].counts.pending {
-                        self.tokens.push_back(Token::Line(line));
+                        if !std::mem::replace(&mut self.lines[line].again, true) {
+                            self.tokens.push_back(Token::Again(line));
+                        }
                         self.deliver();
                     }
                 }
