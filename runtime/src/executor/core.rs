@@ -490,9 +490,14 @@ impl Core {
     /// Runs foreign code that has no owner to tell of its panic.
     pub(crate) fn contain(&self, what: &str, work: impl FnOnce()) -> Option<String> {
         let levels = self.levels();
-        let result = catch_unwind(AssertUnwindSafe(work));
+        let panic = self.contain_panic(what, work);
         self.put_right(levels, &what);
-        let message = panic_message(result.err()?);
+        panic
+    }
+
+    /// As [`contain`](Self::contain), for what may leave the processor in another state.
+    pub(super) fn contain_panic(&self, what: &str, work: impl FnOnce()) -> Option<String> {
+        let message = panic_message(catch_unwind(AssertUnwindSafe(work)).err()?);
         tracing::error!(what, message, "contained a panic");
         Some(message)
     }

@@ -104,7 +104,7 @@ pub(crate) fn enqueue_if_current(task: &TaskHeader) -> bool {
 pub(crate) fn run(parts: Parts) -> ShutdownReport {
     let core = Core::new(parts);
     CURRENT.with(|current| *current.borrow_mut() = Some(core.clone()));
-    let broken = core.contain("the executor itself", || {
+    let broken = core.contain_panic("the executor itself", || {
         while !core.is_called() || core.answer() {
             core.leave_no_softirq();
             match core.next_turn() {
