@@ -335,7 +335,7 @@ impl Cpu {
         self.core.shared.counters.jiffies.load(Ordering::Relaxed)
     }
 
-    /// Sleeps for at least `ms` milliseconds.
+    /// Sleeps for at least `ms` milliseconds; with 0, gives up the turn once.
     #[track_caller]
     pub fn msleep(&self, ms: u64) -> Sleep {
         self.sleep(Duration::from_millis(ms))
@@ -353,7 +353,8 @@ impl Cpu {
         Sleep::new(self.core.clone(), due)
     }
 
-    /// Sleeps for at least `timeout` whole jiffies, to the beginning of one.
+    /// Sleeps for at least `timeout` whole jiffies, to the beginning of one. 0 at the beginning of one gives up the turn
+    /// once. Linux's `MAX_SCHEDULE_TIMEOUT`, or any other beyond the [clock's range](Clock), never ends.
     #[track_caller]
     pub fn schedule_timeout(&self, timeout: u64) -> Sleep {
         let now = self.now();

@@ -307,6 +307,11 @@ impl Core {
         }
     }
 
+    /// Tells one turn of a task from all others.
+    pub(crate) fn turn(&self) -> u64 {
+        self.shared.counters.polls.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn current_task(&self) -> Option<Arc<TaskHeader>> {
         self.current.borrow().as_ref().map(|task| task.header.clone())
     }

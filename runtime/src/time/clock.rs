@@ -16,6 +16,9 @@ use super::virtual_clock::VirtualClock;
 /// else is waited for. An application that is to be waited for takes a [`hold`](Self::hold), or steps the time
 /// with [`run_until`](Self::run_until). tokio's own paused clock (`tokio::time::pause`) knows nothing of this one
 /// nor of the kernel's thread: do not combine them.
+///
+/// Its range is 2^64 ns, 584 years. What is due later, like [`Duration::MAX`] or Linux's `MAX_SCHEDULE_TIMEOUT`, is
+/// never due: nobody waits for it, and virtual time does not run there.
 #[derive(Clone, Debug)]
 pub struct Clock {
     pub(crate) inner: Inner,

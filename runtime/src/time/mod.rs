@@ -25,7 +25,7 @@ pub(crate) fn jiffies_at(at: Duration) -> u64 {
     at.as_secs().saturating_mul(HZ).saturating_add(u64::from(at.subsec_nanos() / JIFFY.subsec_nanos()))
 }
 
-/// The instant at which jiffy `jiffies` begins.
+/// The instant at which jiffy `jiffies` begins. Exact for all of them, though the last are beyond any clock's range.
 pub(crate) fn jiffy_start(jiffies: u64) -> Duration {
-    Duration::from_nanos(jiffies.saturating_mul(1_000_000_000 / HZ))
+    Duration::from_secs(jiffies / HZ) + JIFFY * (jiffies % HZ) as u32
 }

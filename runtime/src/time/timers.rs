@@ -155,12 +155,18 @@ impl Core {
 /// A sleep of a kernel task; made by [`Cpu::sleep`](crate::Cpu::sleep) and its kin. Never ends early.
 ///
 /// The time runs from the call that made it, not from its first poll. Dropping it disarms it.
+///
+/// One that is awaited in the turn in which it was made always gives up that turn, were it a sleep of nothing: all tasks
+/// that are ready then go first. One that came due while others ran ends at its first poll. In a loop of sleeps of
+/// nothing, as in any other that never waits, virtual time stands still.
 #[must_use = "a sleep does nothing unless it is awaited"]
 pub struct Sleep {
     core: Rc<Core>,
     due: Duration,
     site: &'static Location<'static>,
     key: Option<Key>,
+    /// The turn that it was made or reset in, until it has been polled.
+    made_in: Option<u64>,
     waker: Rc<RefCell<Option<Waker>>>,
 }
 
@@ -172,7 +178,8 @@ impl Sleep {
 
     /// A sleep that was asked for at `site`.
     pub(crate) fn at(core: Rc<Core>, due: Duration, site: &'static Location<'static>) -> Self {
-        Self { core, due, site, key: None, waker: Rc::default() }
+        let made_in = Some(core.turn());
+        Self { core, due, site, key: None, made_in, waker: Rc::default() }
     }
 
     /// When it ends, by the kernel's clock.
@@ -181,12 +188,13 @@ impl Sleep {
     }
 
     /// Has it end at `due` instead, by the kernel's clock, whether it has ended or not. It is disarmed until it is
-    /// polled again. One that is used again and again allocates once.
+    /// polled again, and then as one that was made now. One that is used again and again allocates once.
     pub fn reset(&mut self, due: Duration) {
         if let Some(key) = self.key.take() {
             self.core.timers.remove(key);
         }
         self.due = due;
+        self.made_in = Some(self.core.turn());
     }
 }
 
@@ -197,7 +205,12 @@ impl Future for Sleep {
         if self.key.is_none() {
             self.core.might_sleep_at(self.site);
         }
+        let made_in = self.made_in.take();
         if self.core.shared.clock.now() >= self.due {
+            if made_in == Some(self.core.turn()) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if let Some(key) = self.key.take() {
                 self.core.timers.remove(key);
             }

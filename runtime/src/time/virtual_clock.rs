@@ -225,7 +225,7 @@ impl VirtualClock {
             return Released::Nobody;
         }
         let now = self.now();
-        if key.0.as_nanos() > u128::from(u64::MAX) {
+        if key.0.as_nanos() >= u128::from(u64::MAX) {
             // Beyond the clock's range, 584 years: as good as never.
             return Released::Nobody;
         }
