@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -48,14 +48,19 @@ pub struct ShutdownReport {
     pub tasks_dropped: Vec<String>,
     /// Tasks that were asked for and had not been created yet.
     pub spawns_dropped: usize,
-    /// IRQs that were raised and not delivered any more.
+    /// IRQs that were raised and not delivered any more: those of masked lines that a handler or a stream would have
+    /// had, too. A line that nobody listens to stays pending without being missed.
     pub irqs_dropped: usize,
-    /// Timers and sleeps that were still armed.
+    /// Timers that were still armed, and sleeps of tasks; without those of [services](KernelHandle::spawn_service).
     pub timers_dropped: usize,
+    /// Work items that were queued, waited for their delay, or ran.
+    pub works_dropped: usize,
 }
 
 impl ShutdownReport {
-    /// Whether nothing was left to drop.
+    /// Whether nothing was left undone: no task, interrupt, timer, sleep or work item that somebody still counted on.
+    /// Services end with their kernel, and with them the timers that they have made and the sleeps that they sleep:
+    /// that leaves nothing undone.
     pub fn is_clean(&self) -> bool {
         *self == Self::default()
     }
@@ -78,6 +83,7 @@ impl fmt::Display for ShutdownReport {
             (self.spawns_dropped, "task"),
             (self.irqs_dropped, "pending interrupt"),
             (self.timers_dropped, "armed timer"),
+            (self.works_dropped, "work item"),
         ] {
             if count > 0 {
                 write!(f, "{separator}{count} {what}{}", plural(count))?;
@@ -101,9 +107,10 @@ pub struct KernelBuilder {
 }
 
 impl KernelBuilder {
-    /// The kernel's name, which its thread carries too. Default: `airlift`.
+    /// The kernel's name, which its threads carry too. Default: `airlift`. A NUL in it, which no thread's name may
+    /// have, becomes U+FFFD.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
+        self.name = name.into().replace('\0', "\u{fffd}");
         self
     }
 
@@ -162,7 +169,7 @@ impl KernelBuilder {
                 clock.detach_bell(&shared.bell);
             }
         })?;
-        Ok(Kernel { shared, done: Some(done), thread: Some(thread) })
+        Ok(Kernel { shared, end: Some(End { done, thread }) })
     }
 }
 
@@ -173,8 +180,40 @@ impl KernelBuilder {
 #[must_use = "the kernel ends when this is dropped"]
 pub struct Kernel {
     shared: Arc<Shared>,
-    done: Option<oneshot::Receiver<ShutdownReport>>,
-    thread: Option<thread::JoinHandle<()>>,
+    /// Until somebody waits for it.
+    end: Option<End>,
+}
+
+/// What is left of a kernel's thread.
+struct End {
+    done: oneshot::Receiver<ShutdownReport>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl End {
+    /// Blocks until the thread is gone.
+    fn wait(mut self) -> ShutdownReport {
+        // The report is the thread's last act but for its thread-locals; without one it has panicked.
+        let _ = self.thread.join();
+        self.done.try_recv().ok().flatten().unwrap_or_default()
+    }
+
+    /// Has a thread wait, and hears from that. Gives back what cannot be waited for so.
+    fn wait_elsewhere(self, name: String) -> Result<oneshot::Receiver<ShutdownReport>, Self> {
+        // By a channel: a thread that the system refuses drops its closure.
+        let (give, take) = mpsc::channel::<Self>();
+        let (report, joined) = oneshot::channel();
+        let waiter = thread::Builder::new().name(name).spawn(move || {
+            if let Ok(end) = take.recv() {
+                // Nobody may be waiting for it.
+                let _ = report.send(end.wait());
+            }
+        });
+        match waiter {
+            Ok(_) => give.send(self).map(|()| joined).map_err(|mpsc::SendError(end)| end),
+            Err(_) => Err(self),
+        }
+    }
 }
 
 impl Kernel {
@@ -198,24 +237,29 @@ impl Kernel {
     }
 
     /// Ends the kernel: what is raised already is delivered, tasks are cancelled, and the thread is gone when this
-    /// is ready. It needs no particular runtime.
+    /// is ready, its thread-locals dropped. It needs no particular runtime.
     ///
     /// The end is asked for when this is called, not when it is first polled. Cancelling it (dropping the future)
     /// only gives up the report.
+    ///
+    /// No poll of it waits: a thread of its own, which lives as long as that takes, joins the kernel's thread. Only if
+    /// the system refuses that thread does the last poll wait, until the kernel's thread-locals are dropped.
     pub fn shutdown(mut self) -> impl Future<Output = ShutdownReport> + Send + 'static {
         self.shared.stop();
-        let done = self.done.take();
-        let thread = self.thread.take();
+        let name = format!("{}/end", self.shared.name);
+        let joined = self.end.take().map(|end| end.wait_elsewhere(name));
         async move {
-            let report = match done {
-                Some(done) => done.await.unwrap_or_default(),
+            match joined {
+                Some(Ok(report)) => report.await.unwrap_or_default(),
+                Some(Err(End { done, thread })) => {
+                    let report = done.await.unwrap_or_default();
+                    if thread.thread().id() != thread::current().id() {
+                        let _ = thread.join();
+                    }
+                    report
+                }
                 None => ShutdownReport::default(),
-            };
-            // The report is the thread's last act: all that this can wait for is its return.
-            if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id()) {
-                let _ = thread.join();
             }
-            report
         }
     }
 
@@ -224,12 +268,13 @@ impl Kernel {
     /// # Panics
     ///
     /// On the kernel's own thread, which would wait for itself.
-    pub fn shutdown_blocking(self) -> ShutdownReport {
+    pub fn shutdown_blocking(mut self) -> ShutdownReport {
         assert!(
-            self.thread.as_ref().is_none_or(|thread| thread.thread().id() != thread::current().id()),
+            self.end.as_ref().is_none_or(|end| end.thread.thread().id() != thread::current().id()),
             "shutdown_blocking was called on the kernel's own thread, which it waits for"
         );
-        futures::executor::block_on(self.shutdown())
+        self.shared.stop();
+        self.end.take().map_or_else(ShutdownReport::default, End::wait)
     }
 }
 

@@ -8,7 +8,7 @@ use std::future::pending;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use airlift_runtime::{Clock, IrqPolicy, IrqReturn, JoinError, Kernel, KernelGone, Softirq};
+use airlift_runtime::{Clock, IrqPolicy, IrqReturn, JoinError, Kernel, KernelGone, Softirq, Watchdog};
 use common::{OnDrop, kernel, receive};
 use futures::executor::block_on;
 
@@ -90,6 +90,54 @@ fn a4_the_shutdown_waits_until_the_kernels_thread_has_returned() {
         let _ = returned.send(());
         assert!(!receive(&says), "the kernel's thread goes on behind its shutdown");
     }
+}
+
+#[test]
+fn a4_polling_the_shutdown_waits_for_nothing_though_the_kernels_thread_takes_its_time_to_end() {
+    thread_local! {
+        static LAST: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
+    }
+    let kernel = kernel();
+    let (dropping, is_dropping) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let (said, says) = mpsc::channel();
+    let task = kernel.handle().spawn("main", move |_| async move {
+        // The thread's last act takes until the polls have returned.
+        let last = OnDrop(move || {
+            dropping.send(()).unwrap();
+            said.send(released.recv_timeout(common::HANG).is_ok()).unwrap();
+        });
+        LAST.with(|slot| *slot.borrow_mut() = Some(Box::new(last)));
+    });
+    block_on(task.unwrap()).unwrap();
+    let mut shutdown = Box::pin(kernel.shutdown());
+    let waker = futures::task::noop_waker();
+    let mut context = std::task::Context::from_waker(&waker);
+    assert!(shutdown.as_mut().poll(&mut context).is_pending());
+    receive(&is_dropping);
+    assert!(shutdown.as_mut().poll(&mut context).is_pending(), "its thread is not gone");
+    release.send(()).unwrap();
+    assert!(block_on(shutdown).is_clean());
+    assert!(receive(&says), "a poll waited for the thread's end");
+}
+
+#[test]
+fn r1_a_name_that_no_thread_may_have_is_mended_and_stops_nobodys_time() {
+    let clock = Clock::virtual_time();
+    let other = Kernel::builder().clock(clock.clone()).build().unwrap();
+    for clock in [clock.clone(), Clock::system()] {
+        let kernel = Kernel::builder().name("a\0b").clock(clock.clone()).build().unwrap();
+        assert_eq!(kernel.handle().name(), "a\u{fffd}b");
+        let watchdog = Watchdog::builder().clock(clock).watch(&kernel.handle()).unwrap();
+        block_on(kernel.handle().spawn("sleeper", |cpu| async move { cpu.msleep(1).await }).unwrap())
+            .unwrap();
+        drop(watchdog);
+        block_on(kernel.shutdown());
+    }
+    let slept = other.handle().spawn("sleeper", |cpu| async move { cpu.msleep(1).await }).unwrap();
+    let (ended, has_ended) = mpsc::channel();
+    std::thread::spawn(move || ended.send(block_on(slept)));
+    receive(&has_ended).unwrap();
 }
 
 #[test]

@@ -386,15 +386,17 @@ fn r9_after_a_stall_all_that_came_due_fires_once_in_order_and_jiffies_are_right_
                 cpu.timer(format!("{number}"), move |softirq| entries.push((number, softirq.jiffies())))
             })
             .collect();
-        let begin = cpu.jiffies() + 1;
-        // Armed out of order, over five jiffies.
-        for (number, timer) in timers.iter().enumerate().rev() {
-            timer.mod_timer(begin + number as u64 / 20);
-        }
-        cpu.with_irqs_off(|| {
+        let begin = cpu.with_irqs_off(|| {
+            // They stand still, so that none of them has begun when it is armed for.
+            let begin = cpu.jiffies() + 1;
+            // Armed out of order, over five jiffies.
+            for (number, timer) in timers.iter().enumerate().rev() {
+                timer.mod_timer(begin + number as u64 / 20);
+            }
             while cpu.now() < JIFFY * (begin as u32 + 5) {
                 std::hint::spin_loop();
             }
+            begin
         });
         let stalled_until = cpu.jiffies();
         cpu.msleep(1).await;
@@ -421,10 +423,10 @@ fn r9_a_periodic_timer_that_catches_up_starves_no_task() {
         let timer = cpu.timer("behind", move |_| {
             count.set(count.get() + 1);
             if let Some(timer) = &*again.borrow() {
-                timer.mod_timer(0);
+                timer.arm_in(Duration::ZERO);
             }
         });
-        timer.mod_timer(0);
+        timer.arm_in(Duration::ZERO);
         *own.borrow_mut() = Some(timer);
         let mut turns = 0;
         while fired.get() < 50 {

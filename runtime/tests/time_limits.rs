@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,8 +10,8 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use airlift_runtime::{Clock, Cpu, Kernel, Sleep, Timer};
-use common::{on_kernel, receive};
+use airlift_runtime::{Clock, Cpu, JIFFY, Kernel, Sleep, SoftIrq, Timer};
+use common::{Log, kernel, on_kernel, receive};
 use futures::executor::block_on;
 
 const MS: Duration = Duration::from_millis(1);
@@ -156,5 +156,54 @@ fn r9_a_loop_of_sleeps_of_nothing_stops_neither_others_nor_the_shutdown() {
         });
         assert_eq!(receive(&has_ended), ["forever"]);
         drop(forever);
+    }
+}
+
+#[test]
+fn r9_mod_timer_for_a_jiffy_that_has_begun_means_the_next_one() {
+    let fired = on_kernel(|cpu| async move {
+        cpu.sleep(5 * JIFFY + JIFFY / 3).await;
+        let log = Log::new();
+        let entries = log.clone();
+        let timer = cpu.timer("late", move |softirq| entries.push(softirq.now()));
+        let mut expires = Vec::new();
+        for late in [0, 5] {
+            timer.mod_timer(late);
+            expires.push(timer.expires());
+        }
+        cpu.msleep(3).await;
+        // At the very beginning of a jiffy, too.
+        cpu.sleep_until(10 * JIFFY).await;
+        timer.mod_timer(cpu.jiffies());
+        cpu.msleep(3).await;
+        (expires, log.take())
+    });
+    assert_eq!(fired, (vec![Some(6); 2], vec![6 * JIFFY, 11 * JIFFY]));
+}
+
+#[test]
+fn r9_a_timer_that_arms_itself_for_jiffies_fires_in_every_jiffy_and_stops_neither_time_nor_others() {
+    let jiffies_now: [fn(&SoftIrq<'_>) -> u64; 2] = [|softirq| softirq.jiffies(), |_| 0];
+    for expires in jiffies_now {
+        let kernel = kernel();
+        let task = kernel.handle().spawn("main", move |cpu| async move {
+            let log = Log::new();
+            let own: Rc<RefCell<Option<Timer>>> = Rc::default();
+            let (entries, again) = (log.clone(), own.clone());
+            let timer = cpu.timer("every jiffy", move |softirq| {
+                entries.push(softirq.jiffies());
+                if let Some(timer) = &*again.borrow() {
+                    timer.mod_timer(expires(softirq));
+                }
+            });
+            timer.mod_timer(3);
+            *own.borrow_mut() = Some(timer);
+            cpu.sleep_until(6 * JIFFY + JIFFY / 2).await;
+            own.borrow_mut().take();
+            (log.take(), cpu.now())
+        });
+        let (ended, has_ended) = mpsc::channel();
+        std::thread::spawn(move || ended.send(block_on(task.unwrap()).unwrap()));
+        assert_eq!(receive(&has_ended), (vec![3, 4, 5, 6], 6 * JIFFY + JIFFY / 2));
     }
 }

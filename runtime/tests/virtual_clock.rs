@@ -296,7 +296,7 @@ fn r16_time_stands_still_under_a_hold_but_what_is_due_happens() {
     let task = kernel.handle().spawn("main", move |cpu| async move {
         let timer_now = now.clone();
         let timer = cpu.timer("due now", move |softirq| timer_now.send(softirq.now()).unwrap());
-        timer.mod_timer(0);
+        timer.arm_in(Duration::ZERO);
         cpu.msleep(1).await;
         now.send(cpu.now()).unwrap();
     });

@@ -34,7 +34,7 @@ use crate::time::event::ClockEvent;
 use crate::time::jiffies_at;
 use crate::time::timers::Timers;
 use crate::time::virtual_clock::{ExecutorId, Key};
-use crate::workqueue::Workqueue;
+use crate::workqueue::{Workqueue, Workqueues};
 
 type BoxFuture = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -177,6 +177,7 @@ pub(crate) struct Core {
     pub(crate) tasklets: Tasklets,
     pub(crate) callbacks: Callbacks,
     pub(crate) system_workqueue: RefCell<Option<Workqueue>>,
+    pub(crate) workqueues: Workqueues,
     timer_line: Arc<LineShared>,
     event: RefCell<Option<ClockEvent>>,
     executor_id: ExecutorId,
@@ -216,6 +217,7 @@ impl Core {
             tasklets: Tasklets::default(),
             callbacks: Callbacks::default(),
             system_workqueue: RefCell::default(),
+            workqueues: Workqueues::default(),
             timer_line,
             event: RefCell::new(event),
             executor_id,
@@ -305,6 +307,11 @@ impl Core {
             },
             ContextId::Executor => RunningContext::Executor.to_string(),
         }
+    }
+
+    /// Whether it is a service that is being polled now.
+    pub(crate) fn in_service(&self) -> bool {
+        self.current.borrow().as_ref().is_some_and(|task| task.header.service)
     }
 
     /// Tells one turn of a task from all others.
@@ -479,9 +486,9 @@ impl Core {
     pub(crate) fn cancel_all(&self) -> Vec<String> {
         let mut names = Vec::new();
         for services in [false, true] {
-            loop {
-                let oldest = self.tasks.borrow().oldest(services);
-                let Some(task) = oldest else { break };
+            // None comes and none goes meanwhile but by this loop: tasks are neither created nor polled any more.
+            let tasks = self.tasks.borrow().by_age(services);
+            for task in tasks {
                 if !services {
                     names.push(task.header.name.clone());
                 }

@@ -48,6 +48,7 @@ pub(crate) mod task;
 mod tasks;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -59,6 +60,7 @@ use self::policy::IrqPolicy;
 use self::published::CpuContext;
 use self::task::TaskHeader;
 
+use crate::irq::line::IrqToken;
 use crate::kernel::ShutdownReport;
 use crate::shared::{NewTask, Shared, Work, bump};
 use crate::time::clock::Inner;
@@ -283,12 +285,39 @@ fn idle(core: &Rc<Core>) {
     }
 }
 
+impl Core {
+    /// Lines that are pending, for which there are a handler or a stream to take the interrupt if only they were not
+    /// masked. Not the timer's, which the kernel raises for itself.
+    fn missed_lines(&self) -> BTreeSet<u32> {
+        let lines = self.shared.lines().live();
+        let missed = lines.iter().filter(|line| line.latch.is_pending() && line.is_wanted());
+        missed.filter(|line| !self.is_timer_line(line)).map(|line| line.number).collect()
+    }
+
+    /// How many lines' interrupts come to nothing: those, and whatever else has a token that nobody takes any more.
+    fn count_missed(&self, mut missed: BTreeSet<u32>) -> usize {
+        while let Ok(IrqToken { number, .. }) = self.tokens.try_recv() {
+            // Its interrupt may have come by another token.
+            let is_pending = self.shared.lines().get(number).is_none_or(|line| line.latch.is_pending());
+            if is_pending && number != self.timer_line().number {
+                missed.insert(number);
+            }
+        }
+        missed.len()
+    }
+}
+
 /// Delivers what is raised, cancels the tasks, oldest first, services last, and counts what was left.
 fn shut_down(core: &Rc<Core>) -> ShutdownReport {
     core.deliver();
     core.run_softirqs();
 
     let mut report = ShutdownReport::default();
+    // Before anything is dropped, which disarms, frees and cancels what it owns.
+    let armed = core.timers.armed();
+    report.timers_dropped = armed.timers;
+    report.works_dropped = armed.works + core.workqueues.unfinished();
+    let missed = core.missed_lines();
     core.closed.set(true);
     let queue = {
         let mut ready = core.shared.ready();
@@ -306,15 +335,13 @@ fn shut_down(core: &Rc<Core>) -> ShutdownReport {
     }
     report.tasks_dropped = core.cancel_all();
     report.spawns_dropped += core.spawns_refused.get();
-    report.timers_dropped = core.timers.clear();
+    core.timers.clear();
     drop(core.system_workqueue.take());
     core.irq.clear(core);
     core.softirq.clear();
     core.drop_callbacks();
     core.tokens.close();
-    while core.tokens.try_recv().is_ok() {
-        report.irqs_dropped += 1;
-    }
+    report.irqs_dropped = core.count_missed(missed);
     core.detach_clock();
     core.shared.gone();
     let lines = core.shared.lines().live();

@@ -40,9 +40,11 @@ impl Tasks {
         }
     }
 
-    /// The oldest of the services, or of the others.
-    pub(super) fn oldest(&self, services: bool) -> Option<Rc<Task>> {
+    /// All that live, oldest first: those that are services, or the others.
+    pub(super) fn by_age(&self, services: bool) -> Vec<Rc<Task>> {
         let tasks = self.slots.iter().flatten().filter(|task| task.header.service == services);
-        tasks.min_by_key(|task| task.header.id).cloned()
+        let mut tasks: Vec<_> = tasks.cloned().collect();
+        tasks.sort_by_key(|task| task.header.id);
+        tasks
     }
 }

@@ -1,6 +1,6 @@
 //! [`IrqLine`]: what a host thread holds to interrupt the kernel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -80,7 +80,12 @@ impl LineShared {
 
     /// Whether its interrupt would be taken: somebody has requested or watches it, and it is not masked.
     pub(crate) fn is_heard(&self) -> bool {
-        !self.is_masked() && (self.requested.load(Ordering::Acquire) || self.watch.is_watched())
+        !self.is_masked() && self.is_wanted()
+    }
+
+    /// Whether somebody has requested or watches it.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.requested.load(Ordering::Acquire) || self.watch.is_watched()
     }
 
     /// Whether interrupts of it are to stay pending: it is disabled, or a thread has it masked.
@@ -109,6 +114,11 @@ impl Drop for LineShared {
 #[derive(Debug, Default)]
 pub(crate) struct LineTable {
     lines: BTreeMap<u32, Weak<LineShared>>,
+    /// From 1 up to this one, all numbers are taken but those that were [`freed`](Self::freed) since.
+    all_taken_to: u32,
+    freed: BTreeSet<u32>,
+    #[cfg(test)]
+    looked_at: u64,
 }
 
 impl LineTable {
@@ -126,16 +136,9 @@ impl LineTable {
                 }
                 number
             }
-            None => {
-                let mut free = 1;
-                for &taken in self.lines.keys() {
-                    if taken == free {
-                        free += 1;
-                    }
-                }
-                free
-            }
+            None => self.lowest_free(),
         };
+        self.freed.remove(&number);
         let line = Arc::new(LineShared {
             number,
             name: name.to_owned(),
@@ -154,6 +157,22 @@ impl LineTable {
         line
     }
 
+    fn lowest_free(&mut self) -> u32 {
+        if let Some(&freed) = self.freed.first() {
+            return freed;
+        }
+        loop {
+            self.all_taken_to += 1;
+            #[cfg(test)]
+            {
+                self.looked_at += 1;
+            }
+            if !self.lines.contains_key(&self.all_taken_to) {
+                return self.all_taken_to;
+            }
+        }
+    }
+
     pub(crate) fn get(&self, number: u32) -> Option<Arc<LineShared>> {
         self.lines.get(&number).and_then(Weak::upgrade)
     }
@@ -162,6 +181,9 @@ impl LineTable {
     fn forget(&mut self, number: u32) {
         if self.lines.get(&number).is_some_and(|line| line.strong_count() == 0) {
             self.lines.remove(&number);
+            if number > 0 && number <= self.all_taken_to {
+                self.freed.insert(number);
+            }
         }
     }
 
@@ -399,5 +421,26 @@ mod tests {
         assert!(shared.is_running());
         assert_eq!(line.trigger(), Err(KernelGone));
         assert_eq!((line.shared.latch.raised(), line.is_pending()), (1, false));
+    }
+
+    #[test]
+    fn r2_lines_have_the_lowest_free_number_and_finding_it_takes_a_step_each() {
+        const MANY: u32 = 5_000;
+        let (shared, _tokens) = Shared::new("test".to_owned(), Clock::virtual_time());
+        let line = |number| shared.lines().get_or_add(&shared, number, "test");
+        let timer = line(Some(0));
+        // Some are taken by number, before the others come there.
+        let by_number = [3, 7, MANY].map(|number| line(Some(number)));
+        let mut lines: Vec<_> = (1..=MANY - 3).map(|_| line(None)).collect();
+        let mut numbers: Vec<u32> = lines.iter().chain(&by_number).map(|line| line.number).collect();
+        numbers.sort_unstable();
+        assert!(numbers.into_iter().eq(1..=MANY));
+        assert!(shared.lines().looked_at <= u64::from(MANY), "{} steps", shared.lines().looked_at);
+        // What is freed is taken again, lowest first, by number too.
+        lines.retain(|line| ![2, 9, 100].contains(&line.number));
+        lines.push(line(Some(9)));
+        assert_eq!([line(None), line(None), line(None)].map(|line| line.number), [2, 100, MANY + 1]);
+        assert!(shared.lines().looked_at <= u64::from(MANY) + 1);
+        drop((timer, by_number));
     }
 }

@@ -24,8 +24,34 @@ use crate::lock::{ClassKind, LockClass};
 use crate::softirq::{SoftIrq, Softirq};
 
 enum Entry {
-    Sleep(Rc<RefCell<Option<Waker>>>),
+    Sleep(Rc<Sleeper>),
     Timer(Rc<TimerState>),
+}
+
+/// Whom a sleep wakes.
+#[derive(Default)]
+struct Sleeper {
+    waker: RefCell<Option<Waker>>,
+    /// It is a service's.
+    service: Cell<bool>,
+}
+
+/// What is armed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Armed {
+    /// Timers, and sleeps of tasks; without those of services.
+    pub(crate) timers: usize,
+    /// Work items that wait for their delay.
+    pub(crate) works: usize,
+}
+
+/// Whose a timer is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Owner {
+    User,
+    Service,
+    /// The delay of a work item.
+    Work,
 }
 
 /// The kernel thread's timers.
@@ -54,8 +80,27 @@ impl Timers {
         entry.is_some()
     }
 
-    /// Disarms all; how many there were.
-    pub(crate) fn clear(&self) -> usize {
+    /// What is armed now, or expired and not run yet.
+    pub(crate) fn armed(&self) -> Armed {
+        let mut armed = Armed::default();
+        let mut count = |owner| match owner {
+            Owner::User => armed.timers += 1,
+            Owner::Service => {}
+            Owner::Work => armed.works += 1,
+        };
+        for entry in self.queue.borrow().values() {
+            count(match entry {
+                Entry::Sleep(sleeper) if sleeper.service.get() => Owner::Service,
+                Entry::Sleep(_) => Owner::User,
+                Entry::Timer(timer) => timer.owner,
+            });
+        }
+        self.expired.borrow().iter().filter(|timer| timer.expired.get()).for_each(|timer| count(timer.owner));
+        armed
+    }
+
+    /// Disarms all.
+    pub(crate) fn clear(&self) {
         let queue = std::mem::take(&mut *self.queue.borrow_mut());
         let expired = std::mem::take(&mut *self.expired.borrow_mut());
         for entry in queue.values() {
@@ -63,7 +108,7 @@ impl Timers {
                 timer.key.set(None);
             }
         }
-        queue.len() + expired.len()
+        drop((queue, expired));
     }
 }
 
@@ -96,8 +141,8 @@ impl Core {
         while let Some(key) = self.timers.next().filter(|&key| Some(key) <= up_to) {
             let entry = self.timers.queue.borrow_mut().remove(&key);
             match entry {
-                Some(Entry::Sleep(waker)) => {
-                    let waker = waker.borrow_mut().take();
+                Some(Entry::Sleep(sleeper)) => {
+                    let waker = sleeper.waker.borrow_mut().take();
                     if let Some(waker) = waker {
                         waker.wake();
                     }
@@ -167,7 +212,7 @@ pub struct Sleep {
     key: Option<Key>,
     /// The turn that it was made or reset in, until it has been polled.
     made_in: Option<u64>,
-    waker: Rc<RefCell<Option<Waker>>>,
+    sleeper: Rc<Sleeper>,
 }
 
 impl Sleep {
@@ -179,7 +224,7 @@ impl Sleep {
     /// A sleep that was asked for at `site`.
     pub(crate) fn at(core: Rc<Core>, due: Duration, site: &'static Location<'static>) -> Self {
         let made_in = Some(core.turn());
-        Self { core, due, site, key: None, made_in, waker: Rc::default() }
+        Self { core, due, site, key: None, made_in, sleeper: Rc::default() }
     }
 
     /// When it ends, by the kernel's clock.
@@ -216,9 +261,10 @@ impl Future for Sleep {
             }
             return Poll::Ready(());
         }
-        *self.waker.borrow_mut() = Some(cx.waker().clone());
+        *self.sleeper.waker.borrow_mut() = Some(cx.waker().clone());
         if self.key.is_none() {
-            self.key = Some(self.core.arm(self.due, Entry::Sleep(self.waker.clone())));
+            self.sleeper.service.set(self.core.in_service());
+            self.key = Some(self.core.arm(self.due, Entry::Sleep(self.sleeper.clone())));
         }
         Poll::Pending
     }
@@ -242,6 +288,7 @@ type TimerFn = Box<dyn FnMut(&mut SoftIrq<'_>)>;
 
 struct TimerState {
     name: String,
+    owner: Owner,
     class: LockClass,
     callback: RefCell<Option<TimerFn>>,
     key: Cell<Option<Key>>,
@@ -272,11 +319,18 @@ pub struct Timer {
 impl Timer {
     #[track_caller]
     pub(crate) fn new(core: &Rc<Core>, name: String, callback: TimerFn) -> Self {
+        let owner = if core.in_service() { Owner::Service } else { Owner::User };
+        Self::owned(core, name, owner, callback)
+    }
+
+    #[track_caller]
+    pub(crate) fn owned(core: &Rc<Core>, name: String, owner: Owner, callback: TimerFn) -> Self {
         let class = LockClass::of(ClassKind::Timer);
         Self {
             core: Rc::downgrade(core),
             state: Rc::new_cyclic(|me: &Weak<TimerState>| TimerState {
                 name,
+                owner,
                 class,
                 listed: core.list_callback(me.clone()),
                 callback: RefCell::new(Some(callback)),
@@ -290,11 +344,23 @@ impl Timer {
     }
 
     /// Arms it, or moves it, to fire when jiffy `expires` begins, not earlier. True if it was armed.
+    ///
+    /// As on Linux, a jiffy that has begun by the kernel's [jiffies](crate::Cpu::jiffies) means the next one: a timer
+    /// that arms itself again for `jiffies` fires once in every jiffy.
     pub fn mod_timer(&self, expires: u64) -> bool {
-        self.arm(jiffy_start(expires))
+        match self.core.upgrade() {
+            Some(core) => {
+                let jiffies = core.shared.counters.jiffies.load(Ordering::Relaxed);
+                self.arm(jiffy_start(expires.max(jiffies.saturating_add(1))))
+            }
+            None => false,
+        }
     }
 
     /// Arms it, or moves it, to fire `delay` from now, with the clock's resolution. True if it was armed.
+    ///
+    /// It may be due at once, as Linux's high-resolution timers may. One that arms itself again without a delay leaves
+    /// others their turns, but while it does, virtual time stands still.
     pub fn arm_in(&self, delay: Duration) -> bool {
         match self.core.upgrade() {
             Some(core) => self.arm(core.shared.clock.now().saturating_add(delay)),
@@ -353,7 +419,8 @@ impl Timer {
         self.state.panic.borrow().clone()
     }
 
-    /// The jiffy at which it fires, if it is armed.
+    /// The jiffy at which it fires, if it is armed. `None` from the interrupt on that finds it expired, though it
+    /// [is pending](Self::is_pending) until the softirq gets to its callback.
     pub fn expires(&self) -> Option<u64> {
         self.state.key.get().map(|(due, _)| jiffies_at(due))
     }

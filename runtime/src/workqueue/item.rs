@@ -13,7 +13,8 @@ use crate::callbacks::{Callback, Listed};
 use crate::cpu::Cpu;
 use crate::executor::Core;
 use crate::lock::{ClassKind, LockClass, WaitQueue};
-use crate::time::Timer;
+use crate::softirq::SoftIrq;
+use crate::time::{Timer, timers::Owner};
 
 type WorkFn = Box<dyn FnMut(Cpu) -> Pin<Box<dyn Future<Output = ()>>>>;
 
@@ -242,11 +243,12 @@ impl WorkState {
         queue.delayed.borrow_mut().insert(self.listed.id(), self.clone());
         let timer = self.timer.get_or_init(|| {
             let work = Rc::downgrade(self);
-            core.cpu().timer(self.name.clone(), move |_| {
+            let due = move |_: &mut SoftIrq<'_>| {
                 if let Some(work) = work.upgrade() {
                     work.due();
                 }
-            })
+            };
+            Timer::owned(&core, self.name.clone(), Owner::Work, Box::new(due))
         });
         timer.arm_in(delay);
         true

@@ -78,6 +78,26 @@ impl Drop for Handles {
     }
 }
 
+/// The queues of a kernel, to be counted at its end.
+#[derive(Default)]
+pub(crate) struct Workqueues(RefCell<Vec<Weak<QueueState>>>);
+
+impl Workqueues {
+    fn add(&self, queue: &Rc<QueueState>) {
+        let mut queues = self.0.borrow_mut();
+        if queues.len() == queues.capacity() {
+            queues.retain(|queue| queue.strong_count() > 0);
+        }
+        queues.push(Rc::downgrade(queue));
+    }
+
+    /// Items that are queued or run.
+    pub(crate) fn unfinished(&self) -> usize {
+        let queues = self.0.borrow();
+        queues.iter().filter_map(Weak::upgrade).map(|queue| queue.unfinished.borrow().len()).sum()
+    }
+}
+
 /// # Work queues
 impl Cpu {
     /// A queue that runs up to `max_active` items at once (0: as many as Linux's default, 1,024). Not for handlers and
@@ -108,6 +128,7 @@ impl Cpu {
             more: WaitQueue::new(),
             finished: WaitQueue::new(),
         });
+        self.core().workqueues.add(&state);
         Workqueue { handles: Rc::new(Handles(state.clone())), state }
     }
 

@@ -449,7 +449,8 @@ impl<'p> Model<'p> {
             Op::Arm(timer, delay) => {
                 outcome = self.delete(timer);
                 if !self.timers[timer].panicked {
-                    self.timers[timer].key = Some(self.wait(self.now + delay, Due::Timer(timer)));
+                    // A jiffy that has begun means the next one.
+                    self.timers[timer].key = Some(self.wait(self.now + delay.max(1), Due::Timer(timer)));
                 }
             }
             Op::Delete(timer) => outcome = self.delete(timer),
