@@ -571,3 +571,22 @@ fn r10_a_contended_spinlock_names_its_owner_whatever_it_is_or_was() {
         assert!(message.contains(r#"wanted by task "wants""#), "{message}");
     }
 }
+
+#[test]
+fn r10_a_wake_up_wakes_all_who_wait_for_a_time() {
+    on_kernel(|cpu| async move {
+        let waiting = Rc::new((WaitQueue::new(), Cell::new(false)));
+        let tasks = [(); 2].map(|()| {
+            let waiting = waiting.clone();
+            cpu.spawn("waits", move |cpu| async move {
+                waiting.0.wait_event_timeout(&cpu, 10 * MS, || waiting.1.get()).await
+            })
+        });
+        cpu.msleep(1).await;
+        waiting.1.set(true);
+        waiting.0.wake_up();
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), Ok(9 * MS));
+        }
+    });
+}

@@ -274,6 +274,22 @@ fn r16_a_notification_takes_a_sleeper_off_the_clock() {
 }
 
 #[test]
+fn r16_the_instant_of_a_wait_that_was_notified_ends_no_later_wait() {
+    let clock = Clock::virtual_time();
+    let hold = clock.hold();
+    let kernel = kernel_on(&clock);
+    let mut timer = clock.host_timer("worker");
+    let notifier = timer.notifier();
+    let worker = thread::spawn(move || [100, 300].map(|ms| (timer.wait_until(Some(ms * MS)), timer.now())));
+    // Tasks have their turns when the worker waits.
+    block_on(kernel.handle().spawn("settled", |_| async {}).unwrap()).unwrap();
+    notifier.notify();
+    block_on(kernel.handle().spawn("settled", |_| async {}).unwrap()).unwrap();
+    drop(hold);
+    assert_eq!(worker.join().unwrap(), [(Woken::Notified, Duration::ZERO), (Woken::Due, 300 * MS)]);
+}
+
+#[test]
 fn r16_a_dropped_host_timer_holds_nobody_up() {
     let clock = Clock::virtual_time();
     let kernel = kernel_on(&clock);
