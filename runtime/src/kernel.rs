@@ -48,10 +48,12 @@ pub struct ShutdownReport {
     pub tasks_dropped: Vec<String>,
     /// Tasks that were asked for and had not been created yet.
     pub spawns_dropped: usize,
-    /// IRQs that were raised and not delivered any more: those of masked lines that a handler or a stream would have
-    /// had, too. A line that nobody listens to stays pending without being missed.
+    /// IRQs that were raised and not delivered any more, those of masked lines that a handler or a stream would have
+    /// had, too, and threaded handlers that were not done. A line that nobody listens to stays pending without being
+    /// missed.
     pub irqs_dropped: usize,
-    /// Timers that were still armed, and sleeps of tasks; without those of [services](KernelHandle::spawn_service).
+    /// Timers that were still armed, and sleeps of tasks; without those of [services](KernelHandle::spawn_service), of
+    /// work items and of threaded handlers.
     pub timers_dropped: usize,
     /// Work items that were queued, waited for their delay, or ran.
     pub works_dropped: usize,
@@ -242,7 +244,7 @@ impl Kernel {
     /// The end is asked for when this is called, not when it is first polled. Cancelling it (dropping the future)
     /// only gives up the report.
     ///
-    /// No poll of it waits: a thread of its own, which lives as long as that takes, joins the kernel's thread. Only if
+    /// No poll of it waits: a thread of its own joins the kernel's thread, and ends when it has told the report. Only if
     /// the system refuses that thread does the last poll wait, until the kernel's thread-locals are dropped.
     pub fn shutdown(mut self) -> impl Future<Output = ShutdownReport> + Send + 'static {
         self.shared.stop();

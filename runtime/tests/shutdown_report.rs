@@ -6,7 +6,7 @@ use std::future::pending;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use airlift_runtime::{IrqReturn, Kernel, ShutdownReport};
+use airlift_runtime::{IrqOptions, IrqReturn, Kernel, ShutdownReport};
 use common::{kernel, receive};
 use futures::executor::block_on;
 
@@ -74,6 +74,44 @@ fn r1_an_interrupt_that_is_masked_is_reported_if_somebody_would_have_had_it() {
     assert_eq!(report.irqs_dropped, 2);
     assert_eq!(report.to_string(), "dropped 2 pending interrupts");
     drop((task, edges));
+}
+
+#[test]
+fn r1_a_line_that_waits_behind_its_thread_and_the_thread_are_reported_once_each() {
+    let kernel = kernel();
+    let line = kernel.handle().irq_line("oneshot").unwrap();
+    let raised = line.clone();
+    let (woken, is_woken) = mpsc::channel();
+    let task = kernel.handle().spawn_service("driver", move |cpu| async move {
+        let _action = cpu
+            .request_threaded_irq(
+                &line,
+                "driver",
+                IrqOptions::new().oneshot(),
+                |_| IrqReturn::WakeThread,
+                move |_| {
+                    woken.send(()).unwrap();
+                    pending()
+                },
+            )
+            .unwrap();
+        line.trigger().unwrap();
+        pending::<()>().await;
+    });
+    receive(&is_woken);
+    // Of this thread, and again and again of the kernel's own: it is one interrupt.
+    raised.trigger().unwrap();
+    let again = kernel.handle().spawn("again", move |cpu| async move {
+        for _ in 0..3 {
+            cpu.disable_irq_nosync(&raised).unwrap();
+            raised.trigger().unwrap();
+            cpu.enable_irq(&raised).unwrap();
+        }
+    });
+    block_on(again.unwrap()).unwrap();
+    let report = kernel.shutdown_blocking();
+    assert_eq!(report.to_string(), "dropped 2 pending interrupts");
+    drop(task);
 }
 
 #[test]

@@ -309,9 +309,10 @@ impl Core {
         }
     }
 
-    /// Whether it is a service that is being polled now.
+    /// Whether the caller is a service, and not what has broken into it.
     pub(crate) fn in_service(&self) -> bool {
-        self.current.borrow().as_ref().is_some_and(|task| task.header.service)
+        matches!(self.context_id(), ContextId::Task(_))
+            && self.current.borrow().as_ref().is_some_and(|task| task.header.service)
     }
 
     /// Tells one turn of a task from all others.

@@ -44,11 +44,11 @@ pub(crate) mod leavings;
 pub(crate) mod policy;
 pub(crate) mod published;
 mod queued;
+mod shutdown;
 pub(crate) mod task;
 mod tasks;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -60,9 +60,8 @@ use self::policy::IrqPolicy;
 use self::published::CpuContext;
 use self::task::TaskHeader;
 
-use crate::irq::line::IrqToken;
 use crate::kernel::ShutdownReport;
-use crate::shared::{NewTask, Shared, Work, bump};
+use crate::shared::{Shared, Work, bump};
 use crate::time::clock::Inner;
 use crate::time::virtual_clock::Step;
 
@@ -126,7 +125,7 @@ pub(crate) fn run(parts: Parts) -> ShutdownReport {
         // A defect of ours. All who wait for this kernel are to learn that it has ended, not to wait for ever.
         core.shared.stop();
     }
-    let report = shut_down(&core);
+    let report = shutdown::shut_down(&core);
     CURRENT.with(|current| *current.borrow_mut() = None);
     report
 }
@@ -283,72 +282,6 @@ fn idle(core: &Rc<Core>) {
         // As Linux does when it leaves a tickless idle: whatever runs next sees the right jiffies.
         core.update_jiffies();
     }
-}
-
-impl Core {
-    /// Lines that are pending, for which there are a handler or a stream to take the interrupt if only they were not
-    /// masked. Not the timer's, which the kernel raises for itself.
-    fn missed_lines(&self) -> BTreeSet<u32> {
-        let lines = self.shared.lines().live();
-        let missed = lines.iter().filter(|line| line.latch.is_pending() && line.is_wanted());
-        missed.filter(|line| !self.is_timer_line(line)).map(|line| line.number).collect()
-    }
-
-    /// How many lines' interrupts come to nothing: those, and whatever else has a token that nobody takes any more.
-    fn count_missed(&self, mut missed: BTreeSet<u32>) -> usize {
-        while let Ok(IrqToken { number, .. }) = self.tokens.try_recv() {
-            // Its interrupt may have come by another token.
-            let is_pending = self.shared.lines().get(number).is_none_or(|line| line.latch.is_pending());
-            if is_pending && number != self.timer_line().number {
-                missed.insert(number);
-            }
-        }
-        missed.len()
-    }
-}
-
-/// Delivers what is raised, cancels the tasks, oldest first, services last, and counts what was left.
-fn shut_down(core: &Rc<Core>) -> ShutdownReport {
-    core.deliver();
-    core.run_softirqs();
-
-    let mut report = ShutdownReport::default();
-    // Before anything is dropped, which disarms, frees and cancels what it owns.
-    let armed = core.timers.armed();
-    report.timers_dropped = armed.timers;
-    report.works_dropped = armed.works + core.workqueues.unfinished();
-    let missed = core.missed_lines();
-    core.closed.set(true);
-    let queue = {
-        let mut ready = core.shared.ready();
-        ready.closed = true;
-        std::mem::take(&mut ready.queue)
-    };
-    let batch = std::mem::take(&mut *core.batch.borrow_mut());
-    for turn in batch.into_iter().chain(queue.into_iter().map(Turn::Other)) {
-        if let Turn::Other(Work::Create(new)) = turn {
-            let NewTask { create, service } = *new;
-            report.spawns_dropped += usize::from(!service);
-            // The closure is the user's; so is what its drop does.
-            core.contain("drop of a task that was not created", || drop(create));
-        }
-    }
-    report.tasks_dropped = core.cancel_all();
-    report.spawns_dropped += core.spawns_refused.get();
-    core.timers.clear();
-    drop(core.system_workqueue.take());
-    core.irq.clear(core);
-    core.softirq.clear();
-    core.drop_callbacks();
-    core.tokens.close();
-    report.irqs_dropped = core.count_missed(missed);
-    core.detach_clock();
-    core.shared.gone();
-    let lines = core.shared.lines().live();
-    for line in lines {
-        line.watch.wake();
-    }
-    report
 }
 
 #[cfg(all(test, not(airlift_loom)))]

@@ -105,7 +105,7 @@ impl Core {
 
     /// One interrupt, from its token to its end.
     fn interrupt(self: &Rc<Self>, token: &IrqToken) {
-        let &IrqToken { number, again } = token;
+        let &IrqToken { number, mut again } = token;
         let desc = self.irq.desc(number);
         let is_timer = number == self.timer_line().number;
         let watched_only;
@@ -115,7 +115,7 @@ impl Core {
             None => {
                 watched_only = self.shared.lines().get(number);
                 let Some(line) = &watched_only else { return };
-                if again {
+                if std::mem::take(&mut again) {
                     // Before the look for streams: one that is made after it sends another.
                     line.latch.again_came();
                 }

@@ -176,6 +176,11 @@ impl super::Irq {
         self.descs.borrow().get(number).cloned()
     }
 
+    /// Threaded handlers that were woken and are not done.
+    pub(crate) fn threads_active(&self) -> usize {
+        self.descs.borrow().iter().map(|desc| desc.threads_active.get() as usize).sum()
+    }
+
     /// The name under which an action was requested that is not freed.
     pub(crate) fn name_of(&self, dev_id: u64) -> Option<Rc<str>> {
         let descs = self.descs.borrow();
