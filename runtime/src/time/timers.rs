@@ -201,9 +201,11 @@ impl Core {
 ///
 /// The time runs from the call that made it, not from its first poll. Dropping it disarms it.
 ///
-/// One that is awaited in the turn in which it was made always gives up that turn, were it a sleep of nothing: all tasks
-/// that are ready then go first. One that came due while others ran ends at its first poll. In a loop of sleeps of
-/// nothing, as in any other that never waits, virtual time stands still.
+/// One that is awaited in the turn in which it was made gives up that turn, were it a sleep of nothing: all tasks that
+/// are ready then go first. (Collections that poll a woken future again within one turn, such as `FuturesUnordered`,
+/// take that from it.) One that came due while others ran ends at its first poll. So keep a sleep from poll to poll:
+/// one of nothing that is made anew in each poll never ends. In a loop of sleeps of nothing, as in any other that never
+/// waits, virtual time stands still.
 #[must_use = "a sleep does nothing unless it is awaited"]
 pub struct Sleep {
     core: Rc<Core>,

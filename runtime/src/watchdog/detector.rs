@@ -1,7 +1,8 @@
 //! [`Detector`]: from what is seen of a kernel, look by look, to what is reported.
 //!
 //! What stands still is dated from the last look at which it was seen to move, or that its movement came after. So a
-//! report is never later than the threshold after the stall's true beginning, and at most one look early.
+//! report of a watchdog that is not held up is never later than the threshold after the stall's true beginning, and at
+//! most one look early.
 //!
 //! Time in which the watchdog itself was held up does not count: when a process is stopped and continued, or its
 //! machine is, the kernel could no more go on than its watchdog could. (Linux: `kvm_check_and_clear_guest_paused`,
