@@ -125,6 +125,10 @@ pub(super) async fn serve(
 ) -> (Error, Option<Answer<()>>) {
     let mut pause = FIRST_PAUSE;
     loop {
+        // A command may have told all of it itself, or have had it forgotten.
+        if !found.phy.coex().owes() {
+            pause = FIRST_PAUSE;
+        }
         let next = next(cpu, device, found, inbox, end, failed, pause).await;
         // As for switching off: a command gets its time however far a reader is behind.
         let _time_runs = frames_of(end).map(|frames| frames.let_time_run());
