@@ -112,6 +112,11 @@ impl Place {
         self.set(Stage::Importing)
     }
 
+    /// Whether it has had to go.
+    pub(super) fn is_left(&self) -> bool {
+        !self.places.lock().contains_key(&self.number)
+    }
+
     fn set(&self, stage: Stage) -> bool {
         match self.places.lock().get_mut(&self.number) {
             Some(connection) => {

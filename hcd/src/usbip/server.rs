@@ -278,8 +278,11 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         };
         let serving = shared.clone();
         let spawned = std::thread::Builder::new().name(format!("usbip-{number}")).spawn(move || {
-            if let Err(error) = serve(stream, &serving, &place) {
-                tracing::warn!(%error, "connection ended");
+            match serve(stream, &serving, &place) {
+                Ok(()) => {}
+                // Of a flood there are as many as it likes to send.
+                Err(error) if place.is_left() => tracing::debug!(%error, "connection ended to make room"),
+                Err(error) => tracing::warn!(%error, "connection ended"),
             }
         });
         match spawned {
