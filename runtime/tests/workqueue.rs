@@ -341,6 +341,25 @@ fn r12_a_panic_in_a_work_item_is_told_by_its_handle_and_its_worker_goes_on() {
 }
 
 #[test]
+fn r12_what_a_worker_leaves_pending_when_it_dies_is_done_by_another() {
+    on_kernel(|cpu| async move {
+        let queue = cpu.alloc_ordered_workqueue("test");
+        // Its worker has the last of it, and drops it.
+        let witness = OnDrop(|| panic!("on purpose"));
+        let bomb = cpu.work("bomb", move |_| {
+            let _keep = &witness;
+            async {}
+        });
+        let (work, runs) = counting(&cpu);
+        queue.queue_work(&bomb);
+        queue.queue_work(&work);
+        drop(bomb);
+        cpu.timeout(5 * MS, queue.flush(&cpu)).await.expect("the queue starves");
+        assert_eq!((runs.get(), cpu.kernel().stats().tasks_panicked), (1, 1));
+    });
+}
+
+#[test]
 fn r1_work_that_a_shutdown_finds_pending_is_dropped_with_it() {
     let kernel = kernel();
     let (dropped, drops) = std::sync::mpsc::channel();

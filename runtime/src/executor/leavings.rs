@@ -5,7 +5,9 @@
 //! and what it left is told under its name ([`Item`]).
 
 use std::fmt;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::thread;
 
@@ -109,7 +111,16 @@ impl Core {
         }
         let entry = self.frame_entry();
         let _end = End(self, who, self.levels());
-        let result = work.await;
+        let mut work = pin!(work);
+        let result = poll_fn(|cx| {
+            let poll = work.as_mut().poll(cx);
+            if poll.is_pending() {
+                // Before the task does it, for a report that panics: it is the callback's.
+                self.check_turn_end();
+            }
+            poll
+        })
+        .await;
         self.check_frame_end(entry, &who);
         result
     }

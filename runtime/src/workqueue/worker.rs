@@ -38,6 +38,9 @@ impl Drop for Worker {
                 drop(pending);
                 queue.finish(number);
             }
+        } else if !queue.pending.borrow().is_empty() {
+            // It may have died of a panic that was no item's: of the drop of the last handle to one, for example.
+            queue.have_worker();
         }
         // The last of a closed queue sends the one who waits home.
         queue.more.wake_up_all();

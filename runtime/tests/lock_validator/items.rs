@@ -219,3 +219,42 @@ fn r10_a_mutex_left_by_a_task_or_work_item_is_reported_and_stays_locked() {
     });
     assert_eq!(found, []);
 }
+
+#[test]
+fn r12_an_item_that_a_report_ends_as_its_turn_ends_is_told_of_and_its_queue_goes_on() {
+    let kernel =
+        Kernel::builder().clock(Clock::virtual_time()).on_lock_report(OnLockReport::Panic).build().unwrap();
+    let task = kernel.handle().spawn("test", |cpu| async move {
+        let lock: &'static SpinLock<()> = Box::leak(Box::new(SpinLock::new("held", ())));
+        #[expect(clippy::await_holding_invalid_type, reason = "the bug that is to be reported")]
+        let bad = cpu.work("bad", move |cpu| async move {
+            let _guard = lock.lock(&cpu);
+            pending_once().await;
+        });
+        let next = cpu.work("next", |_| async {});
+        let queue = cpu.alloc_ordered_workqueue("q");
+        assert!(queue.queue_work(&bad) && queue.queue_work(&next));
+        cpu.timeout(5 * MS, queue.flush(&cpu)).await.expect("the queue starves");
+        bad.panicked()
+    });
+    let message = block_on(task.unwrap()).unwrap().expect("the item was ended");
+    assert!(message.contains("turn given up in atomic context"), "{message}");
+    let task = kernel.handle().spawn("test", |cpu| async move {
+        let lock: &'static SpinLock<()> = Box::leak(Box::new(SpinLock::new("held too", ())));
+        let line = cpu.kernel().irq_line("device").unwrap();
+        #[expect(clippy::await_holding_invalid_type, reason = "the bug that is to be reported")]
+        let thread = move |cpu: Cpu| async move {
+            let _guard = lock.lock(&cpu);
+            pending_once().await;
+            IrqReturn::Handled
+        };
+        let options = IrqOptions::new().oneshot();
+        let action =
+            cpu.request_threaded_irq(&line, "bad", options, |_| IrqReturn::WakeThread, thread).unwrap();
+        line.trigger().unwrap();
+        cpu.msleep(1).await;
+        action.panicked().map(|panic| panic.message)
+    });
+    let message = block_on(task.unwrap()).unwrap().expect("the handler was ended");
+    assert!(message.contains("turn given up in atomic context"), "{message}");
+}
