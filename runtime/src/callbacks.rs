@@ -51,11 +51,24 @@ impl Core {
         Listed { core: Rc::downgrade(self), id }
     }
 
-    /// The end: drops all callbacks that are left.
+    /// The end: drops all callbacks that are left, and those that their drops make, within reason.
     pub(crate) fn drop_callbacks(&self) {
-        let listed = std::mem::take(&mut *self.callbacks.listed.borrow_mut());
-        for callback in listed.into_values().filter_map(|callback| callback.upgrade()) {
-            self.contain("drop of a callback", || callback.drop_callback());
+        const PASSES: u32 = 100;
+        for _ in 0..PASSES {
+            let listed = std::mem::take(&mut *self.callbacks.listed.borrow_mut());
+            if listed.is_empty() {
+                return;
+            }
+            for callback in listed.into_values().filter_map(|callback| callback.upgrade()) {
+                self.contain("drop of a callback", || callback.drop_callback());
+            }
+        }
+        let left = self.callbacks.listed.borrow().len();
+        if left > 0 {
+            tracing::warn!(
+                left,
+                "the drops of callbacks make others without an end; the last are not dropped"
+            );
         }
     }
 }

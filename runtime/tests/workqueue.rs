@@ -584,3 +584,68 @@ fn r1_callbacks_that_refer_to_themselves_are_dropped_with_the_kernel() {
     dropped.sort_unstable();
     assert_eq!(dropped, ["delayed work", "tasklet", "timer", "work"]);
 }
+
+/// Says so when it is dropped, and is then kept by a callback that refers to itself, once less.
+struct Again {
+    cpu: Cpu,
+    left: u32,
+    dropped: std::sync::mpsc::Sender<u32>,
+}
+
+impl Again {
+    fn keep(self) {
+        let cpu = self.cpu.clone();
+        match self.left % 3 {
+            0 => {
+                let own: Rc<OnceCell<Work>> = Rc::default();
+                let keep = (own.clone(), self);
+                let work = cpu.work("again", move |_| {
+                    let _keep = &keep;
+                    async {}
+                });
+                own.set(work).unwrap();
+            }
+            1 => {
+                let own: Rc<OnceCell<Timer>> = Rc::default();
+                let keep = (own.clone(), self);
+                let timer = cpu.timer("again", move |_| {
+                    let _keep = &keep;
+                });
+                own.set(timer).unwrap();
+            }
+            _ => {
+                let own: Rc<OnceCell<Tasklet>> = Rc::default();
+                let keep = (own.clone(), self);
+                let tasklet = cpu.tasklet("again", move |_| {
+                    let _keep = &keep;
+                });
+                own.set(tasklet).unwrap();
+            }
+        }
+    }
+}
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        self.dropped.send(self.left).unwrap();
+        if let Some(left) = self.left.checked_sub(1) {
+            Self { cpu: self.cpu.clone(), left, dropped: self.dropped.clone() }.keep();
+        }
+    }
+}
+
+#[test]
+fn r1_callbacks_that_the_drop_of_another_makes_are_dropped_with_the_kernel_too() {
+    // A few, and without an end, which the kernel's is not kept from.
+    for times in [6, u32::MAX] {
+        let kernel = kernel();
+        let (dropped, drops) = std::sync::mpsc::channel();
+        let task = kernel.handle().spawn("main", move |cpu| async move {
+            Again { cpu: cpu.clone(), left: times, dropped }.keep();
+        });
+        block_on(task.unwrap()).unwrap();
+        kernel.shutdown_blocking();
+        let expected: Vec<_> = (0..=times).rev().take(7).collect();
+        assert_eq!(drops.try_iter().take(7).collect::<Vec<_>>(), expected);
+    }
+}
