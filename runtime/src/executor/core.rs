@@ -502,8 +502,9 @@ impl Core {
 
     /// Runs foreign code that has no owner to tell of its panic.
     pub(crate) fn contain(&self, what: &str, work: impl FnOnce()) -> Option<String> {
-        let levels = self.levels();
+        let (levels, entry) = (self.levels(), self.frame_entry());
         let panic = self.contain_panic(what, work);
+        self.check_left(entry, &what);
         self.put_right(levels, &what);
         panic
     }

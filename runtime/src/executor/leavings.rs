@@ -13,7 +13,7 @@ use std::thread;
 
 use super::Core;
 use super::policy::IrqPolicy;
-use crate::lock::validator::Frame;
+use crate::lock::validator::{Entry, Frame};
 
 /// The name of a callback, for reports: `tasklet "rx"`.
 #[derive(Clone, Copy)]
@@ -96,11 +96,11 @@ impl Core {
     /// Awaits one of the callbacks that a task runs one after another. Their owner is to catch what panics.
     pub(crate) async fn run_async_item<R>(&self, who: Item<'_>, work: impl Future<Output = R>) -> R {
         /// In a drop, so that one that panics, or is cancelled, leaves nothing either.
-        struct End<'a>(&'a Core, Item<'a>, Levels);
+        struct End<'a>(&'a Core, Item<'a>, Levels, Entry);
         impl Drop for End<'_> {
             fn drop(&mut self) {
-                let Self(core, who, levels) = self;
-                core.forget_held_spinlocks();
+                let Self(core, who, levels, entry) = self;
+                core.check_left(*entry, who);
                 let levels = match core.irq_policy {
                     IrqPolicy::PerTask => *levels,
                     // It may be somebody else who has them off.
@@ -110,7 +110,7 @@ impl Core {
             }
         }
         let entry = self.frame_entry();
-        let _end = End(self, who, self.levels());
+        let _end = End(self, who, self.levels(), entry);
         let mut work = pin!(work);
         let result = poll_fn(|cx| {
             let poll = work.as_mut().poll(cx);

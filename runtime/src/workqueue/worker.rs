@@ -98,7 +98,6 @@ async fn run(cpu: Cpu, worker: Worker) {
                 function(cpu.clone()).await;
             });
             let result = AssertUnwindSafe(item).catch_unwind().await;
-            core.check_work_end(&work.name);
             match result {
                 Ok(()) => *work.work.borrow_mut() = Some(function),
                 Err(payload) => {

@@ -203,7 +203,7 @@ fn r10_a_mutex_left_by_a_task_or_work_item_is_reported_and_stays_locked() {
         assert!(mutex.try_lock(&cpu).is_none());
     });
     let report = only(found, LockProblem::HeldAtEnd);
-    assert_names(&report, &[r#"work item "leaky" ended"#, r#""left" taken"#, "items.rs"]);
+    assert_names(&report, &[r#"work "leaky" ended"#, r#""left" taken"#, "items.rs"]);
     // A guard that goes with the task is none that it left.
     let found = reports(|cpu| async move {
         let mutex = Rc::new(Mutex::named("dropped", ()));
@@ -257,4 +257,61 @@ fn r12_an_item_that_a_report_ends_as_its_turn_ends_is_told_of_and_its_queue_goes
     });
     let message = block_on(task.unwrap()).unwrap().expect("the handler was ended");
     assert!(message.contains("turn given up in atomic context"), "{message}");
+}
+
+#[test]
+fn r10_a_lock_that_the_drop_of_a_callback_leaves_is_told_of_it_and_of_nobody_after() {
+    struct Leave(Cpu);
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            let lock: &'static SpinLock<()> = Box::leak(Box::new(SpinLock::new("left", ())));
+            std::mem::forget(lock.lock(&self.0));
+        }
+    }
+    let found = reports(|cpu| async move {
+        let leaves = Leave(cpu.clone());
+        // Dropped when it has panicked.
+        let bomb = cpu.work("bomb", move |_| {
+            let _keep = &leaves;
+            async { panic!("on purpose") }
+        });
+        let next = cpu.work("next", |cpu| async move { cpu.msleep(1).await });
+        let queue = cpu.alloc_ordered_workqueue("q");
+        queue.queue_work(&bomb);
+        queue.queue_work(&next);
+        queue.destroy(&cpu).await;
+    });
+    let report = only(found, LockProblem::HeldAtEnd);
+    assert_names(&report, &["drop of a panicked work item ended", r#""left" taken"#, "items.rs"]);
+}
+
+#[test]
+fn r10_a_mutex_left_by_a_threaded_handler_is_reported_when_its_run_ends_and_not_held_by_the_next() {
+    let kernel = kernel();
+    let task = kernel.handle().spawn("test", |cpu| async move {
+        let mutex: &'static Mutex<()> = Box::leak(Box::new(Mutex::named("left", ())));
+        let other: &'static Mutex<()> = Box::leak(Box::new(Mutex::named("other", ())));
+        let line = cpu.kernel().irq_line("device").unwrap();
+        let leaks = move |cpu: Cpu| async move {
+            if let Some(guard) = mutex.try_lock(&cpu) {
+                std::mem::forget(guard);
+                return IrqReturn::Handled;
+            }
+            drop(other.lock(&cpu).await);
+            IrqReturn::Handled
+        };
+        let options = IrqOptions::new().oneshot();
+        let action = cpu.request_threaded_irq(&line, "leaky", options, |_| IrqReturn::WakeThread, leaks);
+        for _ in 0..2 {
+            line.trigger().unwrap();
+            cpu.msleep(1).await;
+        }
+        // What the first run left is not held by the second: there is no order of the two.
+        let held = other.lock(&cpu).await;
+        cpu.timeout(MS, mutex.lock(&cpu)).await.unwrap_err();
+        drop((held, action));
+        cpu.kernel().lock_reports()
+    });
+    let report = only(block_on(task.unwrap()).unwrap(), LockProblem::HeldAtEnd);
+    assert_names(&report, &[r#"threaded irq handler "leaky" ended"#, r#""left" taken"#, "items.rs"]);
 }

@@ -21,12 +21,12 @@ mod graph;
 #[cfg(any(debug_assertions, feature = "lock-validator"))]
 mod on;
 #[cfg(any(debug_assertions, feature = "lock-validator"))]
-pub(crate) use on::{HeldLock, Validator};
+pub(crate) use on::{Entry, HeldLock, Validator};
 
 #[cfg(not(any(debug_assertions, feature = "lock-validator")))]
 mod off;
 #[cfg(not(any(debug_assertions, feature = "lock-validator")))]
-pub(crate) use off::{HeldLock, Validator};
+pub(crate) use off::{Entry, HeldLock, Validator};
 
 /// Whether this build has the lock validator: with debug assertions, or with the feature `lock-validator`.
 pub const LOCK_VALIDATOR: bool = cfg!(any(debug_assertions, feature = "lock-validator"));

@@ -21,7 +21,7 @@ impl Validator {
 #[derive(Debug)]
 pub(crate) struct HeldLock;
 
-/// The levels that a handler, softirq or timer began with.
+/// What a handler, softirq, timer, item or drop began with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry;
 
@@ -44,11 +44,10 @@ impl Core {
     #[inline(always)] pub(crate) fn leave_frame(&self, _: Frame) {}
     #[inline(always)] pub(crate) fn frame_entry(&self) -> Entry { Entry }
     #[inline(always)] pub(crate) fn check_frame_end(&self, _: Entry, _: &impl std::fmt::Display) {}
-    #[inline(always)] pub(crate) fn forget_held_spinlocks(&self) {}
     #[inline(always)] pub(crate) fn check_turn_end(&self) {}
     #[inline(always)] pub(crate) fn check_task_end(&self) {}
     #[inline(always)] pub(crate) fn run_begins(&self, _: LockClass, _: usize) -> HeldLock { HeldLock }
-    #[inline(always)] pub(crate) fn check_work_end(&self, _: &str) {}
+    #[inline(always)] pub(crate) fn check_left(&self, _: Entry, _: &impl std::fmt::Display) {}
     #[inline(always)] pub(crate) fn softirqs_go_on(&self, _: Site) {}
     #[inline(always)] pub(crate) fn forget_task(&self, _: u64) {}
 }

@@ -76,11 +76,13 @@ pub(crate) struct HeldLock {
     id: u64,
 }
 
-/// The levels that a handler, softirq or timer began with.
+/// What a handler, softirq, timer, item or drop began with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
     irqs_on: bool,
     preempt: u32,
+    /// Locks that were taken by then have no higher id.
+    last: u64,
 }
 
 impl Core {
@@ -356,9 +358,11 @@ impl Core {
         }
     }
 
-    /// For [`check_frame_end`](Self::check_frame_end), when a handler, softirq or timer begins.
+    /// For [`check_frame_end`](Self::check_frame_end) and [`check_left`](Self::check_left), when what they look at
+    /// begins.
     pub(crate) fn frame_entry(&self) -> Entry {
-        Entry { irqs_on: self.irqs_on.get(), preempt: self.preempt_depth() }
+        let last = self.validator.state.borrow().next;
+        Entry { irqs_on: self.irqs_on.get(), preempt: self.preempt_depth(), last }
     }
 
     /// A handler, softirq, timer or work item, named `who`, has returned; its frame and context are still there.
@@ -388,11 +392,6 @@ impl Core {
         self.report_all(found);
     }
 
-    /// What the spinlocks' guards were leaked for is over, for the turn in progress.
-    pub(crate) fn forget_held_spinlocks(&self) {
-        self.validator.state.borrow_mut().held().retain(|held| !held.spin);
-    }
-
     /// A task's turn ends, and the task does not.
     #[track_caller]
     pub(crate) fn check_turn_end(&self) {
@@ -416,19 +415,22 @@ impl Core {
         }
     }
 
-    /// The run of a work item is over: what it left held is not the next one's.
-    pub(crate) fn check_work_end(&self, name: &str) {
-        let left = std::mem::take(self.validator.state.borrow_mut().held());
-        self.report_left(left, &format!("work item {name:?}"));
+    /// What is still held of all that was taken since `entry` is held by nobody who comes after `who`.
+    pub(crate) fn check_left(&self, entry: Entry, who: &impl Display) {
+        let left: Vec<_> = {
+            let mut state = self.validator.state.borrow_mut();
+            state.held().extract_if(.., |held| held.id > entry.last).collect()
+        };
+        self.report_left(left, who);
     }
 
     /// The task is gone, and its guards with it, unless they were leaked or handed on.
     pub(crate) fn forget_task(&self, task: u64) {
         let left = self.validator.state.borrow_mut().suspended.remove(&task);
-        self.report_left(left.unwrap_or_default(), "a task");
+        self.report_left(left.unwrap_or_default(), &"a task");
     }
 
-    fn report_left(&self, left: Vec<Held>, who: &str) {
+    fn report_left(&self, left: Vec<Held>, who: &impl Display) {
         for held in left {
             let event = self.event(format!("{who} ended with a lock held"), held.site);
             let taken = self.event(format!("{} taken", held.class), held.site);
