@@ -108,7 +108,8 @@ pub struct KernelStats {
     pub tasks_panicked: u64,
     /// Times that a task gave up its turn, or ended, with IRQs off.
     pub suspended_with_irqs_off: u64,
-    /// Times that a task, handler or softirq ended its turn with a spinlock held or softirqs off.
+    /// Times that a task gave up its turn, or ended, with a spinlock held or softirqs or preemption off, and that a
+    /// handler, threaded or not, softirq, tasklet, timer, work item or drop ended with others than it began with.
     pub suspended_with_lock: u64,
     /// Times that a handler returned with IRQs on.
     pub handler_left_irqs_on: u64,

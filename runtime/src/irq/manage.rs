@@ -82,7 +82,7 @@ impl Action {
 /// A line in use (`struct irq_desc`), from its first request to the freeing of its last action.
 pub(crate) struct Desc {
     pub(super) line: Arc<LineShared>,
-    /// Replaced as a whole, so that handlers may request and free.
+    /// Replaced as a whole: a handler may free while they run, or request, though that is reported.
     actions: RefCell<Rc<[Rc<Action>]>>,
     /// Interrupts since the last look at how many were spurious.
     count: Cell<u32>,
@@ -344,8 +344,8 @@ impl Cpu {
     /// Requests a line: `handler` runs on every interrupt from now on, until the returned [`IrqAction`] is dropped.
     /// A line that was raised before interrupts at once.
     ///
-    /// Not for atomic context: Linux's may sleep, so the lock validator reports it there, and the line is requested all
-    /// the same.
+    /// Not for atomic context: Linux's may sleep, so the lock validator reports it there. The line is requested all the
+    /// same, unless [reports panic](crate::OnLockReport::Panic).
     ///
     /// # Errors
     ///

@@ -22,6 +22,10 @@ use crate::executor::Core;
 /// example, are one flow of control: if one wants a mutex while another holds it, or a lock of its class, that is
 /// reported as a [recursion](super::LockProblem::Recursion), though it may go well, since it cannot tell this from a task
 /// that waits for itself. Halves that share mutexes are better tasks of their own.
+///
+/// A task, or a run of a work item or threaded handler, that ends while a mutex is held that it took is
+/// [reported](super::LockProblem::HeldAtEnd), though another may have the guard by then: as in Linux, whoever takes a
+/// mutex is to live as long as it is held.
 pub struct Mutex<T: ?Sized> {
     class: LockClass,
     /// Taken, or handed to a waiter that has not had its turn yet.
@@ -161,7 +165,8 @@ impl<T: ?Sized> Drop for Turn<'_, T> {
     }
 }
 
-/// Holds a [`Mutex`]. It may go to another task, but not to another thread:
+/// Holds a [`Mutex`]. It may go to another task, which is to be done with it before its taker ends,
+/// but not to another thread:
 ///
 /// ```compile_fail,E0277
 /// fn is_send<T: Send>() {}

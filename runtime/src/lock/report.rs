@@ -22,14 +22,15 @@ pub enum LockProblem {
     IrqsOffAcrossYield,
     /// Something that may sleep was called in a handler or softirq, with IRQs or softirqs off, or with a spinlock held.
     SleepInAtomic,
-    /// A handler, softirq or timer returned with a spinlock held, or a task or work item ended with any lock held. A
-    /// mutex that was left so stays locked: whoever wants it waits for ever.
+    /// A handler, softirq, tasklet or timer returned with a spinlock held, or a task, work item, threaded handler or
+    /// drop ended with any lock held. A mutex whose guard was leaked stays locked: whoever wants it waits for ever.
+    /// One whose guard was handed to somebody who lives on does not, but to Linux it is its taker who releases it.
     HeldAtEnd,
-    /// A handler, softirq or timer returned with another IRQ flag than it was called with, or a task ended with IRQs
-    /// off.
+    /// A handler, threaded or not, softirq, tasklet, timer or work item returned with another IRQ flag than it was
+    /// called with, or a task ended with IRQs off.
     UnbalancedIrqs,
-    /// A handler, softirq or timer returned with softirqs off, or preemption, that it was called with on, or the
-    /// other way around.
+    /// A handler, threaded or not, softirq, tasklet, timer or work item returned with softirqs off, or preemption,
+    /// that it was called with on, or the other way around.
     UnbalancedPreempt,
     /// Softirqs were put off and on again in a handler or with IRQs off, where those that are due cannot run: a lock
     /// that was taken with [`with_bh`](super::SpinLock::with_bh) there, for example.
@@ -50,7 +51,7 @@ impl fmt::Display for LockProblem {
             Self::SleepInAtomic => "sleeping call in atomic context",
             Self::HeldAtEnd => "lock held at the end of its holder",
             Self::UnbalancedIrqs => "irq flag not restored at the end",
-            Self::UnbalancedPreempt => "preemption count not restored at the end of a handler",
+            Self::UnbalancedPreempt => "preemption count not restored at the end",
             Self::SoftirqsInAtomic => "softirqs enabled in a handler or with irqs off",
             Self::ReleaseOrder => "locks released out of order",
         })
@@ -63,7 +64,7 @@ impl fmt::Display for LockProblem {
 pub struct LockEvent {
     /// What was done, with which lock: `"ring" taken while "table" is held`.
     pub what: String,
-    /// What ran: `task "rx"`.
+    /// What ran: `task "rx"`, or `tasklet "rx", softirq TASKLET`.
     pub context: String,
     /// Where.
     pub site: &'static Location<'static>,
