@@ -153,7 +153,7 @@ pub(crate) struct Core {
     current: RefCell<Option<Rc<Task>>>,
     /// The flag of the task being polled now; on between polls.
     pub(crate) irqs_on: IrqFlag,
-    pub(super) irq_policy: IrqPolicy,
+    pub(crate) irq_policy: IrqPolicy,
     pub(crate) in_hardirq: Cell<bool>,
     /// NMIs that were raised on this thread and run now.
     pub(crate) nmis: Cell<u32>,
@@ -354,10 +354,11 @@ impl Core {
                 let core = cpu.core().clone();
                 let mut whole = std::pin::pin!(async move { start(cpu).await });
                 std::future::poll_fn(move |cx| {
+                    let irqs_on = core.irqs_on.get();
                     let poll = whole.as_mut().poll(cx);
                     match poll.is_pending() {
                         true => core.check_turn_end(),
-                        false => core.check_task_end(),
+                        false => core.check_task_end(irqs_on),
                     }
                     poll
                 })

@@ -69,7 +69,7 @@ impl Core {
         let softirqs_off = self.softirq.swap_disabled(levels.softirqs_off);
         if (locks, preempt, softirqs_off) != (levels.locks, levels.preempt, levels.softirqs_off) {
             self.shared.counters.suspended_with_lock.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(%who, "returned with a spinlock held, or softirqs or preemption off; that was undone");
+            tracing::warn!(%who, "returned with other locks, softirqs or preemption than it was called with; that was undone");
         }
         if self.irqs_on.get() != levels.irqs_on {
             self.irqs_on.set(levels.irqs_on);
@@ -121,7 +121,7 @@ impl Core {
             poll
         })
         .await;
-        self.check_frame_end(entry, &who);
+        self.check_item_end(entry, &who);
         result
     }
 }

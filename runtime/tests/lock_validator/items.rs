@@ -204,6 +204,16 @@ fn r10_a_mutex_left_by_a_task_or_work_item_is_reported_and_stays_locked() {
     });
     let report = only(found, LockProblem::HeldAtEnd);
     assert_names(&report, &[r#"work "leaky" ended"#, r#""left" taken"#, "items.rs"]);
+    // One that is handed on is left too, though it can be had again.
+    let found = reports(|cpu| async move {
+        let mutex: &'static Mutex<()> = Box::leak(Box::new(Mutex::named("left", ())));
+        let (send, guard) = futures::channel::oneshot::channel();
+        let hands = move |cpu: Cpu| async move { drop(send.send(mutex.lock(&cpu).await)) };
+        cpu.spawn("hands on", hands).await.unwrap();
+        drop(guard.await);
+        assert!(mutex.try_lock(&cpu).is_some());
+    });
+    assert_names(&only(found, LockProblem::HeldAtEnd), &["a task ended", r#""left" taken"#, "items.rs"]);
     // A guard that goes with the task is none that it left.
     let found = reports(|cpu| async move {
         let mutex = Rc::new(Mutex::named("dropped", ()));
@@ -314,4 +324,42 @@ fn r10_a_mutex_left_by_a_threaded_handler_is_reported_when_its_run_ends_and_not_
     });
     let report = only(block_on(task.unwrap()).unwrap(), LockProblem::HeldAtEnd);
     assert_names(&report, &[r#"threaded irq handler "leaky" ended"#, r#""left" taken"#, "items.rs"]);
+}
+
+#[test]
+fn r10_nobody_is_blamed_for_the_flag_that_another_turned_off_for_all() {
+    let kernel =
+        Kernel::builder().clock(Clock::virtual_time()).irq_policy(IrqPolicy::Global).build().unwrap();
+    let task = kernel.handle().spawn("guilty", |cpu| async move {
+        let (go, queue) = (Rc::new(RefCell::new(None)), cpu.alloc_ordered_workqueue("q"));
+        let waits = go.clone();
+        let item = cpu.work("item", move |_| {
+            let (sends, gone) = futures::channel::oneshot::channel::<()>();
+            waits.borrow_mut().replace(sends);
+            async move {
+                gone.await.unwrap_err();
+            }
+        });
+        queue.queue_work(&item);
+        pending_once().await;
+        assert!(item.is_running());
+        cpu.local_irq_disable();
+        drop(go.take());
+        let ends = cpu.spawn("ends", |_| async {});
+        ends.await.unwrap();
+        pending_once().await;
+        assert!(!item.is_running());
+        cpu.local_irq_enable();
+        // Who has turned it off and ends is to blame.
+        cpu.spawn("leaves", |cpu| async move { cpu.local_irq_disable() }).await.unwrap();
+        cpu.spawn("ends", |_| async {}).await.unwrap();
+        cpu.local_irq_enable();
+        let reports = cpu.kernel().lock_reports();
+        reports.into_iter().filter(|report| report.problem == LockProblem::UnbalancedIrqs).collect()
+    });
+    let found: Vec<LockReport> = block_on(task.unwrap()).unwrap();
+    assert_names(
+        &only(found, LockProblem::UnbalancedIrqs),
+        &[r#"a task ended with irqs off by task "leaves""#],
+    );
 }

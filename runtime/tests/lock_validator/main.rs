@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use airlift_runtime::{
-    Clock, Completion, Cpu, HardIrq, IrqAction, IrqLine, IrqOptions, IrqReturn, JoinError, Kernel,
+    Clock, Completion, Cpu, HardIrq, IrqAction, IrqLine, IrqOptions, IrqPolicy, IrqReturn, JoinError, Kernel,
     LockProblem, LockReport, Mutex, OnLockReport, SoftIrq, Softirq, SpinLock, Tasklet, WaitQueue, Work,
 };
 use common::{Log, kernel};

@@ -45,7 +45,8 @@ impl Core {
     #[inline(always)] pub(crate) fn frame_entry(&self) -> Entry { Entry }
     #[inline(always)] pub(crate) fn check_frame_end(&self, _: Entry, _: &impl std::fmt::Display) {}
     #[inline(always)] pub(crate) fn check_turn_end(&self) {}
-    #[inline(always)] pub(crate) fn check_task_end(&self) {}
+    #[inline(always)] pub(crate) fn check_item_end(&self, _: Entry, _: &impl std::fmt::Display) {}
+    #[inline(always)] pub(crate) fn check_task_end(&self, _: bool) {}
     #[inline(always)] pub(crate) fn run_begins(&self, _: LockClass, _: usize) -> HeldLock { HeldLock }
     #[inline(always)] pub(crate) fn check_left(&self, _: Entry, _: &impl std::fmt::Display) {}
     #[inline(always)] pub(crate) fn softirqs_go_on(&self, _: Site) {}

@@ -11,6 +11,7 @@ use super::super::report::{LockEvent, LockProblem, LockReport, OnLockReport};
 use super::Frame;
 use super::graph::{Graph, Level, Usage};
 use crate::executor::Core;
+use crate::executor::policy::IrqPolicy;
 
 type Site = &'static Location<'static>;
 
@@ -365,7 +366,7 @@ impl Core {
         Entry { irqs_on: self.irqs_on.get(), preempt: self.preempt_depth(), last }
     }
 
-    /// A handler, softirq, timer or work item, named `who`, has returned; its frame and context are still there.
+    /// A handler, softirq or timer, named `who`, has returned; its frame and context are still there.
     #[track_caller]
     pub(crate) fn check_frame_end(&self, entry: Entry, who: &impl Display) {
         let event = |what: String, site| LockEvent { what, context: who.to_string(), site };
@@ -406,13 +407,26 @@ impl Core {
         self.report_all(found);
     }
 
-    /// A task has come to its end; its context is still there.
+    /// A task has come to its end; its context is still there. `irqs_on`: its last turn began with them on.
     #[track_caller]
-    pub(crate) fn check_task_end(&self) {
-        if let Some(since) = self.irqs_off_since() {
+    pub(crate) fn check_task_end(&self, irqs_on: bool) {
+        // Where one flag is for all, it may be somebody else who has them off.
+        let is_its_own = irqs_on || self.irq_policy == IrqPolicy::PerTask;
+        if is_its_own && let Some(since) = self.irqs_off_since() {
             let event = self.event("a task ended with irqs off".to_owned(), since.site);
             self.report_all(vec![(LockProblem::UnbalancedIrqs, event, vec![since])]);
         }
+    }
+
+    /// As [`check_frame_end`](Self::check_frame_end), for a callback that a task ran, in turns.
+    #[track_caller]
+    pub(crate) fn check_item_end(&self, entry: Entry, who: &impl Display) {
+        let irqs_on = match self.irq_policy {
+            IrqPolicy::PerTask => entry.irqs_on,
+            // It may be somebody else who has changed the flag.
+            IrqPolicy::Global => self.irqs_on.get(),
+        };
+        self.check_frame_end(Entry { irqs_on, ..entry }, who);
     }
 
     /// What is still held of all that was taken since `entry` is held by nobody who comes after `who`.
