@@ -43,7 +43,8 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 /// times, and of the pairs' ratios.
 fn compare(what: &str, round_trips: impl Fn() -> Duration) {
     // Once for the caches, the branch predictor and the adaptive spinning.
-    (floor(), round_trips());
+    floor();
+    round_trips();
     let pairs: Vec<(f64, f64)> =
         (0..RUNS).map(|_| (floor().as_secs_f64(), round_trips().as_secs_f64())).collect();
     let floor = median(pairs.iter().map(|(floor, _)| floor * 1e3));
