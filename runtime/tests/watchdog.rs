@@ -59,6 +59,8 @@ fn stuck(kernel: &Kernel, spin: impl Fn(&Cpu) + Send + 'static) -> (Arc<AtomicBo
     let release = Arc::new(AtomicBool::new(false));
     let (released, (entered, is_in)) = (release.clone(), mpsc::channel());
     let task = kernel.handle().spawn("sticky", move |cpu| async move {
+        // Whatever it does to its processor is done by then.
+        spin(&cpu);
         entered.send(()).unwrap();
         while !released.load(Ordering::Acquire) {
             spin(&cpu);
