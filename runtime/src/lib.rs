@@ -57,8 +57,8 @@
 //! The flag of the task being polled *now* decides, and no other: a task that was suspended with IRQs off defers
 //! nobody's interrupts (Linux forbids that, so it is reported). If the poll in progress has IRQs off, interrupts wait
 //! for its outermost enable or its end, whichever is first. Otherwise they are taken at the next *delivery point*:
-//! before every poll, in [`Cpu::cpu_relax`] and [`Cpu::cond_resched`], between softirqs, and at once when the kernel is idle or the line is
-//! triggered by the kernel itself.
+//! before every poll, in [`Cpu::cpu_relax`] and [`Cpu::cond_resched`], between softirqs, and at once when the kernel is
+//! idle or the line is triggered by the kernel itself.
 //!
 //! # Threads, blocking, cancelling
 //!
